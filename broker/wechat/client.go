@@ -1,0 +1,199 @@
+package wechat
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+// DefaultURL is WeChat's API; its nearest site answers.
+// https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Interface_field_description.html
+const DefaultURL = "https://api.weixin.qq.com"
+
+// maxAnswerBytes bounds an answer of a token call; a page of 500 authorizers is
+// the largest, at about 100 KB.
+const maxAnswerBytes = 2 << 20
+
+// Options configure a [Client]. The zero value calls WeChat itself.
+type Options struct {
+	// URLs are the API's base URLs, in order of preference. Empty: DefaultURL.
+	URLs []string
+	// RootCAs are trusted for TLS; nil means the system's.
+	RootCAs *x509.CertPool
+	// Dial makes connections; nil dials as net/http does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Timeout bounds one call from its start to the last byte of its answer.
+	// 0 means 10 s.
+	Timeout time.Duration
+	// Transport replaces the whole HTTP transport, for tests; RootCAs and Dial are
+	// then not used.
+	Transport http.RoundTripper
+	// Now is the clock against which answers' Date is measured. nil: time.Now.
+	Now func() time.Time
+	// UserAgent is sent with each call; empty: "wxsidecar".
+	UserAgent string
+}
+
+// Client calls WeChat's token APIs. It is safe for concurrent use. Each method
+// makes exactly one HTTP attempt and follows no redirect.
+type Client struct {
+	urls      []string
+	preferred atomic.Uint32 // index into urls of the host that answered last
+	http      *http.Client
+	timeout   time.Duration
+	now       func() time.Time
+	userAgent string
+	onDate    atomic.Pointer[func(date, sent, received time.Time)]
+}
+
+// New returns a client. It fails if a URL is not http or https, or has a path.
+func New(o Options) (*Client, error) {
+	c := &Client{urls: slices.Clone(o.URLs), timeout: o.Timeout, now: o.Now, userAgent: o.UserAgent}
+	if len(c.urls) == 0 {
+		c.urls = []string{DefaultURL}
+	}
+	for i, raw := range c.urls {
+		u, err := url.Parse(raw)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || strings.Trim(u.Path, "/") != "" {
+			return nil, fmt.Errorf("upstream.url: %q is not of the form https://host[:port]", raw)
+		}
+		c.urls[i] = u.Scheme + "://" + u.Host
+	}
+	if c.timeout == 0 {
+		c.timeout = 10 * time.Second
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.userAgent == "" {
+		c.userAgent = "wxsidecar"
+	}
+	c.http = &http.Client{Transport: o.transport(), CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // a redirect could carry a token to another host
+	}}
+	return c, nil
+}
+
+func (o Options) transport() http.RoundTripper {
+	if o.Transport != nil {
+		return o.Transport
+	}
+	return &http.Transport{
+		Proxy:                  nil, // the environment's proxy may be this very sidecar
+		DialContext:            o.Dial,
+		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    5 * time.Second,
+		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // no gzip bombs
+	}
+}
+
+// OnDate makes the client report the Date of each answer, with the moments
+// between which WeChat wrote it, so that the skew of the clocks can be measured.
+// f must not block and may be called concurrently.
+func (c *Client) OnDate(f func(date, sent, received time.Time)) { c.onDate.Store(&f) }
+
+// Probe asks whether WeChat answers at all. It needs no token, and any answer
+// will do.
+func (c *Client) Probe(ctx context.Context) error {
+	resp, cancel, err := c.send(ctx, http.MethodGet, "/", nil, nil)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	return resp.Body.Close()
+}
+
+// call makes one call and decodes a good answer into out. secrets are what the
+// call carries, to be taken out of WeChat's errmsg should it repeat them. It
+// returns the answer's bytes, which belong to the caller.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, out any, secrets ...secret.Text) ([]byte, error) {
+	payload, err := encode(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: encode the request: %w", path, err)
+	}
+	resp, cancel, err := c.send(ctx, method, path, query, payload)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	switch {
+	case err != nil:
+		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: "it broke off: " + reason(err)}
+	case len(answer) > maxAnswerBytes:
+		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: fmt.Sprintf("longer than %d bytes", maxAnswerBytes)}
+	case resp.StatusCode != http.StatusOK:
+		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: "status is not 200"}
+	}
+	if err := decode(path, answer, out, secrets); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// send returns the head of the answer. The caller closes the body, then cancels.
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, payload []byte) (*http.Response, context.CancelFunc, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	host := c.preferred.Load()
+	target := c.urls[int(host)%len(c.urls)] + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(payload))
+	if err != nil {
+		cancel()
+		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err))}
+	}
+	req.Header.Set("User-Agent", c.userAgent)
+	if payload != nil {
+		req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	}
+	sent := c.now()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		cancel()
+		c.preferred.CompareAndSwap(host, (host+1)%uint32(len(c.urls)))
+		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err))}
+	}
+	c.observeDate(resp, sent)
+	return resp, cancel, nil
+}
+
+func (c *Client) observeDate(resp *http.Response, sent time.Time) {
+	f := c.onDate.Load()
+	if f == nil {
+		return
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		(*f)(date, sent, c.now())
+	}
+}
+
+// reason words a transport error without the URL, whose query may hold a token.
+func reason(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "time is up"
+	}
+	return err.Error()
+}

@@ -1,0 +1,222 @@
+package wechat_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+const (
+	component  = "wx7f00c0de00000001"
+	authorizer = "wxa000000000000001"
+	account    = "wx00000000000000aa"
+)
+
+var (
+	componentSecret = secret.New("component-secret-of-32-characters")
+	accountSecret   = secret.New("account-secret-of-thirty-two-char")
+)
+
+func simulated(t *testing.T) (*wechattest.Server, *wechat.Client) {
+	t.Helper()
+	sim := wechattest.New(wechattest.Options{Seed: 1})
+	sim.AddComponent(wechattest.Component{AppID: component, Secret: componentSecret.Reveal()})
+	sim.AddAuthorizer(component, authorizer)
+	sim.AddAccount(account, accountSecret.Reveal())
+	client, err := wechat.New(wechat.Options{Transport: sim.Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sim, client
+}
+
+func TestClient_EveryCall(t *testing.T) {
+	sim, c := simulated(t)
+	ctx := t.Context()
+	if err := c.StartPushTicket(ctx, component, componentSecret); err != nil {
+		t.Fatal(err)
+	}
+	ct, err := c.ComponentToken(ctx, component, componentSecret, secret.New(sim.NewTicket(component)))
+	if err != nil || ct.Life != 2*time.Hour {
+		t.Fatalf("component token: life %s, %v", ct.Life, err)
+	}
+	page, total, err := c.AuthorizerList(ctx, component, ct.Token, 0)
+	if err != nil || total != 1 || len(page) != 1 || page[0].AppID != authorizer || page[0].RefreshToken.IsZero() || page[0].AuthorizedAt.IsZero() {
+		t.Fatalf("list: %+v of %d, %v", page, total, err)
+	}
+	info, err := c.AuthorizerInfo(ctx, component, ct.Token, authorizer)
+	if err != nil || !info.RefreshToken.Equal(page[0].RefreshToken) {
+		t.Fatalf("info: %+v, %v", info, err)
+	}
+	at, err := c.AuthorizerToken(ctx, component, ct.Token, authorizer, info.RefreshToken)
+	if err != nil || at.Token.IsZero() || at.RefreshToken.IsZero() {
+		t.Fatalf("authorizer token: %+v, %v", at, err)
+	}
+	x, err := c.QueryAuth(ctx, component, ct.Token, secret.New(sim.Authorize(component, authorizer)))
+	if err != nil || x.Authorizer.AppID != authorizer || x.Grant.Token.IsZero() || !strings.Contains(string(x.Answer), "func_info") {
+		t.Fatalf("exchange: %+v, %v", x.Authorizer, err)
+	}
+	st, err := c.StableToken(ctx, account, accountSecret, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"jsapi", "wx_card"} {
+		if g, err := c.Ticket(ctx, st.Token, kind); err != nil || g.Life != 2*time.Hour {
+			t.Errorf("%s: %+v, %v", kind, g, err)
+		}
+	}
+	if err := c.Probe(ctx); err != nil {
+		t.Errorf("probe: %v", err)
+	}
+}
+
+func TestClient_WeChatsRefusal(t *testing.T) {
+	_, c := simulated(t)
+	_, err := c.StableToken(t.Context(), account, secret.New("wrong"), false)
+	var api *wechat.APIError
+	if !errors.As(err, &api) || api.Path != "/cgi-bin/stable_token" || !api.Misconfigured() && api.Code != wechat.CodeInvalidCredential {
+		t.Errorf("a wrong secret: %v", err)
+	}
+	_, err = c.ComponentToken(t.Context(), component, componentSecret, secret.New("no-such-ticket"))
+	if !errors.As(err, &api) || !api.TicketRefused() {
+		t.Errorf("a wrong ticket: %v", err)
+	}
+}
+
+// answering returns a client of a server that always gives this answer.
+func answering(t *testing.T, status int, body string) *wechat.Client {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(srv.Close)
+	c, err := wechat.New(wechat.Options{URLs: []string{srv.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestClient_UnusableAnswers(t *testing.T) {
+	const token = `"access_token":"0123456789abcdef"`
+	f := func(status int, body, want string) {
+		t.Helper()
+		_, err := answering(t, status, body).StableToken(t.Context(), account, accountSecret, false)
+		var bad *wechat.BadAnswerError
+		if !errors.As(err, &bad) || !strings.Contains(bad.Reason, want) {
+			t.Errorf("%s: %v, want a reason with %q", body, err, want)
+		}
+	}
+	f(502, `{`+token+`,"expires_in":7200}`, "status is not 200")
+	f(200, ``, "not a JSON object")
+	f(200, "\ufeff{"+token+`,"expires_in":7200}`, "not a JSON object")
+	f(200, `<html>`, "not a JSON object")
+	f(200, `[]`, "not a JSON object")
+	f(200, `null`, "not a JSON object")
+	f(200, `{`+token+`,"expires_in":7200`, "cut off")
+	f(200, `{`+token+`,"expires_in":7200}{}`, "more after")
+	f(200, `{`+token+`,"expires_in":7200,`+token+`}`, "twice")
+	f(200, `{`+token+`,"expires_in":7200,"ACCESS_TOKEN":"x"}`, "twice")
+	f(200, `{`+token+`}`, "expires_in is missing")
+	f(200, `{`+token+`,"expires_in":0}`, "expires_in is 0")
+	f(200, `{`+token+`,"expires_in":-1}`, "expires_in is -1")
+	f(200, `{`+token+`,"expires_in":86401}`, "expires_in is 86401")
+	f(200, `{`+token+`,"expires_in":"7200"}`, "expires_in is a string")
+	f(200, `{`+token+`,"expires_in":7200.5}`, "expires_in is a number")
+	f(200, `{`+token+`,"expires_in":NaN}`, "broken")
+	f(200, `{"expires_in":7200}`, "access_token is missing")
+	f(200, `{"access_token":"a\r\nb","expires_in":7200}`, "no token has")
+	f(200, `{"access_token":"`+strings.Repeat("x", 3000)+`","expires_in":7200}`, "longer than")
+	f(200, `{"errcode":"broken","errmsg":"x"}`, "errcode is not a number")
+	f(200, `{"access_token":"`+strings.Repeat("x", 3<<20)+`","expires_in":7200}`, "longer than")
+}
+
+func TestClient_ErrcodeAsText(t *testing.T) {
+	_, err := answering(t, 200, `{"errcode":"40001","errmsg":"invalid credential"}`).StableToken(t.Context(), account, accountSecret, false)
+	if wechat.Code(err) != 40001 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestClient_ErrmsgShowsNoSecret(t *testing.T) {
+	c := answering(t, 200, `{"errcode":40001,"errmsg":"the secret `+accountSecret.Reveal()+` is\nwrong rid: 1"}`)
+	_, err := c.StableToken(t.Context(), account, accountSecret, false)
+	if text := err.Error(); strings.Contains(text, accountSecret.Reveal()) || strings.Contains(text, "\n") || !strings.Contains(text, "rid: 1") {
+		t.Errorf("%q", text)
+	}
+}
+
+func TestClient_NoAnswerShowsNoToken(t *testing.T) {
+	c, err := wechat.New(wechat.Options{URLs: []string{"http://127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Ticket(t.Context(), secret.New("a-very-secret-token"), "jsapi")
+	var silent *wechat.NoAnswerError
+	if !errors.As(err, &silent) || strings.Contains(err.Error(), "a-very-secret-token") {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Ticket(ctx, secret.New("a-very-secret-token"), "jsapi"); !errors.As(err, &silent) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestClient_NextHostAfterSilence(t *testing.T) {
+	calls := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls++
+		_, _ = w.Write([]byte(`{"access_token":"0123456789abcdef","expires_in":7200}`))
+	}))
+	t.Cleanup(srv.Close)
+	c, err := wechat.New(wechat.Options{URLs: []string{"http://127.0.0.1:1", srv.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.StableToken(t.Context(), account, accountSecret, false); err == nil {
+		t.Fatal("the first host answered")
+	}
+	for range 3 {
+		if _, err := c.StableToken(t.Context(), account, accountSecret, false); err != nil {
+			t.Error(err)
+		}
+	}
+	if calls != 3 {
+		t.Errorf("the second host was called %d times, want 3: one attempt each", calls)
+	}
+}
+
+func TestClient_RedirectsAreNotFollowed(t *testing.T) {
+	followed := false
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
+	t.Cleanup(other.Close)
+	srv := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	t.Cleanup(srv.Close)
+	c, err := wechat.New(wechat.Options{URLs: []string{srv.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.StableToken(t.Context(), account, accountSecret, false)
+	var bad *wechat.BadAnswerError
+	if !errors.As(err, &bad) || bad.Status != http.StatusTemporaryRedirect || followed {
+		t.Errorf("%v, followed: %t", err, followed)
+	}
+}
+
+func TestNew_RefusesOddURLs(t *testing.T) {
+	for _, u := range []string{"", "api.weixin.qq.com", "ftp://api.weixin.qq.com", "https://api.weixin.qq.com/cgi-bin", "https://"} {
+		if _, err := wechat.New(wechat.Options{URLs: []string{u}}); err == nil || !strings.Contains(err.Error(), "upstream.url") {
+			t.Errorf("%q: %v", u, err)
+		}
+	}
+}

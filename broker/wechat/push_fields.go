@@ -1,0 +1,73 @@
+package wechat
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/pushdoc"
+)
+
+// pushLimits bound a push. The longest ones are lists of results, some hundred
+// elements.
+var pushLimits = pushdoc.Limits{Bytes: 1 << 20, Markup: 16384, Depth: 16, JSONTokens: 32768}
+
+const (
+	maxName = 128
+	maxUnix = 253402300799 // the end of the year 9999
+)
+
+// usedFields are the elements right below the root that have a meaning here.
+var usedFields = map[string]bool{
+	"AppId": true, "CreateTime": true, "InfoType": true, "ComponentVerifyTicket": true,
+	"AuthorizerAppid": true, "AuthorizationCode": true, "AuthorizationCodeExpiredTime": true,
+	"appid": true, "auth_code": true, "status": true,
+}
+
+// fields are the texts of the used elements, without the white space round them.
+type fields pushdoc.Fields
+
+func (f fields) need(element string) error {
+	if f[element] == "" {
+		return fmt.Errorf("element %s is missing or empty", element)
+	}
+	return nil
+}
+
+// name checks an appid or a type: it will stand in names of records and in logs.
+func (f fields) name(element string) error {
+	if err := f.need(element); err != nil {
+		return err
+	}
+	text := f[element]
+	if len(text) > maxName || strings.ContainsFunc(text, notInName) {
+		return fmt.Errorf("element %s is not a name of letters, digits, - and _", element)
+	}
+	return nil
+}
+
+func notInName(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '_', r == '-':
+		return false
+	default:
+		return true
+	}
+}
+
+func (f fields) time(element string) (time.Time, error) {
+	if err := f.need(element); err != nil {
+		return time.Time{}, err
+	}
+	n, err := strconv.ParseInt(f[element], 10, 64)
+	if err != nil || n <= 0 || n > maxUnix {
+		return time.Time{}, fmt.Errorf("element %s is not a time in seconds", element)
+	}
+	return time.Unix(n, 0), nil
+}
+
+func readFields(plain []byte) (fields, error) {
+	f, err := pushdoc.Read(plain, usedFields, pushLimits)
+	return fields(f), err
+}
