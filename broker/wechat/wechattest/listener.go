@@ -1,0 +1,142 @@
+package wechattest
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// listener is the real network side of a server. Its lock is taken before the
+// server's.
+type listener struct {
+	mu      sync.Mutex
+	addr    string
+	secure  bool
+	running *http.Server
+	done    chan struct{}
+	ca      *authority
+}
+
+// Start serves plain HTTP on a free port of 127.0.0.1 and returns the URL. It
+// panics if it cannot, as httptest does.
+func (s *Server) Start() string { return s.mustListen(false) }
+
+// StartTLS is Start with TLS, under a throw-away CA (see [Server.CACertPEM]). The
+// certificate holds WeChat's host names, localhost and the loopback addresses.
+func (s *Server) StartTLS() string { return s.mustListen(true) }
+
+func (s *Server) mustListen(secure bool) string {
+	url, err := s.Listen("127.0.0.1:0", secure)
+	if err != nil {
+		panic("wechattest: " + err.Error())
+	}
+	return url
+}
+
+// Listen serves on the address addr (host:port) and returns the URL. A server
+// listens on one address at a time.
+func (s *Server) Listen(addr string, secure bool) (string, error) {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	if s.net.running != nil {
+		return "", fmt.Errorf("listen on %s: the server listens on %s already", addr, s.net.addr)
+	}
+	s.net.secure = secure
+	if err := s.serve(addr); err != nil {
+		return "", err
+	}
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
+	return scheme + s.net.addr, nil
+}
+
+// serve opens the listener and starts the one goroutine that accepts.
+func (s *Server) serve(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	s.net.addr = ln.Addr().String()
+	if s.net.secure {
+		config, err := s.tlsConfig()
+		if err != nil {
+			_ = ln.Close()
+			return err
+		}
+		ln = tls.NewListener(ln, config)
+	}
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          log.New(io.Discard, "", 0),
+	}
+	done := make(chan struct{})
+	s.net.running, s.net.done = srv, done
+	go func() {
+		defer close(done)
+		_ = srv.Serve(ln)
+	}()
+	return nil
+}
+
+// Close stops listening, breaks all connections off, lets go of calls that hang
+// and waits for the accepting goroutine. It may be called more than once, and on
+// a server that never listened.
+func (s *Server) Close() {
+	s.ClearFaults()
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	s.stop()
+}
+
+func (s *Server) stop() {
+	if s.net.running == nil {
+		return
+	}
+	_ = s.net.running.Close()
+	<-s.net.done
+	s.net.running = nil
+}
+
+// Outage makes WeChat as a whole unreachable, or reachable again. A listening
+// server closes its port and its connections, and opens the same port later; the
+// error is that of opening it.
+func (s *Server) Outage(on bool) error {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	s.mu.Lock()
+	changed := s.outage != on
+	s.outage = on
+	s.mu.Unlock()
+	if !changed || s.net.addr == "" {
+		return nil
+	}
+	if on {
+		s.stop()
+		return nil
+	}
+	return s.serve(s.net.addr)
+}
+
+// Hosts returns the host names of WeChat's API, which the certificate of
+// [Server.StartTLS] holds.
+func Hosts() []string {
+	return []string{
+		"api.weixin.qq.com", "api2.weixin.qq.com", "sh.api.weixin.qq.com",
+		"sz.api.weixin.qq.com", "hk.api.weixin.qq.com",
+	}
+}
+
+// Addr returns host:port of the listener; empty if it never listened.
+func (s *Server) Addr() string {
+	s.net.mu.Lock()
+	defer s.net.mu.Unlock()
+	return s.net.addr
+}

@@ -1,0 +1,88 @@
+package wechattest
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Server is a simulated WeChat. Make one with [New]. Its methods are safe for
+// concurrent use.
+type Server struct {
+	opt Options
+
+	// mu guards everything below. It is held for a call's verdict, never while
+	// a body is read, a latency waited for or an answer written.
+	mu         sync.Mutex
+	mint       mint
+	components map[string]*component
+	accounts   map[string]*account
+	settings   map[string]string // what a configured secret is, by its value
+	purse      purse
+	refreshes  map[string]*refreshToken
+	tickets    map[string]*ticket
+	authCodes  map[string]*authCode
+	logins     map[string]*login
+	media      map[string]*mediaFile
+	mediaOrder []string
+	quota      quota
+	faults     []*armedFault
+	released   chan struct{}
+	skew       time.Duration
+	outage     bool
+	book       book
+	pushes     []PushRecord
+	wake       chan struct{}
+	numbered   uint64
+
+	net listener
+}
+
+// New returns a WeChat without components and accounts. It starts nothing.
+func New(options Options) *Server {
+	o := options.withDefaults()
+	return &Server{
+		opt:        o,
+		mint:       newMint(o.Seed),
+		components: map[string]*component{},
+		accounts:   map[string]*account{},
+		settings:   map[string]string{},
+		purse:      newPurse(o.KeepSecrets),
+		refreshes:  map[string]*refreshToken{},
+		tickets:    map[string]*ticket{},
+		authCodes:  map[string]*authCode{},
+		logins:     map[string]*login{},
+		media:      map[string]*mediaFile{},
+		quota:      newQuota(),
+		released:   make(chan struct{}),
+		book:       newBook(o),
+		wake:       make(chan struct{}, 1),
+	}
+}
+
+// ServeHTTP answers one API call as WeChat would. It serves every host.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rep := s.handle(r)
+	rep.writeTo(w, r)
+}
+
+// now returns the simulator's time.
+func (s *Server) now() time.Time { return s.opt.Now() }
+
+// Secrets returns every secret of the simulated WeChat: tokens, refresh tokens,
+// tickets, codes, app secrets, push tokens and AES keys, dead ones included as
+// far as [Options.KeepSecrets] reaches. Tests search logs, pages and files for
+// them.
+func (s *Server) Secrets() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := slices.Collect(maps.Keys(s.purse.byText))
+	all = slices.AppendSeq(all, maps.Keys(s.refreshes))
+	all = slices.AppendSeq(all, maps.Keys(s.tickets))
+	all = slices.AppendSeq(all, maps.Keys(s.authCodes))
+	all = slices.AppendSeq(all, maps.Keys(s.logins))
+	all = slices.AppendSeq(all, maps.Keys(s.settings))
+	return slices.DeleteFunc(all, func(t string) bool { return t == "" })
+}

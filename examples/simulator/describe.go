@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+// describe prints what is served, and the settings for a sidecar. The secrets
+// are those of a simulation.
+func (c config) describe(w io.Writer, s *wechattest.Server, api, control string) {
+	fmt.Fprintf(w, "simulated WeChat at %s, control at %s\n\n", api, control)
+	for _, p := range c.Components {
+		fmt.Fprintf(w, "component        %s\n  secret         %s\n  push token     %s\n  AES key        %s\n  push URL       %s\n  authorizers    %s\n",
+			p.AppID, p.Secret, p.PushToken, p.EncodingAESKey, orNone(p.PushURL), sample(s.Authorizers(p.AppID)))
+	}
+	for _, a := range c.Accounts {
+		fmt.Fprintf(w, "account          %s\n  secret         %s\n", a.AppID, a.Secret)
+	}
+	c.describeSidecar(w, api)
+	fmt.Fprintf(w, "\ntry: curl -X POST '%s/control/push-ticket'   help: curl %s/\n", control, control)
+}
+
+// describeSidecar prints the environment and the file of a sidecar in front.
+func (c config) describeSidecar(w io.Writer, api string) {
+	p := c.Components[0]
+	fmt.Fprintf(w, "\nwxsidecar environment:\n  WXSIDECAR_UPSTREAM_URL=%s\n", api)
+	if c.TLS {
+		fmt.Fprintf(w, "  WXSIDECAR_UPSTREAM_CA_FILE=%s\n", orNone(c.CAFile))
+	}
+	fmt.Fprintf(w, "  WXSIDECAR_COMPONENT_APPID=%s\n  WXSIDECAR_COMPONENT_SECRET=%s\n  WXSIDECAR_COMPONENT_PUSH_TOKEN=%s\n  WXSIDECAR_COMPONENT_ENCODING_AES_KEY=%s\n",
+		p.AppID, p.Secret, p.PushToken, p.EncodingAESKey)
+	fmt.Fprintf(w, "\nor its file:\n  upstream: {url: %s}\n  components:\n", api)
+	for _, p := range c.Components {
+		fmt.Fprintf(w, "    - {appid: %s, secret: %s, push_token: %s, encoding_aes_key: %s}\n", p.AppID, p.Secret, p.PushToken, p.EncodingAESKey)
+	}
+	if len(c.Accounts) > 0 {
+		fmt.Fprintln(w, "  accounts:")
+	}
+	for _, a := range c.Accounts {
+		fmt.Fprintf(w, "    - {appid: %s, secret: %s}\n", a.AppID, a.Secret)
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return s
+}
+
+// sample is the first appids of a list and how many there are.
+func sample(appIDs []string) string {
+	const shown = 3
+	if len(appIDs) <= shown {
+		return fmt.Sprint(len(appIDs), " ", appIDs)
+	}
+	return fmt.Sprint(len(appIDs), " ", appIDs[:shown], " …")
+}
