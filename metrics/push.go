@@ -1,0 +1,58 @@
+package metrics
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type pushMetrics struct{ pushes *prometheus.CounterVec }
+
+// pushInfoTypes are the InfoTypes that WeChat documents. The label has these, other
+// and none, whatever is pushed.
+var pushInfoTypes = []string{
+	"component_verify_ticket", "authorized", "updateauthorized", "unauthorized",
+	"notify_third_fasteregister", "notify_third_fastregisterbetaapp", "notify_third_fastverifybetaapp",
+	"notify_3rd_wxa_auth", "notify_3rd_wxa_wxverify",
+	"notify_icpfiling_verify_result", "notify_apply_icpfiling_result",
+	"order_path_apply_result_notify", "order_path_audit_result_notify",
+}
+
+// Results of pushes that were read, and causes of the refusal of others.
+var (
+	pushResults = []string{"accepted", "repeated", "failed"}
+	pushCauses  = []string{
+		"cut_off", "empty", "envelope", "foreign_appid", "forged", "frame", "not_base64", "not_encrypted",
+		"outside_window", "padding", "panic", "too_large", "truncated", "unknown_component", "unreadable",
+	}
+)
+
+func newPushMetrics(r *prometheus.Registry) pushMetrics {
+	m := pushMetrics{pushes: newCounter(r, "pushes_total",
+		"Pushes from WeChat by InfoType (other for unknown ones, none where it could not be read) and result.", "info_type", "result")}
+	for _, infoType := range append(slices.Clone(pushInfoTypes), "other") {
+		for _, result := range pushResults {
+			m.pushes.WithLabelValues(infoType, result)
+		}
+	}
+	for _, cause := range pushCauses {
+		m.pushes.WithLabelValues("none", cause)
+	}
+	return m
+}
+
+// Push counts one push. infoType is what WeChat wrote, in lower case, or "" where
+// it could not be read; result is accepted, repeated, failed, or the cause of a
+// refusal.
+func (m *Metrics) Push(infoType, result string) {
+	if m == nil {
+		return
+	}
+	switch {
+	case infoType == "":
+		infoType = "none"
+	case !slices.Contains(pushInfoTypes, infoType):
+		infoType = "other"
+	}
+	m.push.pushes.WithLabelValues(infoType, result).Inc()
+}
