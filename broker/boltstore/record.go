@@ -1,0 +1,87 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+const (
+	generationSize = 8
+	maxName        = 1024
+	// maxSealed bounds what is written, so that a length read from a damaged page is
+	// known for one before anything of that length is allocated.
+	maxSealed = 16 << 20
+)
+
+// bucketName is the one bucket. It is a function because a slice cannot be a
+// constant, and bbolt keeps what it is given.
+func bucketName() []byte { return []byte("records") }
+
+// errDamagedValue is what a value that no Put of ours can have written gives.
+var errDamagedValue = errors.New("the stored value is damaged")
+
+func encode(rec broker.Record) []byte {
+	value := make([]byte, 0, generationSize+len(rec.Sealed))
+	value = binary.BigEndian.AppendUint64(value, rec.Generation)
+	return append(value, rec.Sealed...)
+}
+
+// decode returns the record in value, whose bytes it shares.
+func decode(value []byte) (broker.Record, error) {
+	if len(value) < generationSize || len(value) > generationSize+maxSealed {
+		return broker.Record{}, errDamagedValue
+	}
+	rec := broker.Record{Generation: binary.BigEndian.Uint64(value), Sealed: value[generationSize:]}
+	if rec.Generation == 0 {
+		return broker.Record{}, errDamagedValue
+	}
+	return rec, nil
+}
+
+// decodeCopy is decode with bytes of its own, which outlive the transaction.
+func decodeCopy(value []byte) (broker.Record, error) {
+	rec, err := decode(value)
+	if err == nil {
+		rec.Sealed = append(make([]byte, 0, len(rec.Sealed)), rec.Sealed...)
+	}
+	return rec, err
+}
+
+func validName(name []byte) bool { return len(name) > 0 && len(name) <= maxName }
+
+// valid refuses what no correct caller asks for, before it can spoil the
+// transaction that it shares with others.
+func valid(writes []broker.Write) error {
+	seen := make(map[string]bool, len(writes))
+	for _, w := range writes {
+		if !validName([]byte(w.Name)) {
+			return fmt.Errorf("a name of %d bytes; it must have 1 to %d", len(w.Name), maxName)
+		}
+		if seen[w.Name] {
+			return fmt.Errorf("%q is written twice at once", w.Name)
+		}
+		seen[w.Name] = true
+		if err := validRecord(w); err != nil {
+			return fmt.Errorf("%q: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+func validRecord(w broker.Write) error {
+	g := w.Record.Generation
+	if w.Record.Sealed != nil && (g == 0 || g < w.Base) {
+		return fmt.Errorf("generation %d cannot follow %d", g, w.Base)
+	}
+	if len(w.Record.Sealed) > maxSealed {
+		return fmt.Errorf("%d bytes are too many, the limit is %d", len(w.Record.Sealed), maxSealed)
+	}
+	return nil
+}
+
+// inOrder reports whether key may come after last, nil for none.
+func inOrder(last, key []byte) bool { return last == nil || bytes.Compare(last, key) < 0 }

@@ -1,0 +1,186 @@
+// Package memstore is a [broker.Store] in memory: for "store: memory:", where
+// nothing needs to survive a restart, and for tests, which can make it fail and
+// wait.
+//
+// It is bounded by nothing and forgets everything when the process ends.
+//
+// The package makes no API promise outside this module.
+package memstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// Options are the levers of a [Store], for tests; the zero value has none. The
+// functions are called without a lock held, by several goroutines at once, and
+// must not change what they are given.
+type Options struct {
+	// Wait is called at the beginning of each operation, with its context. It may
+	// block, as a slow disk or network does; its error becomes the operation's.
+	Wait func(ctx context.Context) error
+	// FailPut is called before a Put changes anything. With an error nothing is
+	// written and Put returns it.
+	FailPut func(writes []broker.Write) error
+	// LosePut is called after a Put was done. Its error is returned by Put although
+	// the writes are in: the answer was lost on its way.
+	LosePut func(writes []broker.Write) error
+}
+
+// Store is a [broker.Store] in memory. Use [New]. It is safe for concurrent use.
+type Store struct {
+	opts Options
+
+	mu      sync.RWMutex
+	records map[string]broker.Record
+	names   []string // the names in order; nil after one came or went
+}
+
+var _ broker.Store = (*Store)(nil)
+
+// New returns an empty store.
+func New(opts Options) *Store {
+	return &Store{opts: opts, records: make(map[string]broker.Record)}
+}
+
+// Get implements [broker.Store].
+func (s *Store) Get(ctx context.Context, name string) (broker.Record, error) {
+	if err := s.begin(ctx); err != nil {
+		return broker.Record{}, fmt.Errorf("get record %q: %w", name, err)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	rec, ok := s.records[name]
+	if !ok {
+		return broker.Record{}, fmt.Errorf("get record %q: %w", name, broker.ErrNotFound)
+	}
+	return own(rec), nil
+}
+
+// Put implements [broker.Store].
+func (s *Store) Put(ctx context.Context, writes ...broker.Write) error {
+	if err := valid(writes); err != nil {
+		return fmt.Errorf("put records: %w", err)
+	}
+	if err := s.begin(ctx); err != nil {
+		return fmt.Errorf("put records: %w", err)
+	}
+	if s.opts.FailPut != nil {
+		if err := s.opts.FailPut(writes); err != nil {
+			return fmt.Errorf("put records: %w", err)
+		}
+	}
+	if err := s.apply(writes); err != nil {
+		return fmt.Errorf("put records: %w", err)
+	}
+	if s.opts.LosePut != nil {
+		if err := s.opts.LosePut(writes); err != nil {
+			return fmt.Errorf("put records: %w", err)
+		}
+	}
+	return nil
+}
+
+// List implements [broker.Store].
+func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]broker.Named, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, fmt.Errorf("list records %q: %w", prefix, err)
+	}
+	s.mu.Lock() // not RLock: the order may have to be made
+	defer s.mu.Unlock()
+	names := s.ordered()
+	var out []broker.Named
+	for i := sort.SearchStrings(names, max(prefix, after)); i < len(names) && len(out) < limit; i++ {
+		if !strings.HasPrefix(names[i], prefix) {
+			break
+		}
+		if names[i] > after || after == "" {
+			out = append(out, broker.Named{Name: names[i], Record: own(s.records[names[i]])})
+		}
+	}
+	return out, nil
+}
+
+// begin also asks ctx after the wait, for a Wait that does not look at it.
+func (s *Store) begin(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.opts.Wait == nil {
+		return nil
+	}
+	if err := s.opts.Wait(ctx); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (s *Store) apply(writes []broker.Write) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range writes {
+		if s.records[w.Name].Generation != w.Base {
+			return fmt.Errorf("%q: %w", w.Name, broker.ErrConflict)
+		}
+	}
+	for _, w := range writes {
+		_, known := s.records[w.Name]
+		if w.Record.Sealed == nil {
+			delete(s.records, w.Name)
+		} else {
+			s.records[w.Name] = own(w.Record)
+		}
+		if known != (w.Record.Sealed != nil) {
+			s.names = nil
+		}
+	}
+	return nil
+}
+
+// ordered sorts only after names came or went: a walk over a million records by
+// pages must not sort for each page, nor each write move a million names.
+func (s *Store) ordered() []string {
+	if s.names == nil {
+		s.names = make([]string, 0, len(s.records))
+		for name := range s.records {
+			s.names = append(s.names, name)
+		}
+		slices.Sort(s.names)
+	}
+	return s.names
+}
+
+// valid refuses what no correct caller asks for.
+func valid(writes []broker.Write) error {
+	seen := make(map[string]bool, len(writes))
+	for _, w := range writes {
+		if w.Name == "" {
+			return fmt.Errorf("a record without a name")
+		}
+		if seen[w.Name] {
+			return fmt.Errorf("%q is written twice at once", w.Name)
+		}
+		seen[w.Name] = true
+		g := w.Record.Generation
+		if w.Record.Sealed != nil && (g == 0 || g < w.Base) {
+			return fmt.Errorf("%q: generation %d cannot follow %d", w.Name, g, w.Base)
+		}
+	}
+	return nil
+}
+
+// own returns rec with bytes of its own, and never nil ones: an empty content is
+// not the absence of a record.
+func own(rec broker.Record) broker.Record {
+	if rec.Sealed = bytes.Clone(rec.Sealed); rec.Sealed == nil {
+		rec.Sealed = []byte{}
+	}
+	return rec
+}

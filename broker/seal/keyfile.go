@@ -1,0 +1,162 @@
+package seal
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// keyFileLimit is more than any well-formed key file has, so that a wrong path
+// (a log, a device) is not read to its end.
+const keyFileLimit = 4096
+
+const keyFileHint = "\nhint: the file holds 64 hexadecimal digits, or 32 bytes in base64; make one with: openssl rand -hex 32"
+
+// ReadKeyFile returns the key in the file at path: 64 hexadecimal digits or base64
+// of 32 bytes, white space around it allowed. Its error names the file and the
+// expected form, never what was in it; it wraps fs.ErrNotExist where that is the
+// cause. Who else may read the file is not its matter: see [KeyFileWarning].
+func ReadKeyFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read seal key: %w%s", err, keyFileHint)
+	}
+	defer func() { _ = f.Close() }() // opened for reading: nothing can be lost
+	text, err := io.ReadAll(io.LimitReader(f, keyFileLimit))
+	if err != nil {
+		return nil, fmt.Errorf("read seal key: %w%s", err, keyFileHint)
+	}
+	key := parseKey(bytes.TrimSpace(text))
+	if key == nil {
+		return nil, fmt.Errorf("read seal key: %s does not hold a key%s", path, keyFileHint)
+	}
+	return key, nil
+}
+
+// parseKey returns nil for what is no key. The decoders' errors are dropped
+// because they quote what they could not read.
+func parseKey(text []byte) []byte {
+	if key, err := hex.DecodeString(string(text)); err == nil && len(key) == KeySize {
+		return key
+	}
+	bare := strings.TrimRight(string(text), "=")
+	for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		if key, err := enc.DecodeString(bare); err == nil && len(key) == KeySize {
+			return key
+		}
+	}
+	return nil
+}
+
+// KeyFileWarning returns a sentence for the log if others than the file's owner
+// may read the key file, and "" if not. Mounted secrets are often readable for
+// all inside their container, so that this is no reason to refuse them.
+func KeyFileWarning(path string) string {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the seal key file %s has mode %04o: others than its owner may use it; chmod 600 %s",
+		path, info.Mode().Perm(), path)
+}
+
+// CreateKeyFile makes a new random key, writes it to path as 64 hexadecimal digits
+// with mode 0600, and returns it once it is durable. The directory is made (0700)
+// if need be. An existing file is never touched: the error then wraps
+// fs.ErrExist. A crash leaves either no file at path or a whole one.
+func CreateKeyFile(path string) ([]byte, error) {
+	key := make([]byte, KeySize)
+	_, _ = rand.Read(key) // documented never to fail
+	if err := placeNew(path, []byte(hex.EncodeToString(key)+"\n")); err != nil {
+		return nil, fmt.Errorf("create seal key file: %w\nhint: seal.key_file (by default beside the store) must be in a directory that can be written", err)
+	}
+	return key, nil
+}
+
+// ReadOrCreateKeyFile returns the key in the file at path, and makes the file if
+// there is none; created says so. Of two processes that call it at once both get
+// the same key. Whoever creates a key for a store that has records already will
+// not be able to open them.
+func ReadOrCreateKeyFile(path string) (key []byte, created bool, err error) {
+	key, err = ReadKeyFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, false, err
+	}
+	key, err = CreateKeyFile(path)
+	if errors.Is(err, fs.ErrExist) {
+		key, err = ReadKeyFile(path)
+		return key, false, err
+	}
+	return key, err == nil, err
+}
+
+// placeNew makes a durable file at path with the content, unless there is one.
+func placeNew(path string, content []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	temp, err := writeTemp(dir, filepath.Base(path)+".new-*", content)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temp) }() // a second name of the file by now, or a failed attempt
+	// A link, unlike a rename, refuses to replace a key that another process made
+	// meanwhile.
+	if err := os.Link(temp, path); errors.Is(err, fs.ErrExist) {
+		return err
+	} else if err != nil {
+		if err := writeExclusive(path, content); err != nil {
+			return err
+		}
+	}
+	return syncDir(dir)
+}
+
+// writeTemp returns the name of a new file with mode 0600 and the content on disk.
+func writeTemp(dir, pattern string, content []byte) (string, error) {
+	f, err := os.CreateTemp(dir, pattern)
+	if err != nil {
+		return "", err
+	}
+	if err := writeAndClose(f, content); err != nil {
+		_ = os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+// writeExclusive is the way for file systems without hard links.
+func writeExclusive(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := writeAndClose(f, content); err != nil {
+		_ = os.Remove(path)
+		return err
+	}
+	return nil
+}
+
+func writeAndClose(f *os.File, content []byte) error {
+	_, err := f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,137 @@
+// Package storetest is what every [broker.Store] has to pass: the contract of that
+// interface as tests.
+//
+//	func TestStore(t *testing.T) {
+//		storetest.Run(t, func(t *testing.T) broker.Store { return … })
+//	}
+//
+// The package is for tests only and makes no API promise outside this module.
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// Open returns an empty store for one test, and sees to it (t.Cleanup) that it is
+// closed after it.
+type Open func(t *testing.T) broker.Store
+
+// Run runs the suite; each part gets a store of its own.
+func Run(t *testing.T, open Open) {
+	parts := []struct {
+		name string
+		run  func(*testing.T, broker.Store)
+	}{
+		{"GetAndPut", testGetAndPut},
+		{"NotFound", testNotFound},
+		{"Delete", testDelete},
+		{"EmptyContentIsARecord", testEmptyContent},
+		{"CompareAndSet", testCompareAndSet},
+		{"AllOrNone", testAllOrNone},
+		{"NothingToWrite", testNothingToWrite},
+		{"Faults", testFaults},
+		{"BytesAreOwned", testBytesAreOwned},
+		{"Sizes", testSizes},
+		{"OddNames", testOddNames},
+		{"ListOrder", testListOrder},
+		{"ListPrefix", testListPrefix},
+		{"ListPages", testListPages},
+		{"ListLimit", testListLimit},
+		{"Cancelled", testCancelled},
+		{"Contention", testContention},
+		{"Transfers", testTransfers},
+		{"ListWhileWriting", testListWhileWriting},
+	}
+	for _, p := range parts {
+		t.Run(p.name, func(t *testing.T) { p.run(t, open(t)) })
+	}
+	t.Run("Model", func(t *testing.T) { testModel(t, open) })
+}
+
+// rec is a record of that generation with that content.
+func rec(generation uint64, content string) broker.Record {
+	return broker.Record{Generation: generation, Sealed: []byte(content)}
+}
+
+// set is a write over base that makes the next generation.
+func set(name string, base uint64, content string) broker.Write {
+	return broker.Write{Name: name, Base: base, Record: rec(base+1, content)}
+}
+
+// remove is a write over base that deletes.
+func remove(name string, base uint64) broker.Write { return broker.Write{Name: name, Base: base} }
+
+func put(t *testing.T, s broker.Store, writes ...broker.Write) {
+	t.Helper()
+	if err := s.Put(t.Context(), writes...); err != nil {
+		t.Fatalf("Put: %v", err)
+	}
+}
+
+func conflicts(t *testing.T, s broker.Store, writes ...broker.Write) {
+	t.Helper()
+	if err := s.Put(t.Context(), writes...); !errors.Is(err, broker.ErrConflict) {
+		t.Errorf("Put: %v, want ErrConflict", err)
+	}
+}
+
+func holds(t *testing.T, s broker.Store, name string, want broker.Record) {
+	t.Helper()
+	got, err := s.Get(t.Context(), name)
+	if err != nil {
+		t.Errorf("Get %q: %v", name, err)
+		return
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Get %q (-want +got):\n%s", name, diff)
+	}
+}
+
+func absent(t *testing.T, s broker.Store, name string) {
+	t.Helper()
+	if got, err := s.Get(t.Context(), name); !errors.Is(err, broker.ErrNotFound) {
+		t.Errorf("Get %q: generation %d, %v, want ErrNotFound", name, got.Generation, err)
+	}
+}
+
+// lists compares the names that List gives.
+func lists(t *testing.T, s broker.Store, prefix, after string, limit int, want ...string) {
+	t.Helper()
+	got, err := s.List(t.Context(), prefix, after, limit)
+	if err != nil {
+		t.Errorf("List %q after %q: %v", prefix, after, err)
+		return
+	}
+	var names []string
+	for _, n := range got {
+		names = append(names, n.Name)
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("List %q after %q, at most %d (-want +got):\n%s", prefix, after, limit, diff)
+	}
+}
+
+// all returns every record below prefix, read by pages.
+func all(t *testing.T, s broker.Store, prefix string, limit int) []broker.Named {
+	t.Helper()
+	var out []broker.Named
+	for after := ""; ; {
+		page, err := s.List(t.Context(), prefix, after, limit)
+		if err != nil {
+			t.Fatalf("List %q after %q: %v", prefix, after, err)
+		}
+		out = append(out, page...)
+		if len(page) < limit {
+			return out
+		}
+		after = page[len(page)-1].Name
+	}
+}
+
+func nameOf(i int) string { return fmt.Sprintf("authorizer/wx%016x", i) }
