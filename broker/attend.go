@@ -1,0 +1,130 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+const (
+	// ticketPatience is how long no ticket may come before WeChat is asked to push
+	// again; it pushes one every ten minutes.
+	ticketPatience = 25 * time.Minute
+	// askInterval is the least time between two such requests.
+	askInterval = 10 * time.Minute
+	// listInterval is how often the list of authorizers is read unasked.
+	listInterval = 6 * time.Hour
+)
+
+// attend has the component looked after: are its tickets coming, is its list read?
+// It never blocks, and does nothing for a component that is not configured.
+// Broker.mu may be held.
+func (b *Broker) attend(appID string) {
+	c := b.component(appID)
+	if c == nil {
+		return
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *Broker) attendAll() {
+	for _, c := range b.configured() {
+		b.attend(c.appID)
+	}
+}
+
+// lookAfter is the body of the goroutine that looks after one component.
+func (b *Broker) lookAfter(ctx context.Context, c *component) {
+	for {
+		wait := min(b.askForTickets(ctx, c), b.readList(ctx, c))
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.wake:
+		case <-time.After(max(wait, time.Second)):
+		}
+	}
+}
+
+// askForTickets asks WeChat to push tickets if none came for too long, and returns
+// when to look again.
+// https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/startPushTicket.html
+func (b *Broker) askForTickets(ctx context.Context, c *component) time.Duration {
+	p, err := b.platform(ctx, c.appID)
+	if err != nil {
+		return time.Minute
+	}
+	now := b.clock.now()
+	if wait := untilAsk(p, c.askFails, now); wait > 0 {
+		return wait
+	}
+	if b.isPaused() {
+		return time.Minute // its return wakes us
+	}
+	err = b.wechat.StartPushTicket(ctx, c.appID, b.secretOf(componentKey(c.appID)))
+	var silent *wechat.NoAnswerError
+	if errors.As(err, &silent) {
+		b.pause()
+		return time.Minute
+	}
+	b.askedForTickets(ctx, c, now, err)
+	return askInterval
+}
+
+// untilAsk returns how long WeChat need not be asked for tickets; it is pure.
+func untilAsk(p platformRecord, fails int, now time.Time) time.Duration {
+	var patience, spacing time.Duration
+	if t, ok := p.newest(); ok {
+		patience = t.received.Add(ticketPatience).Sub(now)
+	}
+	if !p.asked.IsZero() && !p.asked.After(now) {
+		spacing = p.asked.Add(askInterval << min(fails, 3)).Sub(now)
+	}
+	return max(patience, spacing)
+}
+
+func (b *Broker) askedForTickets(ctx context.Context, c *component, now time.Time, err error) {
+	c.askFails++
+	if err == nil {
+		c.askFails = 0
+		b.log.Info("asked WeChat to push tickets, as none came", "component", c.appID)
+	} else {
+		b.log.Warn("WeChat refused to push tickets", "component", c.appID, "error", err)
+		b.noteAskRefused(c, err)
+	}
+	saveErr := b.updatePlatform(ctx, c, func(p platformRecord) (platformRecord, bool) {
+		p.asked = now
+		return p, true
+	})
+	if saveErr != nil {
+		c.mu.Lock()
+		c.last.asked = now // memory keeps the pace when the store does not
+		c.mu.Unlock()
+	}
+}
+
+// noteAskRefused shows a fault that only a person can cure before the first ticket
+// comes: a wrong secret, an address outside the whitelist.
+func (b *Broker) noteAskRefused(c *component, err error) {
+	var api *wechat.APIError
+	if !errors.As(err, &api) || (!api.Misconfigured() && api.Code != wechat.CodeInvalidCredential) {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[componentKey(c.appID)]
+	now := b.clock.now()
+	if e == nil || e.running || e.token.Load().Alive(now) {
+		return
+	}
+	b.turn(e, event{what: happenedMisconfigured, reason: err.Error(), errcode: api.Code, wait: misconfiguredProbe}, now)
+	b.place(e, e.cond.notBefore, false)
+	e.announce()
+	b.tellDependents(e)
+	b.wakeUp()
+}

@@ -1,0 +1,260 @@
+package broker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+func (w *world) revoke(appID string, at time.Time) {
+	w.t.Helper()
+	w.mustPush(wechat.Push{
+		ID: "u" + at.String(), Component: componentID, InfoType: wechat.InfoUnauthorized,
+		CreateTime: at, AuthorizerAppID: appID,
+	})
+}
+
+func TestAuthorized_TheCodeIsExchangedAfterTheAnswer(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Latency: 3 * time.Second})
+		start := time.Now()
+		w.authorize(merchant(1))
+		if took := time.Since(start); took > 0 {
+			t.Errorf("the push was answered after %s", took)
+		}
+		time.Sleep(5 * time.Second)
+		w.mustCall(authorizerKey(merchant(1)))
+		if n := w.sim.Calls(authorizerPath); n != 0 {
+			t.Errorf("the token that came with the exchange was not used: %d renewals", n)
+		}
+	})
+}
+
+func TestAuthorized_SurvivesACrashAndAnOutage(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Mode: wechattest.Refuse})
+		w.sim.Fault("/", wechattest.Fault{Mode: wechattest.Refuse})
+		w.authorize(merchant(1))
+		time.Sleep(time.Second)
+		w.restart()
+		time.Sleep(time.Minute)
+		w.sim.ClearFaults()
+		time.Sleep(10 * time.Second)
+		w.mustCall(authorizerKey(merchant(1)))
+		if n := w.sim.Calls(authorizerPath); n != 0 {
+			t.Errorf("the code was not exchanged after the restart: %d renewals", n)
+		}
+	})
+}
+
+func TestAuthorized_ASpentCodeIsNoLoss(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Mode: wechattest.ResetAfter, Effect: true, Times: 1})
+		w.authorize(merchant(1)) // WeChat takes the code, and we never see the answer
+		time.Sleep(time.Minute)
+		w.mustCall(authorizerKey(merchant(1)))
+	})
+}
+
+func TestQueryAuth_TheAppAndTheEventShareOneExchange(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		code := w.sim.Authorize(componentID, merchant(1))
+		first, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
+		if err != nil || !bytes.Equal(first, second) {
+			t.Errorf("the same code again: %v, same answer %t", err, bytes.Equal(first, second))
+		}
+		w.mustPush(wechat.Push{
+			ID: "x", Component: componentID, InfoType: wechat.InfoAuthorized, CreateTime: time.Now(),
+			AuthorizerAppID: merchant(1), Code: secret.New(code), CodeExpires: time.Now().Add(10 * time.Minute),
+		})
+		w.restart()
+		third, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
+		if err != nil || !bytes.Equal(first, third) {
+			t.Errorf("the same code after a restart: %v", err)
+		}
+		if n := w.sim.Calls(queryAuthPath); n != 1 {
+			t.Errorf("%d exchanges, want one", n)
+		}
+		w.mustCall(authorizerKey(merchant(1)))
+		time.Sleep(3 * time.Hour)
+		_, err = w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
+		var api *wechat.APIError
+		if !errors.As(err, &api) {
+			t.Errorf("the code after its end: %v, want WeChat's refusal", err)
+		}
+	})
+}
+
+func TestFastRegister_TheCodeIsExchanged(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		code := w.sim.Authorize(componentID, merchant(9))
+		w.mustPush(wechat.Push{
+			ID: "f", Component: componentID, InfoType: wechat.InfoFastRegister, CreateTime: time.Now(),
+			AuthorizerAppID: merchant(9), Code: secret.New(code),
+		})
+		time.Sleep(time.Second)
+		w.mustCall(authorizerKey(merchant(9)))
+	})
+}
+
+func TestUnauthorized_TokensAreGoneAtOnce(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		w.sim.Revoke(componentID, merchant(0))
+		w.revoke(merchant(0), time.Now())
+		w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
+		w.mustCall(authorizerKey(merchant(1)))
+		w.restart()
+		w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
+		w.authorize(merchant(0))
+		time.Sleep(time.Second)
+		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+func TestUnauthorized_OlderThanTheAuthorizationIsVoid(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		before := time.Now()
+		time.Sleep(time.Hour)
+		w.authorize(merchant(0))
+		time.Sleep(time.Second)
+		w.revoke(merchant(0), before)
+		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+func TestUnauthorized_FoundOutAndForgotten(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.sim.Revoke(componentID, merchant(0)) // and the event is lost
+		time.Sleep(2 * time.Hour)
+		w.mustFail(key, broker.StateUnauthorized)
+		calls := w.tokenCalls() + w.sim.Calls(infoPath)
+		for range 100 {
+			w.mustFail(key, broker.StateUnauthorized)
+		}
+		if n := w.tokenCalls() + w.sim.Calls(infoPath) - calls; n != 0 {
+			t.Errorf("a verdict just given was asked for %d times", n)
+		}
+		w.sim.Authorize(componentID, merchant(0)) // and the event is lost too
+		time.Sleep(7 * time.Hour)
+		w.mustCall(key)
+	})
+}
+
+func TestRefreshToken_RotatesAndIsKept(t *testing.T) {
+	o := worldOptions{merchants: 3, sim: wechattest.Options{RotateRefreshTokens: true}}
+	lit(t, o, func(w *world) {
+		defer w.tickets()()
+		keys := []broker.Key{authorizerKey(merchant(0)), authorizerKey(merchant(1)), authorizerKey(merchant(2))}
+		for range 5 {
+			if failed := w.keepCalling(keys, 5*time.Hour, 10*time.Minute); failed != 0 {
+				t.Errorf("%d calls failed", failed)
+			}
+			w.restart()
+		}
+	})
+}
+
+func TestRefreshToken_VoidIsRecovered(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		w.sim.RotateRefreshToken(componentID, merchant(0)) // behind our back
+		w.sim.ExpireToken(merchant(0))
+		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+func TestRefreshToken_VoidForGood(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.sim.VoidRefreshToken(componentID, merchant(0))
+		w.sim.ExpireToken(merchant(0))
+		w.use(key, must(w.broker.Token(context.Background(), key)))
+		code, err := w.call(key)
+		var s *broker.StateError
+		if code != 42001 && (!errors.As(err, &s) || s.State != broker.StateNeedsAuthorization) {
+			t.Fatalf("errcode %d, error %v", code, err)
+		}
+		time.Sleep(3 * time.Hour)
+		w.mustFail(key, broker.StateNeedsAuthorization)
+		if n := w.metric("wxsidecar_keys", "kind", "authorizer", "state", "needs_authorization"); n != 1 {
+			t.Errorf("%g keys need authorization, want 1", n)
+		}
+		before := w.sim.Calls(listPath) + w.sim.Calls(infoPath)
+		for range 50 {
+			w.mustFail(key, broker.StateNeedsAuthorization)
+		}
+		if n := w.sim.Calls(listPath) + w.sim.Calls(infoPath) - before; n > 0 {
+			t.Errorf("a verdict just given was asked for %d times", n)
+		}
+		w.mustCall(authorizerKey(merchant(1)))
+		w.authorize(merchant(0))
+		time.Sleep(time.Second)
+		w.mustCall(key)
+	})
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func TestReconcile_FindsWhoCameAndWentUnheard(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		w.sim.AddAuthorizer(componentID, merchant(50))
+		w.sim.Unlist(componentID, merchant(50), true)
+		w.sim.Revoke(componentID, merchant(1))
+		w.sim.Fault(listPath, wechattest.Fault{Status: 502, Times: 2})
+		time.Sleep(6*time.Hour + 2*time.Minute)
+		w.mustCall(authorizerKey(merchant(50)))
+		w.mustFail(authorizerKey(merchant(1)), broker.StateUnauthorized)
+		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+func TestReconcile_GoesOnWhereItStopped(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 2600}, func(w *world) {
+		w.sim.Fault(listPath, wechattest.Fault{Latency: time.Second})
+		w.sim.Fault(listPath, wechattest.Fault{Mode: wechattest.HTML, Probability: 0.5})
+		w.ticket()
+		time.Sleep(10 * time.Minute)
+		w.sim.ClearFaults()
+		for i := range 2600 {
+			w.mustCall(authorizerKey(merchant(i)))
+		}
+	})
+}
+
+func TestUnknown_ALostAuthorizationIsFoundByTheFirstCall(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		time.Sleep(time.Hour)
+		w.sim.AddAuthorizer(componentID, merchant(7)) // and the event is lost
+		before := w.sim.Calls(listPath)
+		for range 20 {
+			_, _ = w.call(authorizerKey(merchant(7)))
+			time.Sleep(time.Second)
+		}
+		w.mustCall(authorizerKey(merchant(7)))
+		for range 100 {
+			if _, err := w.call(authorizerKey("wxffffffffffffffff")); !errors.Is(err, broker.ErrUnknownAccount) {
+				t.Fatalf("an appid of nobody's: %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := w.sim.Calls(listPath) - before; n != 1 {
+			t.Errorf("unknown appids had the list read %d times, want once in ten minutes", n)
+		}
+	})
+}

@@ -1,0 +1,216 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+const (
+	codePrefix = "code/"
+	// codeLife is how long an exchange is kept where the code's own end is not known.
+	codeLife = time.Hour
+)
+
+// keptExchange is an exchange that was made, kept until its code's own end: a code
+// works once, and both the app and we may come to exchange it. It is sealed.
+type keptExchange struct {
+	Answer  []byte `json:"answer"`
+	Expires int64  `json:"expires"`
+}
+
+// codeName names a code without showing it.
+func codeName(component string, code secret.Text) string {
+	sum := sha256.Sum256([]byte(code.Reveal()))
+	return codePrefix + component + "/" + hex.EncodeToString(sum[:16])
+}
+
+// exchanges lets those who come with one code at once share one exchange.
+type exchanges struct {
+	mu    sync.Mutex
+	under map[string]*exchangeFlight
+}
+
+type exchangeFlight struct {
+	done   chan struct{}
+	answer []byte
+	err    error
+}
+
+// QueryAuth exchanges an authorization code for the component and returns
+// WeChat's whole answer, tokens and all. A code that was exchanged already, by
+// whomever, is answered from what was kept. It returns a *wechat.APIError for a
+// code that WeChat refuses and a *StateError without a component token. It waits
+// until ctx ends, and never makes two exchanges of one code.
+func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Text) ([]byte, error) {
+	if _, err := b.Token(ctx, componentKey(component)); err != nil {
+		return nil, err
+	}
+	return b.exchange(ctx, component, code, time.Time{}, b.clock.now())
+}
+
+// exchange is QueryAuth with what is known of the code, and with changes that go
+// into the same write.
+func (b *Broker) exchange(ctx context.Context, component string, code secret.Text, expires, authorized time.Time, with ...change) ([]byte, error) {
+	name := codeName(component, code)
+	b.exchanges.mu.Lock()
+	flight, joined := b.exchanges.under[name]
+	if !joined {
+		flight = &exchangeFlight{done: make(chan struct{})}
+		b.exchanges.under[name] = flight
+		go b.fly(context.WithoutCancel(ctx), flight, name, component, code, expires, authorized, with)
+	}
+	b.exchanges.mu.Unlock()
+	select {
+	case <-flight.done:
+		return flight.answer, flight.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// fly is the body of the goroutine that makes one exchange for all who wait.
+func (b *Broker) fly(ctx context.Context, f *exchangeFlight, name, component string, code secret.Text, expires, authorized time.Time, with []change) {
+	ctx, cancel := context.WithTimeout(ctx, renewalTimeout)
+	defer cancel()
+	f.answer, f.err = b.exchangeOnce(ctx, name, component, code, expires, authorized, with)
+	b.exchanges.mu.Lock()
+	delete(b.exchanges.under, name)
+	b.exchanges.mu.Unlock()
+	close(f.done)
+}
+
+func (b *Broker) exchangeOnce(ctx context.Context, name, component string, code secret.Text, expires, authorized time.Time, with []change) ([]byte, error) {
+	if kept, ok := b.keptExchange(ctx, name); ok {
+		return kept, nil
+	}
+	b.checkpoint("exchange-sending")
+	sent := b.clock.local()
+	x, err := withToken(b, componentKey(component), func(token secret.Text) (wechat.Exchange, error) {
+		return b.wechat.QueryAuth(ctx, component, token, code)
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.checkpoint("exchange-answered")
+	skew, _ := b.clock.offset()
+	obtained := sent.Add(skew)
+	if expires.IsZero() {
+		expires = obtained.Add(codeLife)
+	}
+	kept, err := json.Marshal(keptExchange{Answer: x.Answer, Expires: millis(expires)})
+	if err != nil {
+		return nil, err
+	}
+	with = append([]change{{name: name, generation: 1, plain: kept}}, with...)
+	err = b.storeExchange(ctx, component, x, obtained, authorized, with)
+	b.checkpoint("exchange-saved")
+	if err != nil {
+		// The code is spent. WeChat's list and info still know the account, and what
+		// was exchanged goes to whoever asked.
+		b.log.Error("an exchanged authorization could not be saved; it is asked for from WeChat anew", "component", component, "authorizer", x.Authorizer.AppID, "error", err)
+		b.Reconcile(component)
+	}
+	return x.Answer, nil
+}
+
+func (b *Broker) keptExchange(ctx context.Context, name string) ([]byte, bool) {
+	plain, _, err := b.records.read(ctx, name)
+	var kept keptExchange
+	if err != nil || plain == nil || json.Unmarshal(plain, &kept) != nil {
+		return nil, false
+	}
+	return kept.Answer, b.clock.now().Before(moment(kept.Expires))
+}
+
+// storeExchange writes the authorization, the kept answer and what else is given
+// in one write, and lets memory follow.
+func (b *Broker) storeExchange(ctx context.Context, component string, x wechat.Exchange, obtained, authorized time.Time, with []change) error {
+	key := Key{Kind: KindAuthorizer, AppID: x.Authorizer.AppID}
+	if err := b.storeAuthorization(ctx, key, component, x, obtained, authorized, with); err != nil {
+		return err
+	}
+	b.directory.changed()
+	b.follow(key, event{what: happenedAuthorized})
+	return nil
+}
+
+func (b *Broker) storeAuthorization(ctx context.Context, key Key, component string, x wechat.Exchange, obtained, authorized time.Time, with []change) error {
+	defer b.locks.one(key)()
+	e := b.inMemory(key)
+	for range 8 {
+		cur, base, err := b.current(ctx, key, e)
+		if err != nil {
+			return err
+		}
+		next := *cur
+		b.grantTo(&next, component, x, obtained, authorized)
+		c, err := b.records.change(key, base, &next)
+		if err != nil {
+			return err
+		}
+		err = b.records.write(ctx, append([]change{c}, with...)...)
+		if errors.Is(err, ErrConflict) {
+			with = b.stillOpen(ctx, with)
+			continue
+		}
+		if err == nil {
+			b.adopt(e, &next)
+		}
+		return err
+	}
+	return fmt.Errorf("save %s: %w eight times in a row", key, ErrConflict)
+}
+
+// grantTo puts an exchange into r: a new authorization, whatever was before.
+func (b *Broker) grantTo(r *record, component string, x wechat.Exchange, obtained, authorized time.Time) {
+	r.forget()
+	r.component = component
+	r.authorized = authorized
+	r.refreshToken = x.Authorizer.RefreshToken
+	r.used = obtained // a merchant who authorises is about to be served
+	if x.Grant.Token.IsZero() {
+		r.generation++
+		return
+	}
+	b.fill(r, x.Grant, obtained, r.used)
+}
+
+// stillOpen drops from changes those that somebody else has made already.
+func (b *Broker) stillOpen(ctx context.Context, changes []change) []change {
+	var open []change
+	for _, c := range changes {
+		if _, generation, err := b.records.read(ctx, c.name); err == nil && generation == c.base {
+			open = append(open, c)
+		}
+	}
+	return open
+}
+
+// purgeExchanges deletes exchanges whose codes have come to their end.
+func (b *Broker) purgeExchanges(ctx context.Context) {
+	var gone []change
+	now := b.clock.now()
+	_ = b.records.list(ctx, codePrefix, func(name string, generation uint64, plain []byte) bool {
+		var kept keptExchange
+		if plain == nil || json.Unmarshal(plain, &kept) != nil || now.After(moment(kept.Expires)) {
+			gone = append(gone, change{name: name, base: generation, generation: generation})
+		}
+		return true
+	})
+	for _, c := range gone {
+		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, ErrConflict) {
+			b.log.Warn("an exchange that has ended could not be deleted", "record", strings.TrimPrefix(c.name, codePrefix), "error", err)
+			return
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package broker
+
+import "time"
+
+// fullLife is what WeChat's tokens live. Windows and margins are shares of a
+// token's own life, so that one of twelve seconds behaves like one of two hours;
+// where no token is known yet this is assumed.
+const fullLife = 2 * time.Hour
+
+// share scales d, which is meant for a token of the full life, to life. It never
+// stretches.
+func share(d, life time.Duration) time.Duration {
+	if life >= fullLife || life <= 0 {
+		return d
+	}
+	return time.Duration(float64(d) * float64(life) / float64(fullLife))
+}
+
+const (
+	forcedBurst    = 2
+	forcedInterval = 30 * time.Second // at the full life
+	// forceRefreshInterval and forceRefreshPerDay stay below WeChat's own limits
+	// of 30 s and 20 a day: others may use the same account.
+	forceRefreshInterval = 30 * time.Second
+	forceRefreshPerDay   = 10
+)
+
+// forcedBudget limits the renewals that a rejected token forces: two in a row,
+// then one in an interval. The zero value is full. It is not safe for concurrent
+// use.
+type forcedBudget struct {
+	spent float64   // of forcedBurst
+	at    time.Time // when spent was right
+}
+
+func (f *forcedBudget) take(now time.Time, life time.Duration) bool {
+	if gone := now.Sub(f.at); gone > 0 && !f.at.IsZero() {
+		f.spent = max(0, f.spent-float64(gone)/float64(share(forcedInterval, life)))
+	}
+	f.at = now
+	if f.spent > forcedBurst-1 {
+		return false
+	}
+	f.spent++
+	return true
+}
+
+// dayBudget counts something within a day of China Standard Time, by which
+// WeChat counts. The zero value is unused. It is not safe for concurrent use.
+type dayBudget struct {
+	day  int64
+	used int
+}
+
+func (d *dayBudget) take(now time.Time, limit int) bool {
+	if day := chinaDay(now); day != d.day {
+		*d = dayBudget{day: day}
+	}
+	if d.used >= limit {
+		return false
+	}
+	d.used++
+	return true
+}
+
+// China has had no daylight saving since 1991, so a fixed zone needs no zone file.
+const chinaOffset = 8 * time.Hour
+
+func chinaDay(t time.Time) int64 {
+	return t.Add(chinaOffset).Unix() / int64(24*time.Hour/time.Second)
+}
+
+// chinaMidnight returns when the day of t ends in China.
+func chinaMidnight(t time.Time) time.Time {
+	return time.Unix((chinaDay(t)+1)*int64(24*time.Hour/time.Second), 0).Add(-chinaOffset)
+}
+
+const (
+	// callsPerKeyFactor is how many times the renewals that a day needs one key may
+	// cost before it is stopped: no fault may burn a merchant's quota.
+	callsPerKeyFactor = 10
+	callsPerKeyFloor  = 200
+	callsPerDayFloor  = 20_000
+
+	breakerWindow = 10 * time.Minute
+	breakerKeys   = 3
+	quotaProbe    = time.Hour
+)
+
+// callsPerKey is the daily budget of token calls for a key whose tokens live life.
+func callsPerKey(life time.Duration) int {
+	return max(callsPerKeyFloor, callsPerKeyFactor*int(24*time.Hour/max(life, time.Second)))
+}
+
+// breaker stops a whole kind when several of its keys met their quota at once:
+// then the quota is not one merchant's. The zero value is closed. It is not safe
+// for concurrent use.
+type breaker struct {
+	met   map[Key]time.Time
+	until time.Time
+	probe time.Time
+}
+
+// note takes a 45009 of key and opens the breaker if it is one of several.
+func (b *breaker) note(key Key, now time.Time) {
+	if b.met == nil {
+		b.met = map[Key]time.Time{}
+	}
+	b.met[key] = now
+	for k, at := range b.met {
+		if now.Sub(at) > breakerWindow {
+			delete(b.met, k)
+		}
+	}
+	if len(b.met) >= breakerKeys {
+		b.until, b.probe = chinaMidnight(now), now.Add(quotaProbe)
+	}
+}
+
+// allow reports whether a call may be made. While open it lets one an hour
+// through, to notice an end that came early.
+func (b *breaker) allow(now time.Time) bool {
+	if !now.Before(b.until) {
+		return true
+	}
+	if now.Before(b.probe) {
+		return false
+	}
+	b.probe = now.Add(quotaProbe)
+	return true
+}
+
+// reset closes the breaker: a call went well, or an operator says so.
+func (b *breaker) reset() { *b = breaker{} }

@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// skewTolerance is what the one-second steps of a Date and a slow answer may
+	// make of no skew at all.
+	skewTolerance = 2 * time.Second
+	// skewWitnesses is how many answers in a row must agree before a skew that was
+	// measured once is replaced: one host with a wrong clock must not make every
+	// token look dead.
+	skewWitnesses = 3
+)
+
+// clock tells WeChat's time: our own, corrected by the skew against the Date of
+// WeChat's answers. It is safe for concurrent use.
+type clock struct {
+	local func() time.Time
+
+	skew atomic.Int64 // nanoseconds; atomic, as every call reads it
+
+	mu       sync.Mutex
+	measured bool
+	rival    time.Duration // a differing skew that waits for witnesses
+	seen     int
+}
+
+func (c *clock) now() time.Time {
+	return c.local().Add(time.Duration(c.skew.Load()))
+}
+
+// offset returns WeChat's clock minus ours, and whether it was measured.
+func (c *clock) offset() (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Duration(c.skew.Load()), c.measured
+}
+
+// assume sets a skew that was measured by an earlier run.
+func (c *clock) assume(skew time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.measured {
+		c.skew.Store(int64(skew))
+	}
+}
+
+// observe takes the Date of an answer that was written between the local times
+// sent and received. It reports whether the skew in use changed.
+func (c *clock) observe(date, sent, received time.Time) bool {
+	delay := received.Sub(sent)
+	found := date.Add(time.Second / 2).Sub(sent.Add(delay / 2))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if (found - time.Duration(c.skew.Load())).Abs() <= skewTolerance+delay/2 {
+		c.measured, c.seen = true, 0
+		return false
+	}
+	if c.seen == 0 || (found-c.rival).Abs() > skewTolerance+delay/2 {
+		c.rival, c.seen = found, 0
+	}
+	c.seen++
+	if c.measured && c.seen < skewWitnesses {
+		return false
+	}
+	c.skew.Store(int64(found))
+	c.measured, c.seen = true, 0
+	return true
+}

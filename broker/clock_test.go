@@ -1,0 +1,79 @@
+package broker_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+func TestClock_SkewIsMeasuredAndAllowedFor(t *testing.T) {
+	for _, wrong := range []time.Duration{-24 * time.Hour, -time.Hour, 0, time.Hour, 24 * time.Hour} {
+		o := worldOptions{merchants: 2, own: true}
+		inWorld(t, o, func(w *world) {
+			w.wall = wrong
+			w.restart()
+			w.ticket()
+			time.Sleep(time.Second)
+			for i := range 2 {
+				w.mustCall(authorizerKey(merchant(i)))
+			}
+			if off := time.Until(w.broker.Now()).Abs(); off > 2*time.Second {
+				t.Errorf("clock wrong by %s: WeChat's time is off by %s", wrong, off)
+			}
+			if skew, measured := w.broker.Skew(); !measured || (skew+wrong).Abs() > 2*time.Second {
+				t.Errorf("clock wrong by %s: skew %s, measured %t", wrong, skew, measured)
+			}
+			stop := w.tickets()
+			keys := []broker.Key{authorizerKey(merchant(0)), ownKey, platformKey}
+			if failed := w.keepCalling(keys, 10*time.Hour, 10*time.Minute); failed != 0 {
+				t.Errorf("clock wrong by %s: %d calls failed", wrong, failed)
+			}
+			stop()
+		})
+	}
+}
+
+func TestClock_JumpBetweenRunsCausesNoStorm(t *testing.T) {
+	for _, jump := range []time.Duration{-24 * time.Hour, -time.Hour, time.Hour, 24 * time.Hour} {
+		lit(t, worldOptions{merchants: 40, own: true}, func(w *world) {
+			before := w.tokenCalls()
+			w.halt()
+			w.wall = jump
+			w.start()
+			time.Sleep(time.Minute)
+			for i := range 40 {
+				w.mustCall(authorizerKey(merchant(i)))
+			}
+			w.mustCall(ownKey)
+			w.mustCall(platformKey)
+			if n := w.tokenCalls() - before; n > 2*42 {
+				t.Errorf("jump of %s: %d token calls for 42 keys", jump, n)
+			}
+			if off := time.Until(w.broker.Now()).Abs(); off > 2*time.Second {
+				t.Errorf("jump of %s: WeChat's time is off by %s", jump, off)
+			}
+		})
+	}
+}
+
+func TestClock_OneWrongHostDoesNotMoveIt(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		w.sim.SkewDate(48 * time.Hour)
+		w.sim.Displace(merchant(0))
+		w.mustCall(authorizerKey(merchant(0)))
+		w.sim.SkewDate(0)
+		if off := time.Until(w.broker.Now()).Abs(); off > 2*time.Second {
+			t.Errorf("one odd Date moved WeChat's time by %s", off)
+		}
+	})
+}
+
+func TestBootClock_AgreesWithTheWall(t *testing.T) {
+	now := broker.BootClock()
+	for range 1000 {
+		if off := time.Until(now()).Abs(); off > time.Second {
+			t.Fatalf("off by %s", off)
+		}
+	}
+}

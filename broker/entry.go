@@ -1,0 +1,75 @@
+package broker
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// entry is what memory holds of one key: a stable pointer whose inside is
+// swapped. There is at most one entry of a key at a time, in Broker.active; the
+// cache in front of it holds the same pointer.
+type entry struct {
+	key       Key
+	permanent bool // configured: never dropped for being idle
+
+	// Read by every call, without a lock.
+	token   atomic.Pointer[Token]
+	account atomic.Pointer[Account]
+	used    atomic.Int64 // unix seconds of the last call, WeChat's time
+
+	// Guarded by the key's lock in Broker.locks.
+	rec     *record
+	unsaved bool // rec is ahead of the store
+
+	// Guarded by Broker.mu.
+	cond      condition
+	usedSaved time.Time     // the last use that the store knows
+	fullLife  time.Duration // the longest life seen of its tokens
+	suspect   *Token        // rejected by WeChat and held back while its successor is awaited
+	unchanged uint64        // the generation that a forced renewal brought back unchanged; 0: none
+	forces    dayBudget
+	forceAt   time.Time // when a force_refresh is allowed again
+	forced    forcedBudget
+	spent     dayBudget
+	due       time.Time
+	queue     *queue // where it waits, nil for nowhere
+	index     int    // in queue
+	running   bool
+	again     bool // a ticket or an operator's word came while running
+	waiters   int
+	blockedOn Key
+	changed   chan struct{} // closed at the next change, for waiters
+}
+
+func newEntry(key Key) *entry { return &entry{key: key, changed: make(chan struct{})} }
+
+// touch notes a call at now, coarsely: a store to a shared cache line on every
+// call would cost more than the rest.
+func (e *entry) touch(now time.Time) {
+	const coarse = 30
+	if sec := now.Unix(); sec-e.used.Load() > coarse {
+		e.used.Store(sec)
+	}
+}
+
+func (e *entry) lastUsed() time.Time {
+	sec := e.used.Load()
+	if sec == 0 {
+		return time.Time{}
+	}
+	return time.Unix(sec, 0)
+}
+
+// life returns the life of the token held or last held, to scale windows by.
+func (e *entry) life() time.Duration {
+	if t := e.token.Load(); t != nil {
+		return t.Life()
+	}
+	return fullLife
+}
+
+// announce wakes everybody who waits for a change. Broker.mu is held.
+func (e *entry) announce() {
+	close(e.changed)
+	e.changed = make(chan struct{})
+}

@@ -1,0 +1,55 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+// Seed is what a test puts into a store as if an earlier run had left it there.
+type Seed struct {
+	Key                   Key
+	Component             string // of an authorizer
+	Token, Refresh        string
+	Generation            uint64
+	Obtained, Dies        time.Time
+	Authorized, Used      time.Time
+	NeedsNewAuthorization bool
+}
+
+// Write returns the seed as a write of a new record, sealed by ring.
+func (s Seed) Write(ring *seal.Keyring) Write {
+	r := &record{
+		generation: s.Generation, component: s.Component, token: secret.New(s.Token), refreshToken: secret.New(s.Refresh),
+		obtained: s.Obtained, dies: s.Dies, fullLife: s.Dies.Sub(s.Obtained), authorized: s.Authorized, used: s.Used,
+	}
+	if s.NeedsNewAuthorization {
+		r.judge(StateNeedsAuthorization, s.Obtained, "it says so in the store", 0)
+	}
+	plain, err := r.encode()
+	if err != nil {
+		panic(err)
+	}
+	name := s.Key.String()
+	return Write{Name: name, Record: Record{Generation: s.Generation, Sealed: ring.Seal(name, s.Generation, plain)}}
+}
+
+// Settled waits until the cache has done what it was told, as far as it will.
+func (b *Broker) Settled() { b.cache.entries.Wait() }
+
+// Cached reports whether the next Token of key needs no lock.
+func (b *Broker) Cached(key Key) bool { return b.cache.get(key) != nil }
+
+// InUse returns how many keys memory holds.
+func (b *Broker) InUse() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.active)
+}
+
+// Orphan reports whether the cache holds an entry of key that memory does not.
+func (b *Broker) Orphan(key Key) bool {
+	e := b.cache.get(key)
+	return e != nil && b.inMemory(key) != e
+}

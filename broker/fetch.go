@@ -1,0 +1,236 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// errNoTicket says that no component_verify_ticket is held that WeChat takes.
+var errNoTicket = errors.New("no usable component_verify_ticket")
+
+// blockedError says that a renewal needs another key's token first.
+type blockedError struct{ on Key }
+
+func (e *blockedError) Error() string { return "waits for the token of " + e.on.String() }
+
+// voidError says that only the merchant can make the key live again.
+type voidError struct {
+	what happening // happenedRevoked or happenedRefreshVoid
+	err  error
+}
+
+func (e *voidError) Error() string {
+	if e.what == happenedRevoked {
+		return "the merchant has taken the authorization back and must authorise again: " + e.err.Error()
+	}
+	return "the refresh token is void and WeChat has no other; the merchant must authorise again: " + e.err.Error()
+}
+
+func (e *voidError) Unwrap() error { return e.err }
+
+// fetch asks WeChat for a new token of e. Nothing is stored.
+func (b *Broker) fetch(ctx context.Context, e *entry, rec *record) (wechat.Grant, error) {
+	switch e.key.Kind {
+	case KindComponent:
+		return b.fetchComponent(ctx, e)
+	case KindAuthorizer:
+		return b.fetchAuthorizer(ctx, e, rec)
+	case KindAccount:
+		return b.fetchAccount(ctx, e)
+	default:
+		return b.fetchTicket(ctx, e)
+	}
+}
+
+// fetchComponent tries the newest ticket, and older ones if WeChat refuses it.
+func (b *Broker) fetchComponent(ctx context.Context, e *entry) (wechat.Grant, error) {
+	p, err := b.platform(ctx, e.key.AppID)
+	if err != nil {
+		return wechat.Grant{}, err
+	}
+	refused := errNoTicket
+	for _, t := range p.tickets {
+		if b.clock.now().Sub(t.received) > ticketLife {
+			continue
+		}
+		g, err := b.wechat.ComponentToken(ctx, e.key.AppID, b.secretOf(e.key), t.value)
+		var api *wechat.APIError
+		if errors.As(err, &api) && api.TicketRefused() {
+			refused = fmt.Errorf("%w: %w", errNoTicket, err)
+			continue
+		}
+		return g, err
+	}
+	b.attend(e.key.AppID) // ask for the pushes to start again
+	return wechat.Grant{}, refused
+}
+
+// fetchAccount asks for the stable token; by force once WeChat has given the same
+// token back although calls with it are refused.
+func (b *Broker) fetchAccount(ctx context.Context, e *entry) (wechat.Grant, error) {
+	return b.wechat.StableToken(ctx, e.key.AppID, b.secretOf(e.key), b.mayForce(e))
+}
+
+func (b *Broker) mayForce(e *entry) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.now()
+	if e.suspect == nil || e.suspect.Generation != e.unchanged || now.Before(e.forceAt) || !e.forces.take(now, forceRefreshPerDay) {
+		return false
+	}
+	e.forceAt = now.Add(forceRefreshInterval)
+	return true
+}
+
+// fetchTicket asks for a ticket for pages with the account's token.
+func (b *Broker) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, error) {
+	account, err := b.Account(ctx, e.key.AppID)
+	if err != nil {
+		return wechat.Grant{}, err
+	}
+	kind := "jsapi"
+	if e.key.Kind == KindWXCardTicket {
+		kind = "wx_card"
+	}
+	return withToken(b, account.Key(), func(token secret.Text) (wechat.Grant, error) {
+		return b.wechat.Ticket(ctx, token, kind)
+	})
+}
+
+// withToken calls f with a living token of key, and reports the token if WeChat
+// finds it stale. It never waits: without a token the caller's key is blocked.
+func withToken[T any](b *Broker, key Key, f func(secret.Text) (T, error)) (T, error) {
+	var none T
+	t := b.held(key)
+	if t == nil {
+		return none, &blockedError{on: key}
+	}
+	got, err := f(t.value)
+	if code := wechat.Code(err); wechat.Stale(code) {
+		if b.Report(key, t.Generation, code) {
+			return none, &blockedError{on: key}
+		}
+	}
+	return got, err
+}
+
+// fetchAuthorizer renews by the refresh token, and recovers a lost or void one
+// from what WeChat itself has on record.
+func (b *Broker) fetchAuthorizer(ctx context.Context, e *entry, rec *record) (wechat.Grant, error) {
+	refresh := rec.refreshToken
+	if refresh.IsZero() || rec.verdict != StateUnknown {
+		found, err := b.recoverRefreshToken(ctx, e, rec, secret.Text{})
+		if err != nil {
+			return wechat.Grant{}, err
+		}
+		refresh = found
+	}
+	g, err := b.authorizerToken(ctx, e, rec, refresh)
+	switch wechat.Code(err) {
+	case wechat.CodeNotAuthorized:
+		return b.confirmRevoked(ctx, e, rec, err)
+	case wechat.CodeRefreshTokenInvalid:
+		found, lost := b.recoverRefreshToken(ctx, e, rec, refresh)
+		if lost != nil {
+			return wechat.Grant{}, lost
+		}
+		return b.authorizerToken(ctx, e, rec, found)
+	case wechat.CodePasswordChanged:
+		if g, err = b.authorizerToken(ctx, e, rec, refresh); wechat.Code(err) == wechat.CodePasswordChanged {
+			return wechat.Grant{}, &voidError{what: happenedRefreshVoid, err: err}
+		}
+	}
+	return g, err
+}
+
+// authorizerToken makes the one call. WeChat need not send a refresh token back;
+// then the one that worked stays.
+func (b *Broker) authorizerToken(ctx context.Context, e *entry, rec *record, refresh secret.Text) (wechat.Grant, error) {
+	g, err := withToken(b, componentKey(rec.component), func(token secret.Text) (wechat.Grant, error) {
+		return b.wechat.AuthorizerToken(ctx, rec.component, token, e.key.AppID, refresh)
+	})
+	if err == nil && g.RefreshToken.IsZero() {
+		g.RefreshToken = refresh
+	}
+	return g, err
+}
+
+// recoverRefreshToken asks WeChat for the refresh token that it has on record, and
+// keeps it before it is used: should that answer be lost, the older one must not
+// be tried first again. failed is the one that did not work, empty for none.
+func (b *Broker) recoverRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
+	found, err := b.shownRefreshToken(ctx, e, rec, failed)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	_, err = b.update(ctx, e.key, func(r *record) bool {
+		if r.generation != rec.generation || r.refreshToken.Equal(found) {
+			return false
+		}
+		r.refreshToken, r.spare = found, secret.Text{}
+		return true
+	})
+	if err != nil && !errors.Is(err, errUnsaved) {
+		return secret.Text{}, err
+	}
+	return found, nil
+}
+
+// shownRefreshToken is what the account's info shows, or else the whole list.
+func (b *Broker) shownRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
+	info, err := withToken(b, componentKey(rec.component), func(token secret.Text) (wechat.Authorizer, error) {
+		return b.wechat.AuthorizerInfo(ctx, rec.component, token, e.key.AppID)
+	})
+	if wechat.Code(err) == wechat.CodeNotAuthorized {
+		return secret.Text{}, &voidError{what: happenedRevoked, err: err}
+	}
+	if err != nil {
+		return secret.Text{}, err
+	}
+	if found := info.RefreshToken; !found.IsZero() && !found.Equal(failed) {
+		return found, nil
+	}
+	return b.listedRefreshToken(ctx, e, rec, failed)
+}
+
+// listedRefreshToken reads the whole list, at most once a minute for all keys
+// together, and looks again.
+func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
+	if err := b.reconcileFor(ctx, rec.component); err != nil {
+		return secret.Text{}, err
+	}
+	now, err := b.records.load(ctx, e.key)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	for _, found := range []secret.Text{now.refreshToken, now.spare} {
+		if !found.IsZero() && !found.Equal(failed) {
+			return found, nil
+		}
+	}
+	return secret.Text{}, &voidError{what: happenedRefreshVoid, err: &wechat.APIError{
+		Path: "/cgi-bin/component/api_authorizer_token", Code: wechat.CodeRefreshTokenInvalid, Msg: "refresh_token is invalid",
+	}}
+}
+
+// confirmRevoked asks once more by another road, as one 61003 may be a slip. The
+// merchant must never authorise again because of us.
+func (b *Broker) confirmRevoked(ctx context.Context, e *entry, rec *record, cause error) (wechat.Grant, error) {
+	_, err := withToken(b, componentKey(rec.component), func(token secret.Text) (wechat.Authorizer, error) {
+		return b.wechat.AuthorizerInfo(ctx, rec.component, token, e.key.AppID)
+	})
+	switch {
+	case wechat.Code(err) == wechat.CodeNotAuthorized:
+		return wechat.Grant{}, &voidError{what: happenedRevoked, err: err}
+	case err != nil:
+		return wechat.Grant{}, err
+	default:
+		return wechat.Grant{}, fmt.Errorf("WeChat contradicts itself and is asked again: %w", cause)
+	}
+}
+
+func componentKey(appID string) Key { return Key{Kind: KindComponent, AppID: appID} }

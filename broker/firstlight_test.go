@@ -1,0 +1,96 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+func TestColdStart_EveryAuthorizerCanBeCalled(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1200, own: true}, func(w *world) {
+		w.sim.Unlist(componentID, merchant(7), true)
+		if got := w.sim.Calls("/cgi-bin/component/api_start_push_ticket"); got != 1 {
+			t.Fatalf("WeChat was asked %d times to push tickets, want once", got)
+		}
+		w.mustCall(ownKey)
+		missing := w.broker.Missing()
+		if len(missing) != 1 || missing[0].State != "waiting_ticket" || missing[0].AppID != componentID {
+			t.Fatalf("missing: %+v", missing)
+		}
+		w.mustFail(authorizerKey(merchant(3)), broker.StateWaitingTicket)
+		start := time.Now()
+		w.ticket()
+		time.Sleep(time.Second)
+		for i := range 1200 {
+			w.mustCall(authorizerKey(merchant(i)))
+		}
+		w.mustCall(platformKey)
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("all authorizers could be called after %s", took)
+		}
+		if missing := w.broker.Missing(); len(missing) != 0 {
+			t.Errorf("missing: %+v", missing)
+		}
+		if _, err := w.broker.Account(context.Background(), "wxffffffffffffffff"); !errors.Is(err, broker.ErrUnknownAccount) {
+			t.Errorf("an unknown appid: %v", err)
+		}
+	})
+}
+
+func TestRestart_NothingIsFetchedAnew(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 3, own: true}, func(w *world) {
+		w.ticket()
+		for i := range 3 {
+			w.mustCall(authorizerKey(merchant(i)))
+		}
+		w.mustCall(ownKey)
+		before := w.tokenCalls()
+		w.restart()
+		for i := range 3 {
+			w.mustCall(authorizerKey(merchant(i)))
+		}
+		w.mustCall(ownKey)
+		w.mustCall(platformKey)
+		if after := w.tokenCalls(); after != before {
+			t.Errorf("%d token calls after the restart", after-before)
+		}
+	})
+}
+
+func (w *world) tokenCalls() int {
+	n := 0
+	for _, path := range []string{
+		"/cgi-bin/component/api_component_token", "/cgi-bin/component/api_authorizer_token",
+		"/cgi-bin/stable_token", "/cgi-bin/ticket/getticket", "/cgi-bin/component/api_get_authorizer_list",
+		"/cgi-bin/component/api_start_push_ticket",
+	} {
+		n += w.sim.Calls(path)
+	}
+	return n
+}
+
+func TestOnlyAccount(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
+		ctx := context.Background()
+		var waiting *broker.StateError
+		if a, err := w.broker.OnlyAccount(ctx); !errors.As(err, &waiting) || waiting.State != broker.StateWaitingTicket {
+			t.Errorf("an only account before any can be known: %+v, %v", a, err)
+		}
+		w.ticket()
+		a, err := w.broker.OnlyAccount(ctx)
+		if err != nil || a.AppID != merchant(0) || a.Component != componentID || a.Kind != broker.KindAuthorizer {
+			t.Errorf("the only account: %+v, %v", a, err)
+		}
+		w.authorize(merchant(1))
+		time.Sleep(time.Second)
+		if a, err := w.broker.OnlyAccount(ctx); !errors.Is(err, broker.ErrUnknownAccount) {
+			t.Errorf("an only account of two: %+v, %v", a, err)
+		}
+		if id, ok := w.broker.OnlyComponent(); !ok || id != componentID {
+			t.Errorf("the only component: %s, %t", id, ok)
+		}
+	})
+}

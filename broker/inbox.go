@@ -1,0 +1,183 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+const (
+	inboxPrefix = "inbox/"
+	// inboxPatience is after how long an authorization that WeChat refuses to tell
+	// more of is given up; the list of authorizers brings it back if it is real.
+	inboxPatience = 24 * time.Hour
+)
+
+// inboxItem is an authorization event that was answered and is not done yet. It
+// is sealed like every record. Times are milliseconds since 1970.
+type inboxItem struct {
+	Component string `json:"component"`
+	AppID     string `json:"appid,omitempty"`
+	Code      string `json:"code,omitempty"`
+	Expires   int64  `json:"expires,omitempty"`
+	Created   int64  `json:"created"`
+}
+
+func (i inboxItem) encode() ([]byte, error) { return json.Marshal(i) }
+
+// inboxName sorts by time, and is the same for a repeat.
+func inboxName(component string, created time.Time, id string) string {
+	return fmt.Sprintf("%s%s/%013d-%s", inboxPrefix, component, millis(created), id)
+}
+
+// readInbox wakes the inbox. It never blocks.
+func (b *Broker) readInbox() {
+	select {
+	case b.mail <- struct{}{}:
+	default:
+	}
+}
+
+// attempts is what memory knows of an item that failed.
+type attempts struct {
+	failed int
+	after  time.Time
+}
+
+// workInbox is the body of the goroutine that does what answered events ask for,
+// those of an earlier run first.
+func (b *Broker) workInbox(ctx context.Context) {
+	tried := map[string]attempts{}
+	for {
+		wait := b.emptyInbox(ctx, tried)
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.mail:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// emptyInbox tries each item that is due and returns when to come back.
+func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time.Duration {
+	if b.isPaused() {
+		return probeInterval
+	}
+	type pending struct {
+		name       string
+		generation uint64
+		item       inboxItem
+	}
+	var items []pending
+	err := b.records.list(ctx, inboxPrefix, func(name string, generation uint64, plain []byte) bool {
+		var item inboxItem
+		if plain != nil && json.Unmarshal(plain, &item) == nil {
+			items = append(items, pending{name, generation, item})
+		}
+		return ctx.Err() == nil
+	})
+	wait := time.Minute
+	if err != nil {
+		b.log.Error("the inbox cannot be read; authorizations wait", "error", err)
+		return wait
+	}
+	for _, p := range items {
+		now := b.clock.now()
+		t := tried[p.name]
+		if left := t.after.Sub(now); left > 0 {
+			wait = min(wait, left)
+			continue
+		}
+		if err := b.workItem(ctx, p.name, p.generation, p.item); err != nil {
+			t.failed++
+			pause := backoff(t.failed, fullLife, b.opts.Rand())
+			tried[p.name] = attempts{failed: t.failed, after: now.Add(pause)}
+			wait = min(wait, pause)
+			continue
+		}
+		delete(tried, p.name)
+	}
+	return wait
+}
+
+// workItem does what one event asks for, and takes it out of the inbox. An error
+// means that it is to be tried again.
+func (b *Broker) workItem(ctx context.Context, name string, generation uint64, item inboxItem) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTimeout)
+	defer cancel()
+	gone := change{name: name, base: generation, generation: generation}
+	err := errSpent
+	if item.Code != "" {
+		_, err = b.exchange(ctx, item.Component, item.codeOf(), moment(item.Expires), moment(item.Created), gone)
+	}
+	if wechat.Code(err) == wechat.CodeCodeInvalid || wechat.Code(err) == wechat.CodeCodeExpired || errors.Is(err, errSpent) {
+		err = b.recoverAuthorization(ctx, item)
+	}
+	var silent *wechat.NoAnswerError
+	if errors.As(err, &silent) {
+		b.pause()
+	}
+	if err != nil && b.clock.now().Sub(moment(item.Created)) < inboxPatience {
+		b.log.Warn("an authorization waits", "component", item.Component, "authorizer", item.AppID, "error", err)
+		return err
+	}
+	if err != nil {
+		b.log.Error("an authorization is given up; the list of authorizers brings it back if it is real", "component", item.Component, "authorizer", item.AppID, "error", err)
+	}
+	if err := b.records.write(ctx, gone); err != nil && !errors.Is(err, ErrConflict) {
+		return err
+	}
+	return nil
+}
+
+// errSpent says that there is no code that could be exchanged.
+var errSpent = errors.New("no authorization code")
+
+// recoverAuthorization asks for the account's info in place of a code that is
+// spent: perhaps by us, just before a crash.
+func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error {
+	if item.AppID == "" {
+		b.Reconcile(item.Component)
+		return nil
+	}
+	info, err := withToken(b, componentKey(item.Component), func(token secret.Text) (wechat.Authorizer, error) {
+		return b.wechat.AuthorizerInfo(ctx, item.Component, token, item.AppID)
+	})
+	if wechat.Code(err) == wechat.CodeNotAuthorized {
+		return nil // taken back meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	key := Key{Kind: KindAuthorizer, AppID: item.AppID}
+	changed := false
+	_, err = b.update(ctx, key, func(r *record) bool {
+		created := moment(item.Created)
+		same := r.refreshToken.Equal(info.RefreshToken) && r.component == item.Component && r.verdict == StateUnknown
+		if same || (r.verdict == StateUnauthorized && r.judged.After(created)) {
+			return false
+		}
+		if r.component != item.Component {
+			r.forget()
+		}
+		r.generation++
+		r.component, r.authorized = item.Component, created
+		if !info.RefreshToken.IsZero() {
+			r.refreshToken, r.spare = info.RefreshToken, secret.Text{}
+		}
+		r.judge(StateUnknown, time.Time{}, "", 0)
+		changed = true
+		return true
+	})
+	if changed {
+		b.directory.changed()
+		b.follow(key, event{what: happenedAuthorized})
+	}
+	return err
+}

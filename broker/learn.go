@@ -1,0 +1,75 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// lessonsKept is how many things learnt from apps' own calls may wait to be
+// stored: four pages of the list of authorizers.
+const lessonsKept = 4 * wechat.ListPageSize
+
+// lesson is what an app's own call of the list or of an info has shown.
+type lesson struct {
+	component  string
+	authorizer wechat.Authorizer
+	seen       time.Time
+}
+
+// Learn says that WeChat named refreshToken for an authorizer of the component, in
+// an answer to an app. It does not wait for it to be stored; ctx is not used after
+// it returns. What cannot be taken in now is found by reading the list.
+func (b *Broker) Learn(_ context.Context, component, appID string, refreshToken secret.Text) {
+	if b.component(component) == nil || appID == "" || refreshToken.IsZero() {
+		return
+	}
+	l := lesson{component, wechat.Authorizer{AppID: appID, RefreshToken: refreshToken}, b.clock.now()}
+	select {
+	case b.lessons <- l:
+	default:
+		b.Reconcile(component)
+	}
+}
+
+// study is the body of the goroutine that stores what was learnt.
+func (b *Broker) study(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case l := <-b.lessons:
+			b.take(ctx, l)
+		}
+	}
+}
+
+func (b *Broker) take(ctx context.Context, l lesson) {
+	key := Key{Kind: KindAuthorizer, AppID: l.authorizer.AppID}
+	known := true
+	_, err := b.update(ctx, key, func(r *record) bool {
+		known = r.component != ""
+		return merge(r, l.authorizer, l.component, l.seen)
+	})
+	if err != nil {
+		b.log.Warn("what an app's call showed of an authorizer could not be stored", "authorizer", key.AppID, "error", err)
+		return
+	}
+	if !known {
+		b.directory.changed()
+	}
+}
+
+// Secret returns the configured secret of a component or an own account, and
+// false for any other appid.
+func (b *Broker) Secret(appID string) (secret.Text, bool) {
+	secrets := b.config.Load().secrets
+	for _, kind := range []Kind{KindComponent, KindAccount} {
+		if s, ok := secrets[Key{Kind: kind, AppID: appID}]; ok {
+			return s, true
+		}
+	}
+	return secret.Text{}, false
+}

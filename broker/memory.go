@@ -1,0 +1,151 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// storeTimeout bounds one change of the store.
+const storeTimeout = 5 * time.Second
+
+// errUnsaved says that the store did not take a change, and that memory has it.
+var errUnsaved = errors.New("the store did not take the change; it is served from memory")
+
+// update reads the record of key, lets change have its way with a copy, makes
+// the copy durable, and only then lets memory follow. change returns false to
+// leave the record as it is; it may be called again when another writer was
+// faster. The record in force is returned.
+//
+// If the store fails and the key is in use, memory follows all the same, saving
+// is tried again later, and the error wraps errUnsaved.
+func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool) (*record, error) {
+	defer b.locks.one(key)()
+	e := b.inMemory(key)
+	for range 8 {
+		cur, base, loadErr := b.current(ctx, key, e)
+		if loadErr != nil && e == nil {
+			return nil, loadErr
+		}
+		next := *cur
+		if !change(&next) {
+			b.adopt(e, cur)
+			return cur, nil
+		}
+		err := loadErr
+		if err == nil {
+			err = b.save(ctx, key, base, &next)
+		}
+		switch {
+		case err == nil:
+			b.saved(e)
+			b.adopt(e, &next)
+			return &next, nil
+		case errors.Is(err, ErrConflict):
+		case e == nil:
+			return nil, err
+		default:
+			b.keepUnsaved(e, &next)
+			return &next, fmt.Errorf("%w: %w", errUnsaved, err)
+		}
+	}
+	return nil, fmt.Errorf("save %s: %w eight times in a row", key, ErrConflict)
+}
+
+// current returns the record in force and the generation that the store has. The
+// lock of key is held.
+func (b *Broker) current(ctx context.Context, key Key, e *entry) (cur *record, base uint64, err error) {
+	stored, err := b.records.load(ctx, key)
+	if err != nil {
+		if e == nil {
+			return nil, 0, err
+		}
+		return e.rec, 0, err
+	}
+	if e != nil && e.unsaved && e.rec.generation >= stored.generation {
+		return e.rec, stored.generation, nil
+	}
+	return stored, stored.generation, nil
+}
+
+func (b *Broker) save(ctx context.Context, key Key, base uint64, rec *record) error {
+	c, err := b.records.change(key, base, rec)
+	if err != nil {
+		return err
+	}
+	return b.records.write(ctx, c)
+}
+
+// adopt lets memory follow a record. An older generation than the one held is
+// dropped. The lock of the key is held; e may be nil.
+func (b *Broker) adopt(e *entry, rec *record) {
+	if e == nil || (e.rec != nil && rec.generation < e.rec.generation) {
+		return
+	}
+	e.rec = rec
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.checkpoint("renewal-swap")
+	e.account.Store(accountOf(e.key, rec))
+	e.usedSaved, e.fullLife = rec.used, rec.fullLife
+	t := rec.tokenOf(e.key)
+	if e.suspect != nil && t != nil && t.Generation == e.suspect.Generation {
+		e.suspect = t // rejected, and its successor awaited: settle decides
+		return
+	}
+	e.token.Store(t)
+	if t != nil && e.suspect != nil && t.Generation > e.suspect.Generation {
+		e.suspect = nil
+	}
+}
+
+func accountOf(key Key, rec *record) *Account {
+	a := &Account{AppID: key.AppID, Kind: key.Kind, Component: rec.component}
+	if key.Kind == KindComponent {
+		a.Component = key.AppID
+	}
+	return a
+}
+
+// keepUnsaved serves a record that the store did not take. The lock of the key is
+// held.
+func (b *Broker) keepUnsaved(e *entry, rec *record) {
+	b.adopt(e, rec)
+	e.unsaved = true
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.unsaved[e.key] != nil {
+		return // said already; saving is tried every few seconds
+	}
+	b.unsaved[e.key] = e
+	b.metrics.Unsaved(len(b.unsaved))
+	b.log.Error("the store does not take a token; it is served from memory and saving is tried again", "key", e.key.String())
+}
+
+// saved notes that the store has what memory has. The lock of the key is held.
+func (b *Broker) saved(e *entry) {
+	if e == nil || !e.unsaved {
+		return
+	}
+	e.unsaved = false
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.unsaved, e.key)
+	b.metrics.Unsaved(len(b.unsaved))
+}
+
+// saveUnsaved tries again to save what the store did not take.
+func (b *Broker) saveUnsaved(ctx context.Context) {
+	b.mu.Lock()
+	waiting := make([]Key, 0, len(b.unsaved))
+	for key := range b.unsaved {
+		waiting = append(waiting, key)
+	}
+	b.mu.Unlock()
+	for _, key := range waiting {
+		if _, err := b.update(ctx, key, func(*record) bool { return true }); err != nil {
+			return // the store still refuses; the others would only be refused as well
+		}
+	}
+}

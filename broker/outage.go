@@ -1,0 +1,86 @@
+package broker
+
+import (
+	"context"
+	"time"
+)
+
+// probeInterval is how often WeChat is asked whether it is back.
+const probeInterval = 2 * time.Second
+
+// pause stops all renewals because WeChat answered nothing, and has the watcher
+// look for its return.
+func (b *Broker) pause() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.paused {
+		return
+	}
+	b.paused = true
+	b.metrics.Paused(true)
+	select {
+	case b.silence <- struct{}{}:
+	default:
+	}
+}
+
+// watch probes WeChat, without a token, while it answers nothing, and lets the
+// renewals go on at its return. It also probes once at the start, to learn the
+// skew of the clocks before a token is judged by ours alone.
+func (b *Broker) watch(ctx context.Context) {
+	_ = b.wechat.Probe(ctx) // a failure shows at the first renewal
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.silence:
+		}
+		failed, ok := b.awaitReturn(ctx)
+		if !ok {
+			return
+		}
+		b.resume(failed > 0)
+	}
+}
+
+// awaitReturn probes until WeChat answers, and returns how many probes failed.
+func (b *Broker) awaitReturn(ctx context.Context) (failed int, ok bool) {
+	for {
+		probe, cancel := context.WithTimeout(ctx, probeInterval)
+		err := b.wechat.Probe(probe)
+		cancel()
+		if err == nil {
+			return failed, true
+		}
+		if failed == 0 {
+			b.log.Warn("WeChat does not answer; renewals wait for its return, living tokens are served", "error", err)
+		}
+		failed++
+		select {
+		case <-ctx.Done():
+			return failed, false
+		case <-time.After(probeInterval):
+		}
+	}
+}
+
+// resume lets renewals go on. After a real outage those that it made fail are due
+// at once; if WeChat answered the first probe, it is only one path that hangs,
+// and the keys keep their backoff.
+func (b *Broker) resume(outage bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paused = false
+	b.metrics.Paused(false)
+	if outage {
+		b.log.Info("WeChat answers again; renewals go on")
+		for _, e := range b.active {
+			if e.cond.silent && e.queue != nil {
+				e.cond.notBefore = time.Time{}
+				b.place(e, e.cond.notBefore, e.waiters > 0)
+			}
+		}
+		b.attendAll()
+	}
+	b.wakeUp()
+}

@@ -1,0 +1,212 @@
+package broker
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+var noon = time.Date(2026, 11, 24, 4, 0, 0, 0, time.UTC) // in China
+
+func TestTransition(t *testing.T) {
+	f := func(from State, ev event, want State) {
+		t.Helper()
+		c := condition{state: from, since: noon}
+		switch from {
+		case StateLive, StateRenewing, StateUnknown:
+		default:
+			c.trouble = from
+		}
+		got := transition(c, ev, noon.Add(time.Minute))
+		if got.state != want {
+			t.Errorf("%s on %d (alive %t): %s, want %s", from, ev.what, ev.alive, got.state, want)
+		}
+		if changed := got.since.After(noon); changed != (from != want) {
+			t.Errorf("%s on %d: since was moved: %t", from, ev.what, changed)
+		}
+	}
+	alive := func(what happening) event { return event{what: what, alive: true} }
+	dead := func(what happening) event { return event{what: what} }
+
+	f(StateUnknown, dead(happenedDue), StateRenewing)
+	f(StateRenewing, alive(happenedRenewed), StateLive)
+	f(StateRenewing, dead(happenedNoTicket), StateWaitingTicket)
+	f(StateWaitingTicket, dead(happenedTicket), StateRenewing)
+	f(StateWaitingTicket, dead(happenedDue), StateWaitingTicket)
+	f(StateMisconfigured, dead(happenedTicket), StateMisconfigured)
+	f(StateLive, alive(happenedFailed), StateLive)
+	f(StateLive, alive(happenedQuota), StateLive)
+	f(StateLive, alive(happenedMisconfigured), StateLive)
+	f(StateLive, alive(happenedNoTicket), StateLive)
+	f(StateLive, dead(happenedDied), StateRenewing)
+	f(StateRetrying, dead(happenedDied), StateRetrying)
+	f(StateRenewing, dead(happenedFailed), StateRetrying)
+	f(StateRetrying, alive(happenedRenewed), StateLive)
+	f(StateRetrying, dead(happenedQuota), StateQuotaExhausted)
+	f(StateQuotaExhausted, dead(happenedDue), StateQuotaExhausted)
+	f(StateQuotaExhausted, alive(happenedRenewed), StateLive)
+	f(StateQuotaExhausted, dead(happenedReset), StateRenewing)
+	f(StateRenewing, dead(happenedMisconfigured), StateMisconfigured)
+	f(StateMisconfigured, dead(happenedReset), StateRenewing)
+	f(StateLive, dead(happenedRevoked), StateUnauthorized)
+	f(StateLive, alive(happenedRevoked), StateUnauthorized)
+	f(StateUnauthorized, dead(happenedDue), StateUnauthorized)
+	f(StateUnauthorized, dead(happenedTicket), StateUnauthorized)
+	f(StateUnauthorized, alive(happenedAuthorized), StateLive)
+	f(StateUnauthorized, dead(happenedAuthorized), StateRenewing)
+	f(StateRenewing, dead(happenedRefreshVoid), StateNeedsAuthorization)
+	f(StateLive, alive(happenedRefreshVoid), StateLive)
+	f(StateNeedsAuthorization, dead(happenedDied), StateNeedsAuthorization)
+	f(StateNeedsAuthorization, alive(happenedAuthorized), StateLive)
+	f(StateRenewing, event{what: happenedBlocked, blocker: StateWaitingTicket}, StateWaitingTicket)
+	f(StateRenewing, event{what: happenedBlocked, blocker: StateRenewing}, StateRetrying)
+	f(StateRenewing, event{what: happenedBlocked, blocker: StateMisconfigured}, StateMisconfigured)
+	f(StateWaitingTicket, dead(happenedUnblocked), StateRenewing)
+}
+
+func TestDue(t *testing.T) {
+	f := func(kind Kind, life, full time.Duration, r float64, want time.Duration) {
+		t.Helper()
+		tok := &Token{key: Key{Kind: kind}, ObtainedAt: noon, DiesAt: noon.Add(life)}
+		if got := due(tok, full, 0.75, r).Sub(noon); got != want {
+			t.Errorf("%s that lives %s: due after %s, want %s", kind, life, got, want)
+		}
+	}
+	f(KindAuthorizer, 2*time.Hour, 0, 0, 90*time.Minute)
+	f(KindAuthorizer, 2*time.Hour, 0, 0.5, 84*time.Minute)
+	f(KindComponent, 12*time.Second, 0, 0, 9*time.Second)
+	f(KindAccount, 2*time.Hour, 2*time.Hour, 0, 115*time.Minute)
+	f(KindAccount, time.Hour, 2*time.Hour, 0, 55*time.Minute)
+	f(KindAccount, 24*time.Second, 24*time.Second, 0, 23*time.Second)
+}
+
+func TestBackoff(t *testing.T) {
+	f := func(failures int, life time.Duration, r float64, want time.Duration) {
+		t.Helper()
+		if got := backoff(failures, life, r); got != want {
+			t.Errorf("after %d failures: %s, want %s", failures, got, want)
+		}
+	}
+	f(0, fullLife, 0, time.Second)
+	f(1, fullLife, 0, time.Second)
+	f(2, fullLife, 0, 5*time.Second)
+	f(3, fullLife, 0, 20*time.Second)
+	f(4, fullLife, 0, 75*time.Second)
+	f(99, fullLife, 0.5, 90*time.Second)
+	f(4, 12*time.Second, 0, time.Second)
+}
+
+func TestForcedBudget(t *testing.T) {
+	var b forcedBudget
+	f := func(after time.Duration, want bool) {
+		t.Helper()
+		if got := b.take(noon.Add(after), fullLife); got != want {
+			t.Errorf("after %s: %t, want %t", after, got, want)
+		}
+	}
+	f(0, true)
+	f(0, true)
+	f(time.Second, false)
+	f(29*time.Second, false)
+	f(31*time.Second, true)
+	f(32*time.Second, false)
+	f(10*time.Minute, true)
+	f(10*time.Minute, true)
+	f(10*time.Minute, false)
+}
+
+func TestChinaMidnight(t *testing.T) {
+	if got := chinaMidnight(noon); !got.Equal(noon.Add(12 * time.Hour)) {
+		t.Errorf("noon in China: the day ends %s", got)
+	}
+	if got := chinaMidnight(noon.Add(12 * time.Hour)); !got.Equal(noon.Add(36 * time.Hour)) {
+		t.Errorf("midnight in China: the day ends %s", got)
+	}
+}
+
+func TestBreaker(t *testing.T) {
+	var b breaker
+	key := func(s string) Key { return Key{Kind: KindAuthorizer, AppID: s} }
+	b.note(key("a"), noon)
+	b.note(key("a"), noon)
+	b.note(key("b"), noon.Add(11*time.Minute))
+	b.note(key("c"), noon.Add(12*time.Minute))
+	if !b.allow(noon.Add(12 * time.Minute)) {
+		t.Error("open after two within ten minutes")
+	}
+	b.note(key("d"), noon.Add(13*time.Minute))
+	if b.allow(noon.Add(14 * time.Minute)) {
+		t.Error("closed after three within ten minutes")
+	}
+	if !b.allow(noon.Add(14*time.Minute+time.Hour)) || b.allow(noon.Add(15*time.Minute+time.Hour)) {
+		t.Error("not exactly one probe an hour")
+	}
+	if !b.allow(noon.Add(13 * time.Hour)) {
+		t.Error("open on the next day in China")
+	}
+}
+
+func TestRecord_RoundTrip(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		at := func(name string) time.Time {
+			return moment(rapid.Int64Range(0, 4e12).Draw(rt, name))
+		}
+		text := func(name string) secret.Text {
+			return secret.New(rapid.StringMatching(`[A-Za-z0-9_-]{0,40}`).Draw(rt, name))
+		}
+		r := record{
+			generation: rapid.Uint64Min(1).Draw(rt, "generation"), component: "wx1", token: text("token"),
+			obtained: at("obtained"), dies: at("dies"), refreshToken: text("refresh"), spare: text("spare"),
+			fullLife: time.Hour, authorized: at("authorized"), used: at("used"), judged: at("judged"),
+			verdict: rapid.SampledFrom([]State{StateUnknown, StateUnauthorized, StateNeedsAuthorization}).Draw(rt, "verdict"),
+			reason:  "why", errcode: 61023,
+		}
+		plain, err := r.encode()
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got, err := decodeRecord(r.generation, plain)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if !got.token.Equal(r.token) || !got.refreshToken.Equal(r.refreshToken) || !got.spare.Equal(r.spare) ||
+			!got.dies.Equal(r.dies) || !got.used.Equal(r.used) || got.verdict != r.verdict || got.errcode != r.errcode {
+			rt.Errorf("a record changed in the store")
+		}
+	})
+}
+
+func TestMerge_NeverReplacesARefreshTokenThatCameLater(t *testing.T) {
+	ours := func() *record {
+		return &record{generation: 5, component: "wxc", refreshToken: secret.New("ours"), authorized: noon, obtained: noon}
+	}
+	listed := wechat.Authorizer{AppID: "wxa", RefreshToken: secret.New("theirs"), AuthorizedAt: noon}
+	r := ours()
+	if !merge(r, listed, "wxc", noon.Add(time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" {
+		t.Error("the list's refresh token is not kept beside ours")
+	}
+	r = ours()
+	r.obtained = noon.Add(2 * time.Hour)
+	if merge(r, listed, "wxc", noon.Add(time.Hour)) {
+		t.Error("a list that was asked for before ours came changed the record")
+	}
+	r = ours()
+	again := listed
+	again.AuthorizedAt = noon.Add(time.Hour)
+	if !merge(r, again, "wxc", noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "theirs" {
+		t.Error("a new authorization did not replace the refresh token")
+	}
+	r = ours()
+	r.verdict, r.judged = StateUnauthorized, noon.Add(time.Hour)
+	if merge(r, again, "wxc", noon) {
+		t.Error("an authorization that was taken back while the list was read came back")
+	}
+	r = ours()
+	if merge(r, listed, "wxother", noon.Add(time.Hour)) {
+		t.Error("another component's list took the account over")
+	}
+}

@@ -1,0 +1,171 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// HandlePush takes a verified push. It returns nil once what the push says is
+// durable (or was known already); only then may "success" be answered. Work that
+// needs WeChat is done afterwards, and survives a crash.
+func (b *Broker) HandlePush(ctx context.Context, p wechat.Push) error {
+	b.checkpoint("push-begin")
+	c := b.component(p.Component)
+	if c == nil {
+		return fmt.Errorf("%w: component %s is not configured", ErrUnknownAccount, p.Component)
+	}
+	switch p.InfoType {
+	case wechat.InfoTicket:
+		return b.takeTicket(ctx, c, p)
+	case wechat.InfoUnauthorized:
+		key := Key{Kind: KindAuthorizer, AppID: p.AuthorizerAppID}
+		return b.revoke(ctx, key, c.appID, p.CreateTime, "the merchant has taken the authorization back and must authorise again")
+	case wechat.InfoAuthorized, wechat.InfoUpdateAuthorized,
+		wechat.InfoFastRegister, wechat.InfoFastRegisterBeta, wechat.InfoFastVerifyBeta:
+		return b.takeAuthorization(ctx, c, p)
+	default:
+		return nil
+	}
+}
+
+// takeTicket keeps a ticket durably. It renews nothing that lives.
+func (b *Broker) takeTicket(ctx context.Context, c *component, p wechat.Push) error {
+	t := ticket{value: p.Ticket, created: p.CreateTime, received: b.clock.now()}
+	news := false
+	b.checkpoint("push-saving")
+	err := b.updatePlatform(ctx, c, func(held platformRecord) (next platformRecord, changed bool) {
+		next, news = held.with(t)
+		return next, news
+	})
+	b.checkpoint("push-saved")
+	if err != nil {
+		return fmt.Errorf("keep the ticket of %s: %w", c.appID, err)
+	}
+	if news {
+		b.ticketCame(c)
+	}
+	return nil
+}
+
+func (b *Broker) ticketCame(c *component) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[componentKey(c.appID)]
+	now := b.clock.now()
+	if e == nil || e.token.Load().Alive(now) {
+		return
+	}
+	b.turn(e, event{what: happenedTicket}, now)
+	e.again = e.running
+	at := e.cond.notBefore
+	if e.cond.trouble == StateMisconfigured {
+		at = now // perhaps cured since: WeChat does push, and no more than every ten minutes
+	}
+	if !e.running {
+		b.place(e, at, true)
+	}
+	b.wakeUp()
+}
+
+// revoke takes away what an authorizer's authorization gave, durably and at once,
+// unless the merchant authorised again after when, or authorised another
+// component.
+func (b *Broker) revoke(ctx context.Context, key Key, component string, when time.Time, reason string) error {
+	revoked := false
+	_, err := b.update(ctx, key, func(r *record) bool {
+		revoked = r.component == component && !when.Before(r.authorized) && r.verdict != StateUnauthorized
+		if !revoked {
+			return false
+		}
+		r.generation++
+		r.forget()
+		r.judge(StateUnauthorized, b.clock.now(), reason, wechat.CodeNotAuthorized)
+		return true
+	})
+	if revoked {
+		b.directory.changed()
+		b.follow(key, event{what: happenedRevoked, reason: reason, errcode: wechat.CodeNotAuthorized, wait: verdictMemory})
+	}
+	return err
+}
+
+// follow turns a key whose record was changed by something else than its own
+// renewal, and tells everybody who waits for it.
+func (b *Broker) follow(key Key, ev event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[key]
+	if e == nil {
+		return
+	}
+	now := b.clock.now()
+	t := e.token.Load()
+	ev.alive = t.Alive(now)
+	b.turn(e, ev, now)
+	if e.blockedOn != (Key{}) && ev.what != happenedBlocked {
+		b.unblock(e)
+	}
+	switch {
+	case e.running: // its end schedules it
+	case ev.what == happenedRevoked:
+		b.unplace(e)
+	case ev.alive:
+		b.place(e, due(t, t.Life(), b.opts.RenewAt, b.opts.Rand()), false)
+	case e.waiters > 0 || e.permanent:
+		b.place(e, e.cond.notBefore, e.waiters > 0)
+	}
+	e.announce()
+	b.tellDependents(e)
+	b.wakeUp()
+}
+
+// takeAuthorization keeps the event in the inbox; its code is exchanged after
+// WeChat has its answer.
+func (b *Broker) takeAuthorization(ctx context.Context, c *component, p wechat.Push) error {
+	if p.AuthorizerAppID == "" && p.Code.IsZero() {
+		return nil // a registration that failed, say: nothing to exchange
+	}
+	item := inboxItem{
+		Component: c.appID, AppID: p.AuthorizerAppID, Code: p.Code.Reveal(),
+		Expires: millis(p.CodeExpires), Created: millis(p.CreateTime),
+	}
+	plain, err := item.encode()
+	if err != nil {
+		return err
+	}
+	name := inboxName(c.appID, p.CreateTime, p.ID)
+	b.checkpoint("push-saving")
+	err = b.records.write(ctx, change{name: name, generation: 1, plain: plain})
+	b.checkpoint("push-saved")
+	if errors.Is(err, ErrConflict) {
+		return nil // a repeat of one that waits already
+	}
+	if err != nil {
+		return fmt.Errorf("keep the authorization of %s: %w", p.AuthorizerAppID, err)
+	}
+	b.readInbox()
+	return nil
+}
+
+// refusedPush is the last push for a component that was not taken.
+type refusedPush struct {
+	cause string
+	at    time.Time
+}
+
+// PushRefused notes that a push for a component came and was refused, and the one
+// word why: whoever waits for a ticket is told so. An appid that is not configured
+// is ignored.
+func (b *Broker) PushRefused(appID, cause string) {
+	if c := b.component(appID); c != nil {
+		c.refused.Store(&refusedPush{cause: cause, at: b.clock.now()})
+	}
+}
+
+// codeOf returns the item's code.
+func (i inboxItem) codeOf() secret.Text { return secret.New(i.Code) }

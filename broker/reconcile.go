@@ -1,0 +1,360 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+const (
+	// listMemory is how long a list that was read to its end answers those who need
+	// it read: many keys in trouble cause one reading.
+	listMemory = time.Minute
+	// listPatience is how long a reading that broke off may be taken up again where
+	// it stopped.
+	listPatience = 10 * time.Minute
+)
+
+// listing is the reading of a component's list of authorizers. It goes on where
+// it stopped when a page fails, so that a long list is read through even on a bad
+// line.
+type listing struct {
+	turn     chan struct{} // capacity 1; who put something in may read the list and use what follows
+	offset   int
+	seen     map[string]struct{}
+	started  time.Time
+	paged    time.Time // when the last page was merged
+	finished time.Time // when the list was last read to its end, in this run
+	fails    int
+	retryAt  time.Time
+	wanted   bool // asked for by somebody; guarded by Broker.mu
+}
+
+// take waits for the turn until ctx ends: whoever has it may wait for WeChat.
+func (l *listing) take(ctx context.Context) error {
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the list of authorizers: %w", ctx.Err())
+	}
+}
+
+func (l *listing) give() { <-l.turn }
+
+// Reconcile has the component's list of authorizers compared with what is held,
+// soon. It does not wait for it.
+func (b *Broker) Reconcile(appID string) {
+	if c := b.component(appID); c != nil {
+		b.mu.Lock()
+		c.listing.wanted = true
+		b.mu.Unlock()
+		b.attend(appID)
+	}
+}
+
+// readList reads the list if it is time, and returns when to look again.
+func (b *Broker) readList(ctx context.Context, c *component) time.Duration {
+	now := b.clock.now()
+	if wait := b.untilList(ctx, c, now); wait > 0 {
+		return wait
+	}
+	if b.held(componentKey(c.appID)) == nil || b.isPaused() {
+		return time.Minute // the token, or WeChat's return, wakes us
+	}
+	if c.listing.take(ctx) != nil {
+		return time.Minute // the broker ends
+	}
+	err := b.reconcile(ctx, c)
+	retryAt := c.listing.retryAt
+	c.listing.give()
+	if err == nil {
+		return listInterval
+	}
+	var blocked *blockedError
+	if errors.As(err, &blocked) {
+		return time.Minute
+	}
+	return max(time.Second, retryAt.Sub(b.clock.now()))
+}
+
+func (b *Broker) untilList(ctx context.Context, c *component, now time.Time) time.Duration {
+	b.mu.Lock()
+	wanted := c.listing.wanted
+	b.mu.Unlock()
+	p, err := b.platform(ctx, c.appID)
+	if err != nil {
+		return time.Minute
+	}
+	due := p.listed.Add(listInterval)
+	if wanted || p.listed.IsZero() || p.listed.After(now) {
+		due = now
+	}
+	if c.listing.take(ctx) != nil {
+		return time.Minute // the broker ends
+	}
+	retryAt := c.listing.retryAt
+	c.listing.give()
+	if retryAt.After(due) {
+		due = retryAt
+	}
+	return due.Sub(now)
+}
+
+// reconcileFor reads the list for a key in trouble, unless it was read just now.
+func (b *Broker) reconcileFor(ctx context.Context, appID string) error {
+	c := b.component(appID)
+	if c == nil {
+		return nil
+	}
+	if err := c.listing.take(ctx); err != nil {
+		return err
+	}
+	defer c.listing.give()
+	now := b.clock.now()
+	if now.Sub(c.listing.finished) < listMemory {
+		return nil
+	}
+	if now.Before(c.listing.retryAt) {
+		return fmt.Errorf("the list of authorizers could not be read; it is tried again at %s", c.listing.retryAt.UTC().Format(time.TimeOnly))
+	}
+	return b.reconcile(ctx, c)
+}
+
+// reconcile reads the list to its end and merges it into the store. The
+// turn is the caller's.
+func (b *Broker) reconcile(ctx context.Context, c *component) error {
+	l := &c.listing
+	now := b.clock.now()
+	if l.seen == nil || now.Sub(l.paged) > listPatience {
+		l.offset, l.seen, l.started = 0, map[string]struct{}{}, now
+	}
+	err := b.readPages(ctx, c)
+	var silent *wechat.NoAnswerError
+	if errors.As(err, &silent) {
+		b.pause()
+	}
+	if err != nil {
+		l.fails++
+		l.retryAt = b.clock.now().Add(backoff(l.fails, fullLife, b.opts.Rand()))
+		b.metrics.Reconciliation("error")
+		b.log.Warn("the list of authorizers could not be read to its end; it goes on later", "component", c.appID, "offset", l.offset, "error", err)
+		return err
+	}
+	seen, started := l.seen, l.started
+	l.seen, l.fails, l.retryAt, l.finished = nil, 0, time.Time{}, b.clock.now()
+	b.metrics.Reconciliation("ok")
+	b.listRead(ctx, c, started)
+	return b.checkUnlisted(ctx, c, seen, started)
+}
+
+func (b *Broker) readPages(ctx context.Context, c *component) error {
+	l := &c.listing
+	for {
+		var total int
+		page, err := withToken(b, componentKey(c.appID), func(token secret.Text) ([]wechat.Authorizer, error) {
+			page, n, err := b.wechat.AuthorizerList(ctx, c.appID, token, l.offset)
+			total = n
+			return page, err
+		})
+		if err != nil {
+			return err
+		}
+		if err := b.mergePage(ctx, c.appID, page, l.started); err != nil {
+			return err
+		}
+		for _, a := range page {
+			l.seen[a.AppID] = struct{}{}
+		}
+		l.offset += len(page)
+		l.paged = b.clock.now()
+		if len(page) == 0 || l.offset >= total {
+			return nil
+		}
+	}
+}
+
+// listRead notes that the list is known: appids that are not in it are unknown.
+func (b *Broker) listRead(ctx context.Context, c *component, started time.Time) {
+	err := b.updatePlatform(ctx, c, func(p platformRecord) (platformRecord, bool) {
+		p.listed = started
+		return p, true
+	})
+	if err != nil {
+		b.log.Warn("the date of the list could not be saved; it is read again at the next start", "component", c.appID, "error", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.listing.wanted = false
+	c.markListed()
+	b.log.Info("the list of authorizers was read", "component", c.appID, "authorizers", c.listing.offset)
+}
+
+func (c *component) markListed() {
+	select {
+	case <-c.listed:
+	default:
+		close(c.listed)
+	}
+}
+
+// mergePage brings the store up to one page of the list, in one write.
+func (b *Broker) mergePage(ctx context.Context, appID string, page []wechat.Authorizer, started time.Time) error {
+	keys := make([]Key, len(page))
+	for i, a := range page {
+		keys[i] = Key{Kind: KindAuthorizer, AppID: a.AppID}
+	}
+	conflict, err := b.mergeLocked(ctx, appID, keys, page, started)
+	if err != nil || !conflict {
+		return err
+	}
+	for i, a := range page { // another replica was faster with one of them
+		if _, err := b.update(ctx, keys[i], func(r *record) bool { return merge(r, a, appID, started) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page []wechat.Authorizer, started time.Time) (conflict bool, err error) {
+	defer b.locks.all(keys)()
+	var changes []change
+	changed := map[Key]*record{}
+	for i, a := range page {
+		e := b.inMemory(keys[i])
+		cur, base, err := b.current(ctx, keys[i], e)
+		if err != nil {
+			return false, err
+		}
+		next := *cur
+		if changed[keys[i]] != nil || !merge(&next, a, appID, started) {
+			continue
+		}
+		c, err := b.records.change(keys[i], base, &next)
+		if err != nil {
+			return false, err
+		}
+		changes, changed[keys[i]] = append(changes, c), &next
+	}
+	if len(changes) == 0 {
+		return false, nil
+	}
+	if err := b.records.write(ctx, changes...); err != nil {
+		return errors.Is(err, ErrConflict), ignore(err, ErrConflict)
+	}
+	for key, rec := range changed {
+		b.adopt(b.inMemory(key), rec)
+	}
+	b.directory.changed()
+	return false, nil
+}
+
+func ignore(err, expected error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
+}
+
+// merge brings r up to what the list, asked for at started, says of an account,
+// and reports whether that changed it. It is pure. A refresh token that we hold is
+// never replaced unless the merchant authorised again since: ours came last. What
+// the list shows is kept beside it.
+func merge(r *record, a wechat.Authorizer, component string, started time.Time) bool {
+	again := a.AuthorizedAt.After(r.authorized)
+	switch {
+	case r.component != "" && r.component != component:
+		if r.verdict == StateUnknown && !again {
+			return false // the other component's, and alive there
+		}
+		r.forget()
+	case r.verdict == StateUnauthorized:
+		if r.judged.After(started) {
+			return false // taken back while the list was read
+		}
+		r.forget()
+	case r.component == component && !again && !r.refreshToken.IsZero():
+		if a.RefreshToken.IsZero() || a.RefreshToken.Equal(r.refreshToken) || a.RefreshToken.Equal(r.spare) || r.obtained.After(started) {
+			return false
+		}
+		r.spare = a.RefreshToken
+		if r.verdict == StateNeedsAuthorization {
+			r.judge(StateUnknown, time.Time{}, "", 0)
+		}
+		return true
+	case r.component == component && a.RefreshToken.IsZero() && !again:
+		return false // known, and no news
+	}
+	if !a.RefreshToken.IsZero() && !a.RefreshToken.Equal(r.refreshToken) {
+		r.refreshToken, r.spare = a.RefreshToken, secret.Text{}
+		r.judge(StateUnknown, time.Time{}, "", 0)
+	}
+	r.component = component
+	if again {
+		r.authorized = a.AuthorizedAt
+	}
+	if r.generation == 0 {
+		r.generation = 1
+	}
+	return true
+}
+
+// checkUnlisted asks about each authorizer that is held but not listed: the news
+// that it went may have been lost.
+func (b *Broker) checkUnlisted(ctx context.Context, c *component, seen map[string]struct{}, started time.Time) error {
+	var gone, bare []string
+	err := b.records.list(ctx, KindAuthorizer.String()+"/", func(name string, generation uint64, plain []byte) bool {
+		key := Key{Kind: KindAuthorizer, AppID: name[len(KindAuthorizer.String())+1:]}
+		r := b.records.decode(key, generation, plain)
+		_, listed := seen[key.AppID]
+		switch {
+		case r.component != c.appID || r.verdict != StateUnknown:
+		case !listed && r.authorized.Before(started):
+			gone = append(gone, key.AppID)
+		case listed && r.refreshToken.IsZero():
+			bare = append(bare, key.AppID)
+		}
+		return true
+	})
+	for _, appID := range append(gone, bare...) {
+		if err == nil {
+			err = b.askInfo(ctx, c, appID)
+		}
+	}
+	return err
+}
+
+// askInfo asks for one account that the list leaves in doubt, under the rate
+// limit, and stores what it says.
+func (b *Broker) askInfo(ctx context.Context, c *component, appID string) error {
+	if err := b.pace(ctx); err != nil {
+		return err
+	}
+	info, err := withToken(b, componentKey(c.appID), func(token secret.Text) (wechat.Authorizer, error) {
+		return b.wechat.AuthorizerInfo(ctx, c.appID, token, appID)
+	})
+	key := Key{Kind: KindAuthorizer, AppID: appID}
+	switch {
+	case wechat.Code(err) == wechat.CodeNotAuthorized:
+		return b.revoke(ctx, key, c.appID, b.clock.now(), err.Error())
+	case wechat.Code(err) != 0:
+		b.log.Warn("WeChat says nothing of an authorizer", "component", c.appID, "authorizer", appID, "error", err)
+		return nil // one account's trouble is not the list's
+	case err != nil:
+		return err
+	case info.RefreshToken.IsZero():
+		return nil
+	}
+	_, err = b.update(ctx, key, func(r *record) bool {
+		if r.component != c.appID || !r.refreshToken.IsZero() {
+			return false
+		}
+		r.refreshToken = info.RefreshToken
+		return true
+	})
+	return err
+}

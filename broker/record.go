@@ -1,0 +1,121 @@
+package broker
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+// record is what the store keeps of one key of kind component, authorizer,
+// account or ticket. All times are WeChat's. A record without token and refresh
+// token still stands for its key: a tombstone keeps a late writer from bringing
+// back what a merchant took away.
+type record struct {
+	generation   uint64 // beside the sealed content, in [Record]
+	component    string // of an authorizer
+	token        secret.Text
+	obtained     time.Time
+	dies         time.Time
+	refreshToken secret.Text
+	// spare is a refresh token that WeChat's list shows in place of ours. Ours is
+	// the one that came last, so it is tried first; the spare if it fails.
+	spare secret.Text
+	// fullLife is the longest life seen; stable_token tells only what is left of
+	// a token, and its habits are shares of the whole.
+	fullLife time.Duration
+	// authorized is when the merchant authorised, the code of that event or the
+	// list's auth_time.
+	authorized time.Time
+	used       time.Time // the last call, as known when the record was written
+	verdict    State     // StateUnauthorized, StateNeedsAuthorization or StateUnknown for none
+	judged     time.Time // when the verdict was given
+	reason     string    // of the verdict
+	errcode    int       // of the verdict
+}
+
+// wireRecord is a record as it is sealed. Times are milliseconds since 1970.
+type wireRecord struct {
+	Component    string `json:"component,omitempty"`
+	Token        string `json:"token,omitempty"`
+	Obtained     int64  `json:"obtained,omitempty"`
+	Dies         int64  `json:"dies,omitempty"`
+	RefreshToken string `json:"refresh_token,omitempty"`
+	Spare        string `json:"spare,omitempty"`
+	FullLife     int64  `json:"full_life,omitempty"`
+	Authorized   int64  `json:"authorized,omitempty"`
+	Used         int64  `json:"used,omitempty"`
+	Verdict      string `json:"verdict,omitempty"`
+	Judged       int64  `json:"judged,omitempty"`
+	Reason       string `json:"reason,omitempty"`
+	Errcode      int    `json:"errcode,omitempty"`
+}
+
+func (r *record) encode() ([]byte, error) {
+	w := wireRecord{
+		Component: r.component, Token: r.token.Reveal(), Obtained: millis(r.obtained), Dies: millis(r.dies),
+		RefreshToken: r.refreshToken.Reveal(), Spare: r.spare.Reveal(), FullLife: r.fullLife.Milliseconds(), Authorized: millis(r.authorized),
+		Used: millis(r.used), Judged: millis(r.judged), Reason: r.reason, Errcode: r.errcode,
+	}
+	if r.verdict != StateUnknown {
+		w.Verdict = r.verdict.String()
+	}
+	return json.Marshal(w)
+}
+
+func decodeRecord(generation uint64, plain []byte) (*record, error) {
+	var w wireRecord
+	if err := json.Unmarshal(plain, &w); err != nil {
+		return nil, err
+	}
+	r := &record{
+		generation: generation, component: w.Component, token: secret.New(w.Token), obtained: moment(w.Obtained),
+		dies: moment(w.Dies), refreshToken: secret.New(w.RefreshToken), spare: secret.New(w.Spare), fullLife: time.Duration(w.FullLife) * time.Millisecond,
+		authorized: moment(w.Authorized), used: moment(w.Used), judged: moment(w.Judged), reason: w.Reason, errcode: w.Errcode,
+	}
+	for _, s := range []State{StateUnauthorized, StateNeedsAuthorization} {
+		if w.Verdict == s.String() {
+			r.verdict = s
+		}
+	}
+	return r, nil
+}
+
+// tokenOf returns the record's token for key, or nil when it has none.
+func (r *record) tokenOf(key Key) *Token {
+	if r.token.IsZero() {
+		return nil
+	}
+	return &Token{key: key, value: r.token, Generation: r.generation, ObtainedAt: r.obtained, DiesAt: r.dies}
+}
+
+// dropToken takes the access token away.
+func (r *record) dropToken() {
+	r.token, r.obtained, r.dies = secret.Text{}, time.Time{}, time.Time{}
+}
+
+// forget takes away all that the merchant's authorization gave, and any verdict.
+func (r *record) forget() {
+	r.dropToken()
+	r.refreshToken, r.spare = secret.Text{}, secret.Text{}
+	r.verdict, r.judged, r.reason, r.errcode = StateUnknown, time.Time{}, "", 0
+}
+
+// judge notes a verdict that only the merchant can lift.
+func (r *record) judge(verdict State, now time.Time, reason string, errcode int) {
+	r.verdict, r.judged, r.reason, r.errcode = verdict, now, reason, errcode
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func moment(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}

@@ -1,0 +1,179 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// Token returns a living token of key. With one in memory it costs no lock, no
+// I/O and no allocation. Without one it waits for a renewal until ctx ends, at
+// most Options.Wait, and then returns a *StateError. ctx must not be a request's
+// own memory: it may be looked at after the caller has left.
+func (b *Broker) Token(ctx context.Context, key Key) (*Token, error) {
+	if e := b.cache.get(key); e != nil {
+		now := b.clock.now()
+		if t := e.token.Load(); t.Alive(now) {
+			b.metrics.CacheRequest(true)
+			e.touch(now)
+			return t, nil
+		}
+	}
+	b.metrics.CacheRequest(false)
+	e, err := b.entryOf(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return b.await(ctx, e)
+}
+
+// await returns a living token of e, and waits for it if need be.
+func (b *Broker) await(ctx context.Context, e *entry) (*Token, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.opts.Wait)
+	defer cancel()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e.waiters++
+	defer func() { e.waiters-- }()
+	end := b.clock.now().Add(b.opts.Wait)
+	for {
+		now := b.clock.now()
+		e.touch(now)
+		if t := e.token.Load(); t.Alive(now) {
+			return t, nil
+		}
+		if err := b.hopeless(e, now, end); err != nil {
+			return nil, err
+		}
+		b.want(e)
+		changed := e.changed
+		b.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			b.mu.Lock()
+			if t := e.token.Load(); t.Alive(b.clock.now()) {
+				return t, nil
+			}
+			return nil, b.stateError(e, b.clock.now())
+		}
+		b.mu.Lock()
+	}
+}
+
+// hopeless returns the error of a key that cannot come to life before end, so that
+// nobody waits in vain. Broker.mu is held.
+func (b *Broker) hopeless(e *entry, now, end time.Time) error {
+	root := b.root(e)
+	c := root.cond
+	if root.running || now.After(c.notBefore) || c.notBefore.IsZero() {
+		return nil
+	}
+	switch c.trouble {
+	case StateUnauthorized, StateNeedsAuthorization, StateMisconfigured, StateQuotaExhausted:
+		return b.stateError(e, now)
+	case StateRetrying:
+		if !b.paused && c.notBefore.After(end) {
+			return b.stateError(e, now)
+		}
+	}
+	return nil
+}
+
+// root follows what e waits for to where the trouble is. Broker.mu is held.
+func (b *Broker) root(e *entry) *entry {
+	for range 3 { // a ticket waits for an account, an account for its component
+		other := b.active[e.blockedOn]
+		if e.blockedOn == (Key{}) || other == nil {
+			break
+		}
+		e = other
+	}
+	return e
+}
+
+// stateError words why e has no living token. Broker.mu is held.
+func (b *Broker) stateError(e *entry, now time.Time) *StateError {
+	root := b.root(e)
+	c := transition(root.cond, event{what: happenedDied}, now)
+	s := &StateError{Key: e.key, State: c.state, Reason: c.reason, Errcode: c.errcode}
+	if root != e {
+		s.State = blockedState(c.state)
+		s.Reason = fmt.Sprintf("%s is %s: %s", root.key, c.state, c.reason)
+	}
+	switch {
+	case b.paused && c.trouble == StateRetrying:
+		s.RetryAfter = probeInterval
+	case c.state == StateWaitingTicket:
+		s.Reason = b.ticketReason(root, now)
+		s.RetryAfter = 10 * time.Second
+	case s.Reason == "":
+		s.Reason = "the first token is being asked for"
+		s.RetryAfter = time.Second
+	}
+	if s.RetryAfter == 0 && s.Passing() {
+		s.RetryAfter = max(time.Second, c.notBefore.Sub(now).Round(time.Second))
+	}
+	return s
+}
+
+// ticketReason says since when a component's ticket is missing and what to check.
+func (b *Broker) ticketReason(e *entry, now time.Time) string {
+	since := e.cond.since
+	text := fmt.Sprintf("ticket missing since %s (%s): component %s has no usable component_verify_ticket; ",
+		since.UTC().Format(time.RFC3339), now.Sub(since).Round(time.Second), e.key.AppID)
+	if c := b.component(e.key.AppID); c != nil {
+		if r := c.refused.Load(); r != nil && now.Sub(r.at) < ticketPatience {
+			return text + fmt.Sprintf("pushes come and are refused (%s, %s ago): compare push_token and encoding_aes_key with WeChat's console, and see the log",
+				r.cause, now.Sub(r.at).Round(time.Second))
+		}
+	}
+	return text + fmt.Sprintf("WeChat pushes one every ten minutes to /wechat/%s/event: check that the authorization-event URL in WeChat's console leads to the push listener", e.key.AppID)
+}
+
+// Report says that WeChat answered a call that carried generation of key with
+// errcode 40001, 40014 or 42001. If that generation is still in force a renewal
+// starts and Token waits for it; if not, nothing happens. It returns false when
+// the token will not be replaced now: forced renewals came too close together. It
+// does not block.
+func (b *Broker) Report(key Key, generation uint64, errcode int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[key]
+	if e == nil {
+		return true // nothing is in force; the next call loads it
+	}
+	t := e.token.Load()
+	if t == nil || t.Generation != generation {
+		return true
+	}
+	now := b.clock.now()
+	if t.Alive(now) && !e.forced.take(now, t.Life()) {
+		b.metrics.Displaced(key.Kind.Label())
+		b.log.Error("a token is rejected again and again although it is fresh: somebody outside this sidecar renews it too", "key", key.String(), "generation", generation, "errcode", errcode)
+		return false
+	}
+	b.log.Info("WeChat rejects a token; it is renewed", "key", key.String(), "generation", generation, "errcode", errcode, "stale", wechat.Stale(errcode))
+	e.suspect = t
+	e.token.Store(nil)
+	b.want(e)
+	return true
+}
+
+// held returns the living token of key without waiting, or nil.
+func (b *Broker) held(key Key) *Token {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[key]
+	if e == nil {
+		return nil
+	}
+	now := b.clock.now()
+	if t := e.token.Load(); t.Alive(now) {
+		e.touch(now)
+		return t
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package broker
+
+import "time"
+
+const (
+	// verdictMemory is how long a verdict that only the merchant can cure is
+	// remembered before a call has it checked again.
+	verdictMemory = 60 * time.Second
+	// misconfiguredProbe is how often a fault that only a person can cure is looked
+	// at again.
+	misconfiguredProbe = 3 * time.Minute
+)
+
+// settle ends a renewal: the new condition, the next date, and everybody who
+// waited is told.
+func (b *Broker) settle(e *entry, out outcome) {
+	if out.silent {
+		b.pause()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.now()
+	b.running--
+	e.running = false
+	switch out.what {
+	case happenedFailed, happenedNoTicket:
+		out.wait = backoff(e.cond.failures+1, e.life(), b.opts.Rand())
+	case happenedBlocked:
+		b.block(e, &out, now)
+	}
+	if e.blockedOn == (Key{}) && out.what != happenedUnblocked {
+		b.release(e, out)
+	}
+	out.alive = e.token.Load().Alive(now)
+	b.turn(e, out.event, now)
+	b.reschedule(e, out, now)
+	e.announce()
+	b.tellDependents(e)
+	b.checkpoint("renewal-scheduled")
+	b.wakeUp()
+}
+
+// turn moves e to the condition after ev and logs a change of state. Broker.mu is
+// held.
+func (b *Broker) turn(e *entry, ev event, now time.Time) {
+	before := e.cond
+	e.cond = transition(before, ev, now)
+	if e.cond.state == before.state && e.cond.trouble == before.trouble {
+		return
+	}
+	log := b.log.Info
+	if e.cond.trouble != StateUnknown && e.cond.trouble != StateWaitingTicket {
+		log = b.log.Warn
+	}
+	attrs := []any{"key", e.key.String(), "state", e.cond.state.String(), "generation", b.generation(e)}
+	if e.cond.reason != "" {
+		attrs = append(attrs, "reason", e.cond.reason)
+	}
+	log("token state", attrs...)
+}
+
+func (b *Broker) generation(e *entry) uint64 {
+	if t := e.token.Load(); t != nil {
+		return t.Generation
+	}
+	return 0
+}
+
+// release gives the rejected token back unless a newer one is in force: a renewal
+// that failed leaves nothing better, and one that brought the same value back
+// says that WeChat holds it for good. Broker.mu is held.
+func (b *Broker) release(e *entry, out outcome) {
+	suspect := e.suspect
+	e.suspect = nil
+	if suspect == nil {
+		return
+	}
+	if out.unchanged {
+		e.unchanged = suspect.Generation
+	}
+	if e.token.Load() == nil && out.what != happenedRevoked && out.what != happenedRefreshVoid {
+		e.token.Store(suspect)
+	}
+}
+
+// block notes which key e waits for. Broker.mu is held.
+func (b *Broker) block(e *entry, out *outcome, now time.Time) {
+	other := b.active[out.blockedOn]
+	if other == nil || other.token.Load().Alive(now) {
+		out.what = happenedUnblocked // it got its token while this renewal was on its way back
+		return
+	}
+	out.blocker = other.cond.state
+	e.blockedOn = out.blockedOn
+	if b.blocked[e.blockedOn] == nil {
+		b.blocked[e.blockedOn] = map[*entry]struct{}{}
+	}
+	b.blocked[e.blockedOn][e] = struct{}{}
+	b.want(other)
+}
+
+// unblock lets go of the key that e waits for, if any. Broker.mu is held.
+func (b *Broker) unblock(e *entry) {
+	delete(b.blocked[e.blockedOn], e)
+	e.blockedOn = Key{}
+}
+
+// tellDependents wakes those that wait for e: to renew when it is live, to hear
+// of its trouble otherwise. Broker.mu is held.
+func (b *Broker) tellDependents(e *entry) {
+	now := b.clock.now()
+	live := e.token.Load().Alive(now)
+	for d := range b.blocked[e.key] {
+		if live {
+			b.unblock(d)
+			b.turn(d, event{what: happenedUnblocked, alive: d.token.Load().Alive(now)}, now)
+			b.place(d, now, d.waiters > 0)
+			continue
+		}
+		b.turn(d, event{what: happenedBlocked, blocker: e.cond.state, alive: d.token.Load().Alive(now), reason: e.cond.reason, errcode: e.cond.errcode}, now)
+		b.release(d, outcome{event: event{what: happenedBlocked}})
+		d.announce()
+	}
+	if live && e.key.Kind == KindComponent {
+		b.attend(e.key.AppID)
+		b.readInbox()
+	}
+}
+
+// reschedule puts e where its next renewal will be found. Broker.mu is held.
+func (b *Broker) reschedule(e *entry, out outcome, now time.Time) {
+	again := e.again
+	e.again = false
+	switch {
+	case out.what == happenedRenewed:
+		b.place(e, out.due, false)
+	case out.what == happenedUnblocked:
+		b.place(e, now, e.waiters > 0)
+	case again:
+		b.place(e, now, true) // what came while this renewal was under way may cure it
+	case e.blockedOn != (Key{}), e.cond.trouble == StateWaitingTicket,
+		e.cond.trouble == StateUnauthorized, e.cond.trouble == StateNeedsAuthorization:
+		b.unplace(e) // another key, a push or a call brings it back
+	default:
+		b.place(e, e.cond.notBefore, e.waiters > 0)
+	}
+}

@@ -1,0 +1,79 @@
+package broker
+
+import (
+	"sort"
+	"time"
+)
+
+// Missing says of one key why it holds no living token.
+type Missing struct {
+	Kind   string `json:"kind"`
+	AppID  string `json:"appid"`
+	State  string `json:"state"`
+	Reason string `json:"reason"`
+}
+
+// Missing returns the components and own accounts without a living token, sorted
+// by appid; empty when all have one. It is what /tokenz shows.
+func (b *Broker) Missing() []Missing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.now()
+	missing := []Missing{}
+	for key, e := range b.active {
+		if !e.permanent || b.living(e, now) {
+			continue
+		}
+		s := b.stateError(e, now)
+		missing = append(missing, Missing{
+			Kind: key.Kind.String(), AppID: key.AppID, State: s.State.String(), Reason: s.Reason,
+		})
+	}
+	sort.Slice(missing, func(i, j int) bool { return missing[i].AppID < missing[j].AppID })
+	return missing
+}
+
+// living reports whether e has a token that is not known to be rejected for good:
+// one whose successor is on its way does not count as missing. Broker.mu is held.
+func (b *Broker) living(e *entry, now time.Time) bool {
+	return e.token.Load().Alive(now) || e.suspect.Alive(now)
+}
+
+// countKeys counts the keys in use by kind and state, for the metric.
+func (b *Broker) countKeys(emit func(kind, state string, n int)) {
+	kinds := []Kind{KindComponent, KindAuthorizer, KindAccount, KindJSAPITicket}
+	counts := map[string][]int{}
+	for _, k := range kinds {
+		counts[k.Label()] = make([]int, len(stateNames))
+	}
+	b.mu.Lock()
+	now := b.clock.now()
+	for key, e := range b.active {
+		counts[key.Kind.Label()][b.stateOf(e, now)]++
+	}
+	b.mu.Unlock()
+	for _, k := range kinds {
+		for _, s := range States()[1:] {
+			emit(k.Label(), s.String(), counts[k.Label()][s])
+		}
+	}
+}
+
+// stateOf is the state of e now: its condition may be older than its token's
+// death. Broker.mu is held.
+func (b *Broker) stateOf(e *entry, now time.Time) State {
+	if e.cond.state == StateUnknown {
+		return StateUnknown
+	}
+	return shown(e.cond, b.living(e, now))
+}
+
+// ticketAge returns what tells the age of a component's newest ticket.
+func (b *Broker) ticketAge(c *component) func() (time.Duration, bool) {
+	return func() (time.Duration, bool) {
+		c.mu.Lock()
+		t, ok := c.last.newest()
+		c.mu.Unlock()
+		return b.clock.now().Sub(t.received), ok
+	}
+}

@@ -1,0 +1,183 @@
+package broker
+
+import "time"
+
+// State is what one key is in. The names are the same in logs, metrics, the
+// status page, /tokenz and errors. The zero State is StateUnknown: nothing was
+// tried yet.
+type State uint8
+
+// The states of a key.
+const (
+	// StateUnknown: loaded or configured, and nothing was tried yet.
+	StateUnknown State = iota
+	// StateWaitingTicket: there is no usable component_verify_ticket yet; WeChat
+	// pushes one every ten minutes and was asked to.
+	StateWaitingTicket
+	// StateRenewing: no living token, and a renewal is due or under way.
+	StateRenewing
+	// StateLive: a living token is held.
+	StateLive
+	// StateRetrying: no living token, and the last renewal failed; the next comes.
+	StateRetrying
+	// StateUnauthorized: the merchant has taken the authorization back (61003).
+	StateUnauthorized
+	// StateNeedsAuthorization: the refresh token is void (61023, 42007) and WeChat
+	// has no other; only the merchant can cure it.
+	StateNeedsAuthorization
+	// StateQuotaExhausted: WeChat refuses token calls until the day ends (45009).
+	StateQuotaExhausted
+	// StateMisconfigured: only a person can cure it (wrong secret, IP not in the
+	// whitelist, …); WeChat's words are in the reason.
+	StateMisconfigured
+)
+
+var stateNames = [...]string{
+	"unknown", "waiting_ticket", "renewing", "live", "retrying",
+	"unauthorized", "needs_authorization", "quota_exhausted", "misconfigured",
+}
+
+// States returns all states, for metrics that show a zero for each.
+func States() []State {
+	all := make([]State, len(stateNames))
+	for i := range all {
+		all[i] = State(i)
+	}
+	return all
+}
+
+// String returns the state's name.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "invalid"
+}
+
+// condition is a state with what led to it. It is a value; transition makes a
+// new one.
+type condition struct {
+	state State
+	since time.Time // when the state began
+	// trouble is the state that shows once no token lives; StateUnknown for none.
+	// A living token hides it: the key is live, and its next renewal is awaited.
+	trouble   State
+	reason    string // of the trouble, for people
+	errcode   int    // of the trouble, where WeChat gave one
+	failures  int    // renewals that failed in a row
+	silent    bool   // WeChat did not answer the last one at all
+	notBefore time.Time
+}
+
+// happening is what can happen to a key.
+type happening uint8
+
+const (
+	happenedDue           happening = iota // a renewal begins
+	happenedRenewed                        // a living token was stored
+	happenedDied                           // the token died of age or was rejected
+	happenedFailed                         // a renewal failed, for a passing cause
+	happenedNoTicket                       // a component's renewal found no usable ticket
+	happenedTicket                         // a ticket came
+	happenedBlocked                        // a renewal needs another key that has no token
+	happenedUnblocked                      // that other key has one now
+	happenedQuota                          // 45009
+	happenedMisconfigured                  // only a person can cure it
+	happenedRevoked                        // 61003, confirmed, or the event
+	happenedRefreshVoid                    // 61023 or 42007, and WeChat has no other
+	happenedAuthorized                     // the merchant authorised (again)
+	happenedReset                          // an operator wants it tried now
+)
+
+// event is one happening with its circumstances.
+type event struct {
+	what happening
+	// alive says whether a living token is held after the event.
+	alive bool
+	// wait is how long no renewal may be tried.
+	wait    time.Duration
+	reason  string
+	errcode int
+	silent  bool
+	// blocker is the state of the other key, for happenedBlocked.
+	blocker State
+}
+
+// transition returns the condition after ev. It is the only place that decides
+// a key's state.
+func transition(c condition, ev event, now time.Time) condition {
+	next := c
+	switch ev.what {
+	case happenedRenewed, happenedAuthorized, happenedReset, happenedUnblocked, happenedTicket:
+		next = settled(c, ev)
+	case happenedFailed:
+		next = troubled(c, ev, StateRetrying, now)
+	case happenedNoTicket:
+		next = troubled(c, ev, StateWaitingTicket, now)
+	case happenedBlocked:
+		next = troubled(c, ev, blockedState(ev.blocker), now)
+	case happenedQuota:
+		next = troubled(c, ev, StateQuotaExhausted, now)
+	case happenedMisconfigured:
+		next = troubled(c, ev, StateMisconfigured, now)
+	case happenedRevoked:
+		next = troubled(c, ev, StateUnauthorized, now)
+	case happenedRefreshVoid:
+		next = troubled(c, ev, StateNeedsAuthorization, now)
+	case happenedDue, happenedDied:
+	}
+	next.state = shown(next, ev.alive)
+	if next.state != c.state {
+		next.since = now
+	}
+	return next
+}
+
+// settled takes the trouble away. A ticket ends only the waiting for one.
+func settled(c condition, ev event) condition {
+	if ev.what == happenedTicket && c.trouble != StateWaitingTicket {
+		return c
+	}
+	return condition{state: c.state, since: c.since}
+}
+
+func troubled(c condition, ev event, trouble State, now time.Time) condition {
+	c.trouble, c.reason, c.errcode, c.silent = trouble, ev.reason, ev.errcode, ev.silent
+	c.notBefore = time.Time{}
+	if ev.wait > 0 {
+		c.notBefore = now.Add(ev.wait)
+	}
+	if ev.what != happenedBlocked {
+		c.failures++
+	}
+	return c
+}
+
+// blockedState is what a key shows while the key that it needs has no token: the
+// other's own trouble where a person must know of it, else that it is coming.
+func blockedState(blocker State) State {
+	switch blocker {
+	case StateWaitingTicket, StateQuotaExhausted, StateMisconfigured, StateUnauthorized, StateNeedsAuthorization:
+		return blocker
+	default:
+		return StateRetrying
+	}
+}
+
+// shown is the state of a condition: live while a token lives, else the trouble,
+// else that a renewal is due.
+func shown(c condition, alive bool) State {
+	switch {
+	case c.trouble == StateUnauthorized || c.trouble == StateNeedsAuthorization:
+		if alive && c.trouble == StateNeedsAuthorization {
+			return StateLive // the last token lives on until its end
+		}
+		return c.trouble
+	case alive:
+		return StateLive
+	case c.trouble != StateUnknown:
+		return c.trouble
+	default:
+		return StateRenewing
+	}
+}

@@ -1,0 +1,107 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+// Kind says what sort of credential a [Key] names. The zero Kind names none.
+type Kind uint8
+
+// The kinds of credential that the broker keeps fresh.
+const (
+	// KindComponent is the third-party platform's own component_access_token.
+	KindComponent Kind = iota + 1
+	// KindAuthorizer is the authorizer_access_token of a merchant's account.
+	KindAuthorizer
+	// KindAccount is the stable access_token of an own account with its AppSecret.
+	KindAccount
+	// KindJSAPITicket is the jsapi_ticket of an authorizer or an own account.
+	KindJSAPITicket
+	// KindWXCardTicket is the wx_card api_ticket of an authorizer or an own account.
+	KindWXCardTicket
+)
+
+var kindNames = [...]string{"none", "component", "authorizer", "account", "jsapi_ticket", "wx_card_ticket"}
+
+// String returns the kind's name as it stands in logs and in the store.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "invalid"
+}
+
+// Label returns the kind's value of the metric label "kind": component,
+// authorizer, account or ticket.
+func (k Kind) Label() string {
+	if k.IsTicket() {
+		return "ticket"
+	}
+	return k.String()
+}
+
+// IsTicket reports whether the kind is a ticket for pages, which is derived from
+// an account's token.
+func (k Kind) IsTicket() bool { return k == KindJSAPITicket || k == KindWXCardTicket }
+
+// Key names one credential. Its String is also the name of its record in the
+// [Store].
+type Key struct {
+	Kind  Kind
+	AppID string
+}
+
+// String returns "kind/appid".
+func (k Key) String() string { return k.Kind.String() + "/" + k.AppID }
+
+// Token is one value that WeChat gave for a key, and its life. A Token is
+// immutable and safe for concurrent use; fmt, slog and encoding/json show its
+// key and generation, never its value.
+type Token struct {
+	key   Key
+	value secret.Text
+	// Generation grows by one with each new value of the key, on whichever
+	// replica it was obtained. It never goes back.
+	Generation uint64
+	// ObtainedAt and DiesAt are in WeChat's time (see [Broker.Now]). DiesAt is
+	// computed from expires_in, never assumed.
+	ObtainedAt, DiesAt time.Time
+}
+
+// NewToken returns a token of key with that value. The broker makes its own; this
+// is for what stands in for a broker in tests.
+func NewToken(key Key, value secret.Text, generation uint64, obtained, dies time.Time) *Token {
+	return &Token{key: key, value: value, Generation: generation, ObtainedAt: obtained, DiesAt: dies}
+}
+
+// Key returns the key that the token belongs to.
+func (t *Token) Key() Key { return t.key }
+
+// Value returns the token's text, as WeChat gave it. It goes to WeChat or, with
+// tokens.expose, to the app; nowhere else.
+func (t *Token) Value() string { return t.value.Reveal() }
+
+// Life returns how long the token lives in all.
+func (t *Token) Life() time.Duration { return t.DiesAt.Sub(t.ObtainedAt) }
+
+// Alive reports whether a token exists and has not died at now, which is in
+// WeChat's time. It may be called on nil.
+func (t *Token) Alive(now time.Time) bool { return t != nil && now.Before(t.DiesAt) }
+
+// String names the token by its key and generation.
+func (t *Token) String() string {
+	if t == nil {
+		return "none"
+	}
+	return fmt.Sprintf("%s generation %d", t.key, t.Generation)
+}
+
+// GoString is String, for %#v.
+func (t *Token) GoString() string { return t.String() }
+
+// LogValue is String, for log/slog.
+func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }

@@ -1,0 +1,326 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+func TestTickets_OlderOnesAreTried(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
+		w.ticket()
+		w.mustCall(platformKey)
+		w.mustPush(wechat.Push{ // one that WeChat will not take
+			ID: "bad", Component: componentID, InfoType: wechat.InfoTicket,
+			CreateTime: time.Now().Add(time.Second), Ticket: secret.New("ticket@@@not-of-this-component"),
+		})
+		w.sim.ExpireToken(componentID)
+		w.mustCall(platformKey)
+	})
+}
+
+func TestTickets_AnOlderOneNeverReplacesANewer(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
+		old := wechat.Push{
+			ID: "old", Component: componentID, InfoType: wechat.InfoTicket,
+			CreateTime: time.Now(), Ticket: secret.New(w.sim.NewTicket(componentID)),
+		}
+		time.Sleep(time.Hour)
+		w.ticket()
+		age := w.metric("wxsidecar_ticket_age_seconds")
+		time.Sleep(time.Minute)
+		w.mustPush(old)
+		if got := w.metric("wxsidecar_ticket_age_seconds"); got < age+60 {
+			t.Errorf("the age of the ticket went from %gs to %gs", age, got)
+		}
+	})
+}
+
+func TestTickets_AskedForWithPatience(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		time.Sleep(59 * time.Minute) // between two requests
+		if n := w.sim.Calls(startPath); n < 5 || n > 7 {
+			t.Errorf("without any ticket WeChat was asked %d times in an hour, want each ten minutes", n)
+		}
+		w.ticket()
+		before := w.sim.Calls(startPath)
+		time.Sleep(24 * time.Minute)
+		if n := w.sim.Calls(startPath) - before; n != 0 {
+			t.Errorf("asked %d times within 25 minutes of a ticket", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := w.sim.Calls(startPath) - before; n != 1 {
+			t.Errorf("asked %d times after 26 minutes without a ticket, want once", n)
+		}
+	})
+}
+
+func TestTickets_ServiceUntilTheLastSecond(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		if failed := w.keepCalling([]broker.Key{authorizerKey(merchant(0))}, 11*time.Hour, 10*time.Minute); failed != 0 {
+			t.Errorf("%d calls failed within the ticket's life", failed)
+		}
+		time.Sleep(6 * time.Hour)
+		s := w.mustFail(platformKey, broker.StateWaitingTicket)
+		if !strings.Contains(s.Reason, "ticket missing since") || s.RetryAfter == 0 {
+			t.Errorf("the reason: %q, retry after %s", s.Reason, s.RetryAfter)
+		}
+		w.mustFail(authorizerKey(merchant(0)), broker.StateWaitingTicket)
+		w.ticket()
+		time.Sleep(2 * time.Second)
+		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+func TestTickets_RefusedPushesAreNamedInTheReason(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.broker.PushRefused("wxffffffffffffffff", "forged")
+		if m := w.broker.Missing(); len(m) != 1 || strings.Contains(m[0].Reason, "refused") {
+			t.Errorf("missing: %+v", m)
+		}
+		w.broker.PushRefused(componentID, "forged")
+		time.Sleep(time.Minute)
+		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "refused (forged, 1m0s ago)") {
+			t.Errorf("missing: %+v", m)
+		}
+		time.Sleep(time.Hour)
+		if m := w.broker.Missing(); len(m) != 1 || strings.Contains(m[0].Reason, "refused") {
+			t.Errorf("missing: %+v", m)
+		}
+	})
+}
+
+func TestQuota_OneMerchantStopsNobodyElse(t *testing.T) {
+	lit(t, worldOptions{merchants: 3}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(0), Errcode: 45009})
+		w.sim.ExpireToken(merchant(0))
+		time.Sleep(2 * time.Hour)
+		s := w.mustFail(key, broker.StateQuotaExhausted)
+		if s.Errcode != 45009 {
+			t.Errorf("errcode %d", s.Errcode)
+		}
+		before := w.sim.Calls(authorizerPath)
+		for range 100 {
+			w.mustFail(key, broker.StateQuotaExhausted)
+		}
+		if n := w.sim.Calls(authorizerPath) - before; n != 0 {
+			t.Errorf("a quota that is used up was hammered %d times", n)
+		}
+		w.mustCall(authorizerKey(merchant(1)))
+		w.sim.ClearFaults()
+		w.broker.Renew(key) // an operator resets it
+		time.Sleep(time.Second)
+		w.mustCall(key)
+	})
+}
+
+func TestQuota_SeveralStopTheirKind(t *testing.T) {
+	lit(t, worldOptions{merchants: 5}, func(w *world) {
+		w.ticket()
+		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 45009})
+		time.Sleep(3 * time.Hour)
+		for i := range 3 {
+			w.mustFail(authorizerKey(merchant(i)), broker.StateQuotaExhausted)
+		}
+		before := w.sim.Calls(authorizerPath)
+		w.mustFail(authorizerKey(merchant(3)), broker.StateQuotaExhausted)
+		w.mustFail(authorizerKey(merchant(4)), broker.StateQuotaExhausted)
+		if n := w.sim.Calls(authorizerPath) - before; n != 0 {
+			t.Errorf("%d calls after three merchants met the quota", n)
+		}
+	})
+}
+
+func TestMisconfigured_IsShownAndCuredByANewSecret(t *testing.T) {
+	o := worldOptions{own: true, merchants: 1, adjust: func(o *broker.Options) {
+		o.Accounts[0].Secret = secret.New("wrong")
+	}}
+	inWorld(t, o, func(w *world) {
+		w.ticket()
+		s := w.mustFail(ownKey, broker.StateMisconfigured)
+		if s.Errcode == 0 || s.RetryAfter != 0 {
+			t.Errorf("%+v", s)
+		}
+		before := w.sim.Calls(stablePath)
+		time.Sleep(time.Hour)
+		if n := w.sim.Calls(stablePath) - before; n < 10 || n > 30 {
+			t.Errorf("probed %d times in an hour, want every few minutes", n)
+		}
+		w.mustCall(authorizerKey(merchant(0)))
+		w.opts.Accounts[0].Secret = secret.New(ownSecret)
+		if err := w.broker.SetConfig(w.opts.Components, w.opts.Accounts); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		w.mustCall(ownKey)
+	})
+}
+
+func TestMisconfigured_ATicketHasItTriedAgain(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
+		w.sim.Fault(startPath, wechattest.Fault{Errcode: 40013, Times: 1})
+		w.restart()
+		time.Sleep(11 * time.Minute)
+		w.ticket()
+		time.Sleep(time.Second)
+		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+func TestMisconfigured_IPNotInTheWhitelist(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
+		w.sim.RefuseIP(componentID, true)
+		w.ticket()
+		time.Sleep(time.Second)
+		s := w.mustFail(authorizerKey(merchant(0)), broker.StateMisconfigured)
+		if s.Errcode != 61004 {
+			t.Errorf("%+v", s)
+		}
+		w.sim.RefuseIP(componentID, false)
+		time.Sleep(4 * time.Minute)
+		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+func TestGarbage_NeverReplacesAToken(t *testing.T) {
+	for _, mode := range wechattest.Modes() {
+		t.Run(string(mode), func(t *testing.T) {
+			lit(t, worldOptions{merchants: 1, own: true}, func(w *world) {
+				w.ticket()
+				w.sim.Fault("/cgi-bin/component/api_*", wechattest.Fault{Mode: mode})
+				w.sim.Fault(stablePath, wechattest.Fault{Mode: mode})
+				time.Sleep(100 * time.Minute)
+				// Where the spoilt call took effect, WeChat has put another token in the
+				// place of ours, and nothing but its own refusal or the cause may be seen.
+				if code, err := w.call(authorizerKey(merchant(0))); err == nil && code != 0 && !wechat.Stale(code) {
+					t.Errorf("errcode %d, error %v", code, err)
+				}
+				w.sim.ClearFaults()
+				time.Sleep(3 * time.Minute)
+				w.mustCall(authorizerKey(merchant(0)))
+				w.mustCall(ownKey)
+				w.mustCall(platformKey)
+			})
+		})
+	}
+}
+
+func TestStoreDown_ServedFromMemoryAndSavedLater(t *testing.T) {
+	var down atomic.Bool
+	refuse := errors.New("no space left on device")
+	store := memstore.New(memstore.Options{
+		Wait: func(context.Context) error {
+			if down.Load() {
+				return refuse
+			}
+			return nil
+		},
+	})
+	lit(t, worldOptions{merchants: 2, own: true, store: store}, func(w *world) {
+		w.ticket()
+		down.Store(true)
+		if err := w.broker.HandlePush(context.Background(), wechat.Push{
+			ID: "x", Component: componentID, InfoType: wechat.InfoTicket,
+			CreateTime: time.Now(), Ticket: secret.New(w.sim.NewTicket(componentID)),
+		}); err == nil {
+			t.Error("a ticket that is not durable was acknowledged")
+		}
+		keys := []broker.Key{authorizerKey(merchant(0)), authorizerKey(merchant(1)), ownKey, platformKey}
+		if failed := w.keepCalling(keys, 5*time.Hour, 5*time.Minute); failed != 0 {
+			t.Errorf("%d calls failed while the store was down", failed)
+		}
+		if n := w.metric("wxsidecar_unsaved_tokens"); n != 4 {
+			t.Errorf("%g unsaved tokens are counted, want 4", n)
+		}
+		down.Store(false)
+		time.Sleep(10 * time.Second)
+		if n := w.metric("wxsidecar_unsaved_tokens"); n != 0 {
+			t.Errorf("%g unsaved tokens after the store's return", n)
+		}
+		before := w.tokenCalls()
+		asked := w.sim.Calls(startPath)
+		w.restart()
+		for _, key := range keys {
+			w.mustCall(key)
+		}
+		asked = w.sim.Calls(startPath) - asked // no ticket came for hours
+		if n := w.tokenCalls() - before - asked; n != 0 {
+			t.Errorf("%d token calls after the restart: what was unsaved was lost", n)
+		}
+	})
+}
+
+func TestWrongKey_IsToldApartFromDamage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, worldOptions{merchants: 1})
+		w.start()
+		w.ticket()
+		w.halt()
+		ring, err := seal.New([]byte("another key that has 32 bytes ..")[:32], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := must(wechat.New(wechat.Options{Transport: w.sim.Transport()}))
+		_, err = broker.New(broker.Options{WeChat: client, Store: w.store, Seal: ring, Now: time.Now})
+		if !errors.Is(err, seal.ErrWrongKey) || !strings.Contains(err.Error(), "seal.key_file") {
+			t.Errorf("opened with another key: %v", err)
+		}
+	})
+}
+
+func TestIdle_IsNotRenewedAhead(t *testing.T) {
+	lit(t, worldOptions{merchants: 10}, func(w *world) {
+		defer w.tickets()()
+		busy := authorizerKey(merchant(0))
+		before := w.sim.Calls(authorizerPath)
+		w.keepCalling([]broker.Key{busy}, 48*time.Hour, 30*time.Minute)
+		if n := w.sim.Calls(authorizerPath) - before; n < 30 || n > 40+9*3 {
+			t.Errorf("%d renewals in two days for one busy and nine idle authorizers", n)
+		}
+		for i := range 10 {
+			w.mustCall(authorizerKey(merchant(i)))
+		}
+	})
+}
+
+func TestTicketsForPages(t *testing.T) {
+	lit(t, worldOptions{merchants: 1, own: true}, func(w *world) {
+		defer w.tickets()()
+		for _, key := range []broker.Key{
+			{Kind: broker.KindJSAPITicket, AppID: merchant(0)},
+			{Kind: broker.KindWXCardTicket, AppID: merchant(0)},
+			{Kind: broker.KindJSAPITicket, AppID: ownID},
+		} {
+			first, err := w.broker.Token(context.Background(), key)
+			if err != nil {
+				t.Fatalf("%s: %v", key, err)
+			}
+			again := must(w.broker.Token(context.Background(), key))
+			if first != again {
+				t.Errorf("%s was fetched twice", key)
+			}
+			w.sim.ExpireToken(key.AppID)
+			time.Sleep(130 * time.Minute)
+			later, err := w.broker.Token(context.Background(), key)
+			if err != nil || later.Generation <= first.Generation {
+				t.Errorf("%s after 130 minutes: %v, %v", key, later, err)
+			}
+		}
+		_, err := w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: "wxffffffffffffffff"})
+		if !errors.Is(err, broker.ErrUnknownAccount) {
+			t.Errorf("a ticket of nobody's: %v", err)
+		}
+	})
+}
