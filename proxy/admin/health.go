@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
+
+// TokenStatus says which tokens are missing. *broker.Broker is one.
+type TokenStatus interface {
+	// Missing returns the components and own accounts that hold no living token;
+	// empty when all do. It is safe for concurrent use and does not block.
+	Missing() []broker.Missing
+}
+
+// MetricsOptions are what the metrics listener shows. Status is needed.
+type MetricsOptions struct {
+	// Metrics is shown at /metrics, which is 404 when it is nil.
+	Metrics *metrics.Metrics
+	// Status is shown at /tokenz.
+	Status TokenStatus
+	// Ready returns why the sidecar cannot take calls (a listener not open, the
+	// store never opened, draining), one reason a line, and nil when it can. Nil
+	// means always ready. It must not ask for tokens: a Service drops pods that are
+	// not ready, and the first ticket could then never arrive.
+	Ready func() error
+	// CAPEM returns the certificate that apps must trust, in PEM, or nothing while
+	// there is none; then, and when CAPEM is nil, /ca.pem is 404.
+	CAPEM func() []byte
+}
+
+// NewMetricsHandler returns the handler of the metrics listener. It answers GET and
+// HEAD on the paths that / lists, and nothing else. It is safe for concurrent use.
+func NewMetricsHandler(o MetricsOptions) (http.Handler, error) {
+	if o.Status == nil {
+		return nil, errors.New("admin: MetricsOptions.Status is nil")
+	}
+	pages := readOnly{
+		"/":       text(index),
+		"/livez":  text("ok\n"),
+		"/readyz": o.readyz,
+		"/tokenz": o.tokenz,
+	}
+	if o.Metrics != nil {
+		pages["/metrics"] = o.Metrics.Handler().ServeHTTP
+	}
+	if o.CAPEM != nil {
+		pages["/ca.pem"] = o.caPEM
+	}
+	return pages, nil
+}
+
+const index = `wxsidecar
+
+/metrics  for Prometheus
+/livez    200 while the process answers
+/readyz   200 when calls and pushes are taken, else 503 and why not
+/tokenz   200 when every component and own account holds a living token, else 503 and what is missing
+/ca.pem   the certificate that apps which call api.weixin.qq.com through the proxy must trust
+`
+
+// readOnly serves pages by their exact path. It is no ServeMux, as that answers
+// unclean paths by redirects.
+type readOnly map[string]http.HandlerFunc
+
+// ServeHTTP implements [http.Handler].
+func (pages readOnly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	page, known := pages[r.URL.Path]
+	switch {
+	case !known:
+		reply(w, http.StatusNotFound, "text/plain; charset=utf-8", "not found; / lists what there is\n")
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		w.Header().Set("Allow", "GET, HEAD")
+		reply(w, http.StatusMethodNotAllowed, "text/plain; charset=utf-8", "only GET and HEAD\n")
+	default:
+		page(w, r)
+	}
+}
+
+func reply(w http.ResponseWriter, status int, contentType, body string) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body) // whoever left needs no answer
+}
+
+func text(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, "text/plain; charset=utf-8", body)
+	}
+}
+
+func (o MetricsOptions) readyz(w http.ResponseWriter, _ *http.Request) {
+	status, body := http.StatusOK, "ok\n"
+	if o.Ready != nil {
+		if err := o.Ready(); err != nil {
+			status, body = http.StatusServiceUnavailable, err.Error()+"\n"
+		}
+	}
+	reply(w, status, "text/plain; charset=utf-8", body)
+}
+
+func (o MetricsOptions) tokenz(w http.ResponseWriter, _ *http.Request) {
+	missing := o.Status.Missing()
+	status := http.StatusServiceUnavailable
+	if len(missing) == 0 {
+		status, missing = http.StatusOK, []broker.Missing{} // nil would be null
+	}
+	reply(w, status, "application/json", compactJSON(missing))
+}
+
+// compactJSON leaves <, > and & as they are: people read the reasons.
+func compactJSON(missing []broker.Missing) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(missing) // four strings always encode
+	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
+}
+
+func (o MetricsOptions) caPEM(w http.ResponseWriter, _ *http.Request) {
+	pem := o.CAPEM()
+	if len(pem) == 0 {
+		reply(w, http.StatusNotFound, "text/plain; charset=utf-8", "there is no certificate yet\n")
+		return
+	}
+	reply(w, http.StatusOK, "application/x-pem-file", string(pem))
+}

@@ -1,0 +1,27 @@
+package admin
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// NewServer returns a server for h whose limits keep slow or greedy peers from
+// holding it. What net/http has to say goes to log as warnings; nil discards it.
+func NewServer(h http.Handler, log *slog.Logger) *http.Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &http.Server{
+		Handler: h,
+		// Requests are a line and a few headers.
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		// A scrape of a busy sidecar is some hundred KiB.
+		WriteTimeout: 30 * time.Second,
+		// Prometheus keeps its connection between scrapes, a minute apart at most.
+		IdleTimeout: 2 * time.Minute,
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}

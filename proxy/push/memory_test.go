@@ -1,0 +1,128 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	zero  = time.Unix(1_800_000_000, 0)
+	later = zero.Add(10 * time.Minute)
+)
+
+func succeed(context.Context) error { return nil }
+
+func must(t *testing.T, m *memory, id string, now, until time.Time, want outcome) {
+	t.Helper()
+	if got, err := m.do(context.Background(), id, now, until, succeed); got != want || err != nil {
+		t.Errorf("do(%s) = %v, %v; want %v", id, got, err, want)
+	}
+}
+
+func TestMemory_RemembersUntil(t *testing.T) {
+	m := newMemory(10)
+	must(t, m, "a", zero, later, handled)
+	must(t, m, "a", later, later, repeated)
+	must(t, m, "a", later.Add(time.Second), later, handled)
+	must(t, m, "b", later, later.Add(time.Minute), handled)
+	must(t, m, "b", later, zero, repeated) // an older copy shortens nothing
+	must(t, m, "b", later.Add(time.Minute), zero, repeated)
+}
+
+func TestMemory_IsBounded(t *testing.T) {
+	m := newMemory(100)
+	for i := range 1000 {
+		must(t, m, fmt.Sprint(i), zero, later, handled)
+	}
+	if n := m.size(); n != 100 {
+		t.Errorf("%d pushes remembered; want 100", n)
+	}
+	must(t, m, "999", zero, later, repeated)
+	must(t, m, "0", zero, later, handled)
+	must(t, m, "new", later.Add(time.Second), later.Add(time.Hour), handled)
+	if n := m.size(); n != 1 {
+		t.Errorf("%d pushes remembered after the window; want 1", n)
+	}
+}
+
+func TestMemory_FailureIsForgotten(t *testing.T) {
+	m := newMemory(10)
+	fault := errors.New("x")
+	if _, err := m.do(context.Background(), "a", zero, later, func(context.Context) error { return fault }); !errors.Is(err, fault) {
+		t.Errorf("do: %v", err)
+	}
+	must(t, m, "a", zero, later, handled)
+}
+
+func TestMemory_CopiesShareTheOutcome(t *testing.T) {
+	for _, want := range []error{nil, errors.New("x")} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory(10)
+			release := make(chan struct{})
+			calls := 0
+			handle := func(context.Context) error {
+				calls++
+				<-release
+				return want
+			}
+			var outcomes [5]outcome
+			for i := range outcomes {
+				go func() {
+					how, err := m.do(t.Context(), "a", zero, later, handle)
+					if !errors.Is(err, want) {
+						t.Errorf("copy %d: %v; want %v", i, err, want)
+					}
+					outcomes[i] = how
+				}()
+				synctest.Wait()
+			}
+			close(release)
+			synctest.Wait()
+			if calls != 1 || outcomes != [5]outcome{handled, shared, shared, shared, shared} {
+				t.Errorf("%d calls, outcomes %v", calls, outcomes)
+			}
+		})
+	}
+}
+
+func TestMemory_WaitEndsWithContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(10)
+		release := make(chan struct{})
+		go func() {
+			_, _ = m.do(t.Context(), "a", zero, later, func(context.Context) error { <-release; return nil })
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if how, err := m.do(ctx, "a", zero, later, succeed); how != shared || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("do = %v, %v", how, err)
+		}
+		close(release)
+	})
+}
+
+func TestMemory_PanicFailsTheCopies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(10)
+		release := make(chan struct{})
+		go func() {
+			defer func() { _ = recover() }()
+			_, _ = m.do(t.Context(), "a", zero, later, func(context.Context) error { <-release; panic("x") })
+		}()
+		synctest.Wait()
+		go func() {
+			if _, err := m.do(t.Context(), "a", zero, later, succeed); !errors.Is(err, errAbandoned) {
+				t.Errorf("the copy of a push whose handler panicked: %v", err)
+			}
+		}()
+		synctest.Wait()
+		close(release)
+		synctest.Wait()
+		must(t, m, "a", zero, later, handled)
+	})
+}

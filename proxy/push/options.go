@@ -1,0 +1,76 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
+
+// DefaultWindow is how far the timestamp of a push may be from now.
+const DefaultWindow = 10 * time.Minute
+
+// Handler takes verified pushes. It must be safe for concurrent use.
+type Handler interface {
+	// HandlePush returns nil once what p says is durable. It must be idempotent:
+	// a push whose answer got lost comes again. ctx ends after four seconds, as
+	// WeChat waits for five.
+	HandlePush(ctx context.Context, p wechat.Push) error
+	// PushRefused is told that a push for component was refused and the one word
+	// why, so that whoever waits for a ticket can be told. It must not block.
+	PushRefused(component, cause string)
+	// Now returns WeChat's time, which timestamps are measured against.
+	Now() time.Time
+}
+
+// Key is one pair of push_token and encoding_aes_key of a component.
+type Key struct {
+	Token, EncodingAESKey secret.Text
+}
+
+// Component is a third-party platform whose pushes are taken.
+type Component struct {
+	AppID string
+	// Keys are the current pair, then those that are still accepted while a
+	// change spreads. A part that is empty in a later pair is that of the first.
+	Keys []Key
+}
+
+// Options are what a [Server] is made of. Handler is needed; the rest has useful
+// zero values.
+type Options struct {
+	Components []Component
+	Handler    Handler
+	// Window is how far a timestamp may be from Handler.Now, in the past or the
+	// future; 0 means [DefaultWindow].
+	Window time.Duration
+	// Metrics and Log may be nil.
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
+	// BaseContext is the parent of the contexts that the handler gets; nil means
+	// context.Background. Ending it fails the pushes under way.
+	BaseContext context.Context
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Handler == nil {
+		return o, errors.New("push: Options.Handler is nil")
+	}
+	if o.Window < 0 {
+		return o, errors.New("push: Options.Window is negative")
+	}
+	if o.Window == 0 {
+		o.Window = DefaultWindow
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.BaseContext == nil {
+		o.BaseContext = context.Background()
+	}
+	return o, nil
+}
