@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"errors"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/proxy/routes"
+)
+
+// identify finds out whose call it is and which token it takes. The first that
+// answers names the account: a handle in the token parameter, X-Wechat-Appid, the
+// path prefix, from_appid; unnamed, it is the default or the only one.
+func (s *Server) identify(r *request) *fault {
+	switch r.route.Kind {
+	case routes.User:
+		return nil
+	case routes.None:
+		r.cred.drop = namedAccess | namedComponent
+		return nil
+	}
+	r.cred.drop = namedAccess | namedComponent | namedFrom
+	named, explicit, f := s.named(r)
+	if f != nil {
+		return f
+	}
+	switch {
+	case r.route.Kind == routes.Component, r.params.named&namedComponent != 0:
+		return s.useComponent(r, named, explicit)
+	case r.route.Kind == routes.Either && !explicit:
+		if f := s.useComponent(r, named, false); f == nil {
+			return nil
+		}
+	}
+	if !explicit {
+		if named, f = s.defaultAccount(); f != nil {
+			return f
+		}
+	}
+	if named.Kind == broker.KindComponent {
+		if r.route.Kind == routes.Authorizer && r.route.Catalogued {
+			return badRequest("this path takes an account's token, and the call names the component " + named.AppID)
+		}
+		return s.useComponent(r, named, true)
+	}
+	r.cred.key, r.cred.param = named.Key(), routes.AccessToken
+	return nil
+}
+
+// named returns the account that the call names, and whether it names one.
+func (s *Server) named(r *request) (broker.Account, bool, *fault) {
+	if r.handle != nil {
+		a, f := s.account(r.handle.appid)
+		return a, true, f
+	}
+	appid := r.namedAppID()
+	if appid == nil {
+		return broker.Account{}, false, nil
+	}
+	a, f := s.account(s.inflight.name(appid))
+	return a, true, f
+}
+
+func (r *request) namedAppID() []byte {
+	switch {
+	case r.appid != nil:
+		return r.appid
+	case r.prefix != nil:
+		return r.prefix
+	default:
+		return r.params.from
+	}
+}
+
+func (s *Server) account(appid string) (broker.Account, *fault) {
+	if !plausibleAppID(appid) {
+		return broker.Account{}, badRequest("the appid that the call names is none")
+	}
+	a, err := s.source.Account(s.waiting(), appid)
+	if err != nil {
+		return a, brokerFault(err, appid)
+	}
+	return a, nil
+}
+
+func (s *Server) defaultAccount() (broker.Account, *fault) {
+	if s.defaultAppID != "" {
+		return s.account(s.defaultAppID)
+	}
+	a, err := s.source.OnlyAccount(s.waiting())
+	switch {
+	case err == nil:
+		return a, nil
+	case errors.Is(err, broker.ErrUnknownAccount):
+		return a, noAccount()
+	default:
+		return a, brokerFault(err, "")
+	}
+}
+
+// useComponent makes the call take a component's token: that of the component or
+// account named, else the default account's, else the only one's.
+func (s *Server) useComponent(r *request, named broker.Account, explicit bool) *fault {
+	component := named.Component
+	if !explicit && s.defaultAppID != "" {
+		a, f := s.account(s.defaultAppID)
+		if f != nil {
+			return f
+		}
+		component = a.Component
+	}
+	if component == "" {
+		var ok bool
+		if component, ok = s.source.OnlyComponent(); !ok {
+			return noComponent()
+		}
+	}
+	r.cred.key = broker.Key{Kind: broker.KindComponent, AppID: component}
+	r.cred.param = componentParam(r)
+	return nil
+}
+
+// componentParam is the name that the caller used, where WeChat takes both.
+func componentParam(r *request) string {
+	switch {
+	case r.route.ParamFixed:
+		return r.route.Param
+	case r.params.named&namedComponent != 0:
+		return routes.ComponentAccessToken
+	case r.params.named&namedAccess != 0, r.route.Param == "":
+		return routes.AccessToken
+	default:
+		return r.route.Param
+	}
+}

@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+// appConn is a connection of an app that remembers whether it ended. fasthttp
+// ends a chunked body with io.EOF both at its last chunk and where the connection
+// breaks off between two chunks; a body that broke off must not be passed on as a
+// whole one.
+type appConn struct {
+	net.Conn
+	ended bool
+	// inside says that it came through a CONNECT, which showed the caller's key or
+	// proxy credentials, if any.
+	inside           bool
+	key, credentials []byte
+}
+
+// Read implements [net.Conn].
+func (c *appConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.ended = c.ended || err != nil
+	return n, err
+}
+
+// appListener accepts appConns. Keep-alive probes are on already: Go's listeners
+// set them.
+type appListener struct{ net.Listener }
+
+// Accept implements [net.Listener].
+func (l appListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &appConn{Conn: c}, nil
+}
+
+// brokeOff reports whether the connection ended, when the body that came over it
+// claims to be whole.
+func brokeOff(c net.Conn) error {
+	if a, ok := c.(*appConn); ok && a.ended {
+		return io.ErrUnexpectedEOF
+	}
+	return io.EOF
+}
+
+// hasLeft reports whether the app at the other end of c has closed it, or at least
+// its own direction, which nobody does who waits for an answer. What the app has
+// sent and nobody has read yet stays. Where this cannot be known it is false.
+func hasLeft(c net.Conn) bool {
+	raw := socketOf(c)
+	if raw == nil {
+		return false
+	}
+	left := false
+	err := raw.Control(func(fd uintptr) { left = hungUp(fd) })
+	return left || err != nil
+}
+
+// socketOf returns the socket below c, or nil.
+func socketOf(c net.Conn) syscall.RawConn {
+	for {
+		switch v := c.(type) {
+		case *appConn:
+			c = v.Conn
+		case *insideConn:
+			c = v.raw
+		case interface{ NetConn() net.Conn }: // TLS
+			c = v.NetConn()
+		case syscall.Conn:
+			raw, err := v.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		default:
+			return nil
+		}
+	}
+}

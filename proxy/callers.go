@@ -1,0 +1,155 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Caller is an app that may call, and what it may call.
+type Caller struct {
+	// Name is shown in logs and refusals; it must not be empty, nor occur twice.
+	Name string
+	// KeySHA256 is the SHA-256 of the caller's key.
+	KeySHA256 [sha256.Size]byte
+	// AppIDs are the accounts that it may call for; empty for all.
+	AppIDs []string
+	// Allow are the paths that it may call, empty for all; Deny those that it may
+	// not, whatever Allow says. A pattern is a path, or a prefix followed by "*".
+	Allow, Deny []string
+}
+
+// caller is a Caller in use. It never changes.
+type caller struct{ Caller }
+
+// callers is the set of callers in force, nil when anybody may call. A change
+// replaces it whole, and with it the handles that were found good.
+type callers struct {
+	all     []*caller
+	handles handleCache
+}
+
+func newCallers(list []Caller) (*callers, error) {
+	c := &callers{}
+	names := map[string]bool{}
+	for i, one := range list {
+		if one.Name == "" || names[one.Name] {
+			return nil, fmt.Errorf("callers[%d].name %q: must be given, and only once", i, one.Name)
+		}
+		names[one.Name] = true
+		for _, pattern := range slices.Concat(one.Allow, one.Deny) {
+			if err := checkPattern(pattern); err != nil {
+				return nil, fmt.Errorf("callers[%d] %q: %w", i, one.Name, err)
+			}
+		}
+		c.all = append(c.all, &caller{one})
+	}
+	return c, nil
+}
+
+func checkPattern(pattern string) error {
+	if !strings.HasPrefix(pattern, "/") && pattern != "*" {
+		return fmt.Errorf("the path %q must begin with /", pattern)
+	}
+	if i := strings.IndexByte(pattern, '*'); i >= 0 && i != len(pattern)-1 {
+		return fmt.Errorf("the path %q may have * only at its end", pattern)
+	}
+	return nil
+}
+
+// byKey returns the caller whose key this is. It takes the same time whichever it
+// is.
+func (c *callers) byKey(key []byte) *caller {
+	sum := sha256.Sum256(key)
+	var found *caller
+	for _, one := range c.all {
+		if subtle.ConstantTimeCompare(sum[:], one.KeySHA256[:]) == 1 {
+			found = one
+		}
+	}
+	return found
+}
+
+// admit finds out who calls, where callers are configured: by header, by proxy
+// credentials, by the handle in the token parameter. A call of a path that
+// carries a secret may still be admitted by that.
+func (c *callers) admit(r *request) *fault {
+	if len(c.all) == 0 {
+		return nil
+	}
+	switch {
+	case len(r.key) > 0:
+		r.caller = c.byKey(r.key)
+	case len(r.proxied) > 0:
+		r.caller = c.byCredentials(r.proxied)
+	case r.handle != nil:
+		r.caller = r.handle.caller
+		return nil
+	default:
+		return nil
+	}
+	if r.caller == nil {
+		return forbidden("caller_refused", "the key is no caller's (callers)")
+	}
+	return nil
+}
+
+// byCredentials reads Basic proxy credentials, whose password is the key.
+func (c *callers) byCredentials(value []byte) *caller {
+	scheme, encoded, _ := bytes.Cut(value, []byte(" "))
+	if !equalFold(scheme, "basic") {
+		return nil
+	}
+	var buf [256]byte
+	encoded = bytes.TrimSpace(encoded)
+	if base64.StdEncoding.DecodedLen(len(encoded)) > len(buf) {
+		return nil
+	}
+	n, err := base64.StdEncoding.Decode(buf[:], encoded)
+	if err != nil {
+		return nil
+	}
+	_, key, _ := bytes.Cut(buf[:n], []byte(":"))
+	return c.byKey(key)
+}
+
+// mayCall refuses what the caller may not do. appid is whom the call is for, empty
+// where it is for nobody.
+func (c *callers) mayCall(r *request, appid string) *fault {
+	if len(c.all) == 0 {
+		return nil
+	}
+	if r.caller == nil {
+		return forbidden("caller_refused", "this sidecar serves only callers that it knows: "+
+			"send the key in X-Wxsidecar-Key, as the password of Basic proxy credentials, or as the secret of an SDK")
+	}
+	who := "the caller " + r.caller.Name
+	if i := matching(r.caller.Deny, r.path); i >= 0 {
+		return forbidden("caller_refused", who+" may not call this path: deny has "+r.caller.Deny[i])
+	}
+	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, r.path) < 0 {
+		return forbidden("caller_refused", who+" may not call this path: it is not in allow")
+	}
+	if appid != "" && len(r.caller.AppIDs) > 0 && !slices.Contains(r.caller.AppIDs, appid) {
+		return forbidden("caller_refused", who+" may not call for the account "+appid+": it is not in appids")
+	}
+	return nil
+}
+
+// matching returns the index of the pattern that path matches, else -1.
+func matching(patterns []string, path []byte) int {
+	for i, p := range patterns {
+		if prefix, ok := strings.CutSuffix(p, "*"); ok {
+			if len(path) >= len(prefix) && string(path[:len(prefix)]) == prefix {
+				return i
+			}
+		} else if string(path) == p {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,230 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// ConnectOptions say what the method CONNECT does. The zero value refuses it.
+type ConnectOptions struct {
+	// TLS ends the TLS of tunnels to WeChat's API hosts, and of
+	// [Server.ServeAliasTLS]. It must offer HTTP/1.1 only. Nil refuses such tunnels.
+	TLS *tls.Config
+	// Allow are the hosts that are tunnelled to untouched: a name, *.name for the
+	// names below, * for any public host, each for port 443 unless it ends in
+	// :port. A host's addresses that are not public count only if an address or a
+	// range in CIDR form allows them as well.
+	Allow []string
+}
+
+// connector makes tunnels.
+type connector struct {
+	tls     *tls.Config
+	rules   tunnelRules
+	own     *OwnAddresses
+	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
+	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	tunnels tunnels
+}
+
+func newConnector(o ConnectOptions, u UpstreamOptions) (*connector, error) {
+	rules, err := parseTunnelRules(o.Allow)
+	if err != nil {
+		return nil, err
+	}
+	c := &connector{tls: o.TLS, rules: rules, own: u.Own, lookup: lookupSystem, dial: (&net.Dialer{}).DialContext}
+	if u.Resolver != "" {
+		// The hosts file may point WeChat's names, and only these, at ourselves.
+		dns := &dnsClient{server: u.Resolver}
+		c.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			if isWeChat(host) {
+				return dns.lookup(ctx, host)
+			}
+			return lookupSystem(ctx, host)
+		}
+	}
+	return c, nil
+}
+
+// serveConnect serves one CONNECT: tunnels to WeChat's API end here and are served
+// like any call, other allowed ones pass untouched.
+func (s *Server) serveConnect(ctx *fasthttp.RequestCtx) {
+	f := s.connectTo(ctx)
+	if f == nil {
+		return
+	}
+	s.metrics.AppError(f.code)
+	f.write(&ctx.Response, s.errorsAs200)
+	ctx.Response.SetConnectionClose()
+	var id requestID
+	id.set(s.process, s.calls.Add(1))
+	ctx.Response.Header.SetCanonical(requestIDName, id[:])
+	s.log.Info("call refused", "request_id", string(id[:]), "method", "CONNECT", "error", f)
+}
+
+func (s *Server) connectTo(ctx *fasthttp.RequestCtx) *fault {
+	if c, ok := ctx.Conn().(*appConn); ok && c.inside {
+		return badRequest("CONNECT inside a tunnel")
+	}
+	r := &request{}
+	raw, _ := r.own(&ctx.Request.Header)
+	host, port, ok := splitAuthority(raw.target)
+	if !ok || ctx.Request.Header.ContentLength() > 0 {
+		return badRequest("CONNECT wants host:port, and no body")
+	}
+	h, f := readHeadInto(r, raw.head)
+	switch {
+	case f != nil:
+		return f
+	case h.browser:
+		return forbidden("browser_refused", "a web page may not call through the sidecar")
+	}
+	if f := s.callers.Load().admit(r); f != nil {
+		return f
+	}
+	if _, ours := s.hosts[host]; ours && isWeChat(host) {
+		return s.intercept(ctx, host, port, r)
+	}
+	return s.tunnel(ctx, host, port, r)
+}
+
+// intercept makes the tunnel end here. Who calls is asked for each call inside,
+// since an SDK that cannot give proxy credentials shows its key there.
+func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r *request) *fault {
+	if port != tunnelPort {
+		return forbidden("connect_refused", "WeChat's API is on port 443 of "+host)
+	}
+	if s.connect.tls == nil {
+		return forbidden("connect_refused", "this sidecar has no CA certificate and cannot end TLS for "+host)
+	}
+	raw := ctx.Conn()
+	inner := &insideConn{raw: raw}
+	if !s.connect.tunnels.add(inner) {
+		return tooMany("too many tunnels, or the sidecar is stopping")
+	}
+	key, credentials := slices.Clone(r.key), slices.Clone(r.proxied)
+	s.hijack(ctx, func(conn net.Conn) {
+		defer s.connect.tunnels.remove(inner)
+		inner.Conn = conn
+		end := newTLSEnd(inner, s.connect.tls, s.now, s.log)
+		// Its errors are those of one connection, which the app sees as well.
+		_ = s.http.ServeConn(&appConn{Conn: end, inside: true, key: key, credentials: credentials})
+	})
+	return nil
+}
+
+// tunnel connects to a host that is not WeChat's API and passes all bytes.
+func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *request) *fault {
+	if len(s.callers.Load().all) > 0 && r.caller == nil {
+		return forbidden("caller_refused", "this sidecar tunnels only for callers that it knows: "+
+			"send the key as the password of Basic proxy credentials")
+	}
+	addrs, f := s.connect.addresses(s.base, host, port)
+	if f != nil {
+		return f
+	}
+	remote, err := s.connect.reach(s.base, addrs)
+	if err != nil {
+		s.log.Info("tunnel not made", "host", host, "error", err)
+		return unreachable(host, err)
+	}
+	t := &tunnel{app: ctx.Conn(), remote: remote, now: s.now}
+	if !s.connect.tunnels.add(t) {
+		_ = remote.Close() // nothing was sent
+		return tooMany("too many tunnels, or the sidecar is stopping")
+	}
+	s.hijack(ctx, func(conn net.Conn) {
+		defer s.connect.tunnels.remove(t)
+		t.run(conn)
+	})
+	return nil
+}
+
+// hijack answers 200, and gives the connection to serve once the app has it.
+func (s *Server) hijack(ctx *fasthttp.RequestCtx, serve func(net.Conn)) {
+	// Written by us: fasthttp adds a length, and an answer to CONNECT has none.
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(conn net.Conn) {
+		defer func() {
+			if p := recover(); p != nil {
+				s.log.Error("panic in a tunnel", "panic", p)
+			}
+		}()
+		if conn.SetWriteDeadline(s.now().Add(idleTimeout)) == nil {
+			_, _ = conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")) // who is gone is met at the next read
+		}
+		serve(conn)
+	})
+}
+
+// addresses returns where a tunnel to host may go. What the name means is asked
+// once: the address that was checked is the one that is connected to.
+func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]netip.AddrPort, *fault) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		if !c.rules.literal(a, port) || c.own.Has(netip.AddrPortFrom(a, port)) {
+			return nil, notAllowed(host, port)
+		}
+		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), port)}, nil
+	}
+	if numeric(host) || !c.rules.name(host, port) {
+		return nil, notAllowed(host, port)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	found, err := c.lookup(ctx, host)
+	if err != nil {
+		return nil, unreachable(host, err)
+	}
+	var good []netip.AddrPort
+	for _, a := range found {
+		at := netip.AddrPortFrom(a.Unmap(), port)
+		if (openInternet(a) || c.rules.listed(a, port)) && !c.own.Has(at) {
+			good = append(good, at)
+		}
+	}
+	if len(good) == 0 {
+		return nil, forbidden("connect_refused", host+" has no public address; a private one must be allowed as well, "+
+			"as an address or a range in connect.allow")
+	}
+	slices.SortStableFunc(good, func(a, b netip.AddrPort) int { return family(a.Addr()) - family(b.Addr()) })
+	return good, nil
+}
+
+// reach connects to the first address that answers; each gets its share of the
+// time that is left.
+func (c *connector) reach(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, err error) {
+	share := dialTimeout / time.Duration(len(addrs))
+	for _, a := range addrs {
+		one, cancel := context.WithTimeout(ctx, share)
+		conn, err = c.dial(one, "tcp", a.String())
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+	}
+	return nil, fmt.Errorf("connect: %w", err)
+}
+
+func notAllowed(host string, port uint16) *fault {
+	return forbidden("connect_refused", "no tunnel to "+net.JoinHostPort(host, strconv.Itoa(int(port)))+
+		": connect.allow does not have it; send traffic that is not WeChat's past the sidecar (NO_PROXY)")
+}
+
+// unreachable says that a host could not be reached. It does not say more: an app
+// is not to learn about networks through us.
+func unreachable(host string, err error) *fault {
+	f := &fault{status: fasthttp.StatusBadGateway, code: "connect_failed", errcode: errcodeBusy, message: "cannot connect to " + host}
+	if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
+		f.status, f.message = fasthttp.StatusGatewayTimeout, "cannot connect to "+host+" in time"
+	}
+	return f
+}

@@ -1,0 +1,46 @@
+package proxy
+
+import "net/netip"
+
+// openInternet reports whether an address may be tunnelled to without being named
+// in connect.allow: one that the whole internet routes. What else an address can
+// lead to (this machine, its network, the cloud's metadata service, another
+// address hidden inside) is not for an app to reach through us.
+func openInternet(a netip.Addr) bool {
+	a = a.Unmap()
+	if nat64.Contains(a) {
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	if a.Is6() && !globalUnicast6.Contains(a) {
+		return false
+	}
+	for _, p := range notInternet {
+		if p.Contains(a) {
+			return false
+		}
+	}
+	return public(a)
+}
+
+// globalUnicast6 is all that IANA gives out of IPv6.
+var globalUnicast6 = netip.MustParsePrefix("2000::/3")
+
+// notInternet are the special addresses that are not private, loopback,
+// link-local or multicast already. See
+// https://www.iana.org/assignments/iana-ipv4-special-registry and
+// https://www.iana.org/assignments/iana-ipv6-special-registry
+var notInternet = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("168.63.129.16/32"), // the host of an Azure machine
+	netip.MustParsePrefix("192.0.0.0/24"),
+	netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("192.88.99.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("198.51.100.0/24"),
+	netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("2001::/23"), // Teredo among others
+	netip.MustParsePrefix("2001:db8::/32"),
+	netip.MustParsePrefix("2002::/16"), // 6to4
+}

@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// inTunnel runs f with the two ends of a tunnel, and returns after how long the
+// tunnel ended.
+func inTunnel(t *testing.T, f func(tn *tunnel, app, remote net.Conn)) (lasted time.Duration) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		app, appSide := net.Pipe()
+		remote, remoteSide := net.Pipe()
+		tn := &tunnel{app: appSide, remote: remoteSide, now: time.Now}
+		began := time.Now()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			tn.run(appSide)
+			appSide.Close()
+		}()
+		f(tn, app, remote)
+		<-done
+		lasted = time.Since(began)
+		app.Close()
+		remote.Close()
+	})
+	return lasted
+}
+
+func TestTunnel_EndsWhenNothingMoves(t *testing.T) {
+	if lasted := inTunnel(t, func(*tunnel, net.Conn, net.Conn) {}); lasted != tunnelIdle {
+		t.Errorf("ended after %s", lasted)
+	}
+}
+
+func TestTunnel_OneWayKeepsBothOpen(t *testing.T) {
+	const pauses = 10
+	lasted := inTunnel(t, func(_ *tunnel, app, remote net.Conn) {
+		go func() {
+			buf := make([]byte, 8)
+			for {
+				if _, err := app.Read(buf); err != nil {
+					return
+				}
+			}
+		}()
+		for range pauses {
+			time.Sleep(tunnelIdle * 3 / 4)
+			if _, err := remote.Write([]byte("x")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if lasted < pauses*tunnelIdle*3/4+tunnelIdle || lasted > pauses*tunnelIdle*3/4+2*tunnelIdle {
+		t.Errorf("ended after %s", lasted)
+	}
+}
+
+func TestTunnel_Softened(t *testing.T) {
+	lasted := inTunnel(t, func(tn *tunnel, _, _ net.Conn) {
+		time.Sleep(time.Minute)
+		tn.soften()
+	})
+	if lasted != time.Minute+tunnelQuiet {
+		t.Errorf("ended after %s", lasted)
+	}
+}
+
+func TestTunnel_EndsWithOneSide(t *testing.T) {
+	for _, side := range []int{0, 1} {
+		lasted := inTunnel(t, func(_ *tunnel, app, remote net.Conn) {
+			[]net.Conn{app, remote}[side].Close()
+		})
+		if lasted != 0 {
+			t.Errorf("side %d: ended after %s", side, lasted)
+		}
+	}
+}
+
+func TestTunnelRules(t *testing.T) {
+	good := func(pattern string, want tunnelRule) {
+		t.Helper()
+		if got, err := parseTunnelRule(pattern); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", pattern, got, err)
+		}
+	}
+	good("*", tunnelRule{any: true, port: 443})
+	good("*:8443", tunnelRule{any: true, port: 8443})
+	good("*.Weixin.QQ.com", tunnelRule{suffix: ".weixin.qq.com", port: 443})
+	good("a.example:80", tunnelRule{host: "a.example", port: 80})
+	for _, bad := range []string{
+		"", "*.", "*.*", "a*", "*a.example", "a.example:", "a.example:0", "a.example:65536", "a.example:x", "[::1", "[::1]443",
+		"https://a.example", "a.example/x", "127.1", "10.0.0.0/33", "a b", "u@a.example", "*.7",
+	} {
+		if err := CheckTunnelPattern(bad); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+	for _, pattern := range []string{"10.0.0.0/8", "10.0.0.0/8:8443", "10.0.0.1:25", "::1", "[::1]:443", "fd00::/8", "[fd00::/8]:444", "::ffff:10.0.0.1"} {
+		if err := CheckTunnelPattern(pattern); err != nil {
+			t.Errorf("%q: %v", pattern, err)
+		}
+	}
+}
+
+// FuzzConnect looks for targets that are read as a host that the rules would not
+// let through if they were spelled plainly.
+func FuzzConnect(f *testing.F) {
+	for _, seed := range []string{"mp.weixin.qq.com:443", "[::1]:443", "127.1:443", "a@b:1", "[fe80::1%eth0]:443", "a:443:443", ":", "x.:443"} {
+		f.Add(seed)
+	}
+	rules, err := parseTunnelRules([]string{"*.weixin.qq.com"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		host, port, ok := splitAuthority([]byte(target))
+		if !ok {
+			return
+		}
+		if host == "" || port == 0 || strings.ContainsAny(host, "@/ %[]") {
+			t.Errorf("%q: host %q, port %d", target, host, port)
+		}
+		if rules.name(host, port) && !strings.HasPrefix(strings.ToLower(target), host+":") && !strings.HasPrefix(strings.ToLower(target), host+".:") {
+			t.Errorf("%q was let through as %q", target, host)
+		}
+	})
+}
+
+func FuzzTunnelRule(f *testing.F) {
+	for _, seed := range []string{"*", "*.a.example:8443", "[::1]:1", "10.0.0.0/8"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, pattern string) {
+		if r, err := parseTunnelRule(pattern); err == nil && r.port == 0 {
+			t.Errorf("%q allows no port", pattern)
+		}
+	})
+}

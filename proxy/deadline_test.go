@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+// timedConn keeps the deadlines that it was given.
+type timedConn struct {
+	fakeConn
+	deadlines []time.Time
+}
+
+func (c *timedConn) Read(p []byte) (int, error)  { return copy(p, "x"), nil }
+func (c *timedConn) Write(p []byte) (int, error) { return len(p), nil }
+func (c *timedConn) SetDeadline(t time.Time) error {
+	c.deadlines = append(c.deadlines, t)
+	return nil
+}
+
+// A transfer that moves gets a new deadline once a second; one that stands still
+// gets none.
+func TestConn_DeadlineMoves(t *testing.T) {
+	now := time.Unix(1000, 0)
+	nc := &timedConn{}
+	c := newConn(nc, &host{}, func() time.Time { return now }, 0)
+	read := func(times int) {
+		for range times {
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	read(3)
+	if len(nc.deadlines) != 0 {
+		t.Errorf("before the body: deadlines %v", nc.deadlines)
+	}
+	c.streaming = true
+	read(3)
+	now = now.Add(time.Second)
+	read(3)
+	want := []time.Time{time.Unix(1000, 0).Add(idleTimeout), now.Add(idleTimeout)}
+	if len(nc.deadlines) != 2 || !nc.deadlines[0].Equal(want[0]) || !nc.deadlines[1].Equal(want[1]) {
+		t.Errorf("deadlines %v, want %v", nc.deadlines, want)
+	}
+}
+
+func TestStream_DeadlineMoves(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var deadlines []time.Time
+	st := &stream{
+		u: &upstream{now: func() time.Time { return now }}, left: -1, src: strings.NewReader("abcdef"),
+		deadline: func(at time.Time) { deadlines = append(deadlines, at) },
+	}
+	buf := make([]byte, 1)
+	for range 4 {
+		if _, err := io.ReadFull(st, buf); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(500 * time.Millisecond)
+	}
+	if len(deadlines) != 2 || deadlines[1].Sub(deadlines[0]) != time.Second {
+		t.Errorf("deadlines %v, want two, a second apart", deadlines)
+	}
+}
+
+func TestReadTrailer(t *testing.T) {
+	f := func(text string, want error, rest string) {
+		t.Helper()
+		var b bytes.Buffer
+		b.WriteString(text)
+		c := newConn(&readConn{r: &b}, &host{}, time.Now, 0)
+		if err := readTrailer(c.br); !errors.Is(err, want) && want != nil || err == nil {
+			t.Errorf("readTrailer(%.40q) = %v, want %v", text, err, want)
+		}
+		if got, _ := c.br.Peek(c.br.Buffered()); errors.Is(want, io.EOF) && string(got) != rest {
+			t.Errorf("readTrailer(%.40q) left %q, want %q", text, got, rest)
+		}
+	}
+	f("\r\nHTTP/1.1", io.EOF, "HTTP/1.1")
+	f("A: 1\r\nB: 2\r\n\r\nnext", io.EOF, "next")
+	f("", io.ErrUnexpectedEOF, "")
+	f("A: 1\r\n", io.ErrUnexpectedEOF, "")
+	f(strings.Repeat("A: 1\r\n", 5000), nil, "")
+}
+
+type readConn struct {
+	fakeConn
+	r io.Reader
+}
+
+func (c *readConn) Read(p []byte) (int, error)  { return c.r.Read(p) }
+func (c *readConn) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,28 @@
+// Package proxy is the data path: the listener that the apps call as if it were
+// api.weixin.qq.com. It adds the right token to each call, forwards it, and hides
+// every token error that a fresh token cures.
+//
+// One call is served by one goroutine, in the order of these files:
+//
+//	server.go     the listener's settings, the recover wrapper, shutdown; appconn.go
+//	request.go    borrowed bytes become ours; what could be read two ways is refused
+//	target.go     the request target: path, query, host
+//	header.go     which header lines pass
+//	handle.go     what apps hold in place of tokens
+//	callers.go    who may call
+//	sdk.go        the token endpoints that we answer ourselves; exchange.go
+//	account.go    whose call it is, and which token it takes
+//	limits.go     how many calls at once
+//	forward.go    the token, one attempt, the replay
+//	body.go       what is kept of a request's body, and how it is sent
+//	inject.go     the token into the raw query (pure)
+//	upstream.go   hosts.go, pool.go, dial.go, dns.go, roundtrip.go, conn.go: the outside
+//	answer.go     errcode.go: what came back, looked at and passed on
+//	result.go     how a call ended, counted
+//	errors.go     the one place that words an answer of our own
+//
+// Only request.go reads what fasthttp lends us, into a request that is ours until
+// the answer is written. Nothing is allocated for a call whose token is in memory.
+//
+// The package makes no API promise outside this module.
+package proxy

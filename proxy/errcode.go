@@ -1,0 +1,151 @@
+package proxy
+
+// errcodeScanBytes is how much of an answer is looked at: WeChat's error answers
+// are a few hundred bytes, and what is longer is no error.
+const errcodeScanBytes = 4096
+
+// stale reports whether errcode says that the token was the fault: not valid or
+// not the newest (40001), malformed or foreign (40014), expired (42001).
+//
+// See https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Return_codes/Return_code_descriptions_new.html
+func stale(errcode int) bool {
+	return errcode == 40001 || errcode == 40014 || errcode == 42001
+}
+
+// findErrcode returns the errcode at the top level of an answer whose first
+// non-space byte is '{', given as a number or as a text of digits, and 0 where
+// there is none. The Content-Type does not count: WeChat sends JSON as text/plain
+// too. Only the first 4096 bytes are looked at, and nothing is allocated.
+func findErrcode(body []byte) int {
+	s := scanner{b: body[:min(len(body), errcodeScanBytes)]}
+	if s.space(); !s.take('{') {
+		return 0
+	}
+	for {
+		s.space()
+		key, ok := s.text()
+		if s.space(); !ok || !s.take(':') {
+			return 0
+		}
+		s.space()
+		if string(key) == "errcode" {
+			return s.number()
+		}
+		if !s.skipValue() {
+			return 0
+		}
+		if s.space(); !s.take(',') {
+			return 0
+		}
+	}
+}
+
+// scanner walks over JSON without building anything.
+type scanner struct {
+	b []byte
+	i int
+}
+
+func (s *scanner) space() {
+	for s.i < len(s.b) && (s.b[s.i] == ' ' || s.b[s.i] == '\n' || s.b[s.i] == '\r' || s.b[s.i] == '\t') {
+		s.i++
+	}
+}
+
+func (s *scanner) take(c byte) bool {
+	if s.i < len(s.b) && s.b[s.i] == c {
+		s.i++
+		return true
+	}
+	return false
+}
+
+// text returns what stands between two quotes, escapes as they are.
+func (s *scanner) text() ([]byte, bool) {
+	if !s.take('"') {
+		return nil, false
+	}
+	for start := s.i; s.i < len(s.b); s.i++ {
+		switch s.b[s.i] {
+		case '\\':
+			s.i++
+		case '"':
+			s.i++
+			return s.b[start : s.i-1], true
+		}
+	}
+	return nil, false
+}
+
+// number reads an integer, bare or in quotes, and returns 0 for anything else.
+func (s *scanner) number() int {
+	quoted := s.take('"')
+	negative := s.take('-')
+	n, digits := 0, 0
+	for ; s.i < len(s.b) && '0' <= s.b[s.i] && s.b[s.i] <= '9' && digits < 10; digits++ {
+		n = n*10 + int(s.b[s.i]-'0')
+		s.i++
+	}
+	if digits == 0 || s.i >= len(s.b) || !endsNumber(s.b[s.i], quoted) {
+		return 0
+	}
+	if negative {
+		return -n
+	}
+	return n
+}
+
+func endsNumber(c byte, quoted bool) bool {
+	if quoted {
+		return c == '"'
+	}
+	switch c {
+	case ',', '}', ' ', '\n', '\r', '\t':
+		return true
+	default:
+		return false
+	}
+}
+
+// skipValue moves behind one value; false at the end of what we look at.
+func (s *scanner) skipValue() bool {
+	depth := 0
+	for s.i < len(s.b) {
+		switch s.b[s.i] {
+		case '"':
+			if _, ok := s.text(); !ok {
+				return false
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return true
+			}
+			depth--
+		case ',':
+			if depth == 0 {
+				return true
+			}
+		}
+		s.i++
+	}
+	return false
+}
+
+// knownErrcode reports whether errcode may be a metric label of its own: those
+// that a broker must know. All others are counted together.
+func knownErrcode(errcode int) bool {
+	switch errcode {
+	case -1, 40001, 40003, 40007, 40013, 40014, 40029, 40030, 40037, 40097, 40125, 40163, 40164,
+		40201, 40202, 40203, 40234, 41001, 41002, 41004, 41008, 41018, 41030, 42001, 42002, 42003, 42007,
+		43001, 43002, 43003, 43004, 44002, 45009, 45011, 45015, 45035, 45047, 47001, 47003,
+		48001, 48002, 48004, 48006, 50002, 61003, 61004, 61005, 61006, 61007, 61008, 61009, 61010,
+		61011, 61014, 61015, 61016, 61017, 61023, 61024, 61028, 85009, 85013, 85052, 86000,
+		87014, 89501, 89503, 89506, 89507, 9402202:
+		return true
+	default:
+		return false
+	}
+}

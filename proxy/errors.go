@@ -1,0 +1,243 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// The headers that we add to answers.
+const (
+	headerRequestID = "X-Wxsidecar-Request-Id"
+	headerError     = "X-Wxsidecar-Error"
+	headerReplay    = "X-Wxsidecar-Replay"
+)
+
+// WeChat's codes that our own errors use.
+const (
+	errcodeBusy      = -1    // passing: SDKs try again
+	errcodeAppID     = 40013 // only the caller can cure it: a wrong appid
+	errcodeForbidden = 48001 // only the caller can cure it: anything else
+)
+
+// fault is an answer of our own to a call that cannot be served. The zero
+// errcode stands for errcodeForbidden.
+type fault struct {
+	status     int
+	code       string // the value of X-Wxsidecar-Error
+	errcode    int
+	message    string // one sentence for people, without secrets
+	retryAfter time.Duration
+	closes     bool // the app's connection ends with it
+}
+
+// Error makes a fault usable where an error is wanted, in logs above all.
+func (f *fault) Error() string { return f.code + ": " + f.message }
+
+// result is how a call that ends with f is counted.
+func (f *fault) result() result {
+	switch {
+	case f.status == statusClientGone:
+		return resultGone
+	case f.status >= fasthttp.StatusInternalServerError:
+		return resultFailed
+	default:
+		return resultRefused
+	}
+}
+
+// level is how loud a fault is: those that come in floods are quiet, as the
+// metrics have them.
+func (f *fault) level() slog.Level {
+	switch {
+	case f.status == fasthttp.StatusTooManyRequests:
+		return slog.LevelDebug
+	case f.status >= fasthttp.StatusInternalServerError:
+		return slog.LevelWarn
+	default:
+		return slog.LevelInfo
+	}
+}
+
+func badRequest(message string) *fault {
+	return &fault{status: fasthttp.StatusBadRequest, code: "bad_request", message: message}
+}
+
+func forbidden(code, message string) *fault {
+	return &fault{status: fasthttp.StatusForbidden, code: code, message: message}
+}
+
+func tooMany(message string) *fault {
+	return &fault{
+		status: fasthttp.StatusTooManyRequests, code: "too_many_requests",
+		errcode: errcodeBusy, message: message, retryAfter: time.Second,
+	}
+}
+
+func bodyIncomplete() *fault {
+	return &fault{
+		// Where the body ends is not known, so nothing can follow it.
+		status: fasthttp.StatusBadRequest, code: "body_incomplete", closes: true,
+		message: "the request's body ended early or stalled",
+	}
+}
+
+func badBody(message string) *fault {
+	return &fault{status: fasthttp.StatusBadRequest, code: "bad_request", errcode: 47001, message: message}
+}
+
+func bodyTooLarge(limit int) *fault {
+	return &fault{
+		status: fasthttp.StatusRequestEntityTooLarge, code: "body_too_large",
+		message: "this call's body must be read whole and may have at most " + strconv.Itoa(limit) + " bytes",
+	}
+}
+
+func noAccount() *fault {
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
+		message: "cannot tell which account this call is for: name its appid in the header X-Wechat-Appid, " +
+			"as a path prefix (/wx0123456789abcdef/cgi-bin/...), as from_appid in the query, " +
+			"by the handle that /cgi-bin/token gave for it, or set apps.default_appid",
+	}
+}
+
+func noComponent() *fault {
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
+		message: "this path takes a component's token, and there is not exactly one component: " +
+			"name its appid, or that of one of its accounts, in the header X-Wechat-Appid",
+	}
+}
+
+func unknownAccount(appid string) *fault {
+	return &fault{
+		status: fasthttp.StatusNotFound, code: "unknown_account", errcode: errcodeAppID,
+		message: "nobody knows the account " + appid + ": it is neither configured nor has it authorised the component",
+	}
+}
+
+func internalFault() *fault {
+	return &fault{
+		status: fasthttp.StatusInternalServerError, code: "internal", errcode: errcodeForbidden,
+		message: "an error inside the sidecar; its log has the request id",
+	}
+}
+
+func upstreamFault(err error) *fault {
+	if isTimeout(err) {
+		return &fault{
+			status: fasthttp.StatusGatewayTimeout, code: "upstream_timeout", errcode: errcodeBusy,
+			message: "WeChat did not answer in time (upstream.timeout)",
+		}
+	}
+	return &fault{
+		status: fasthttp.StatusBadGateway, code: "upstream_unreachable", errcode: errcodeBusy,
+		message: "no answer from WeChat; the sidecar's log says why", retryAfter: time.Second,
+	}
+}
+
+// statusClientGone is what nginx logs for an app that left. Nobody reads it.
+const statusClientGone = 499
+
+func clientGone() *fault {
+	return &fault{
+		status: statusClientGone, code: "client_gone", closes: true,
+		message: "the app closed its connection before WeChat answered",
+	}
+}
+
+func answerTooLarge() *fault {
+	return &fault{
+		status: fasthttp.StatusBadGateway, code: "answer_too_large",
+		message: "WeChat's answer is too long to take the secrets out of it: ask for fewer accounts at once",
+	}
+}
+
+// brokerFault words what the broker said of the account or key of appid.
+func brokerFault(err error, appid string) *fault {
+	var state *broker.StateError
+	switch {
+	case errors.Is(err, broker.ErrUnknownAccount):
+		return unknownAccount(appid)
+	case errors.As(err, &state):
+		return stateFault(state)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return passing("renewing", "no token in time; a renewal is under way", time.Second)
+	default:
+		return passing("store_unavailable", "the store does not answer; the sidecar's log says why", time.Second)
+	}
+}
+
+func stateFault(e *broker.StateError) *fault {
+	f := passing(e.State.String(), e.Reason, max(e.RetryAfter, time.Second))
+	if !e.Passing() {
+		f.status, f.errcode, f.retryAfter = fasthttp.StatusForbidden, errcodeForbidden, 0
+	}
+	if e.Errcode != 0 {
+		f.errcode = e.Errcode
+	}
+	return f
+}
+
+func passing(code, message string, retryAfter time.Duration) *fault {
+	return &fault{
+		status: fasthttp.StatusServiceUnavailable, code: code, errcode: errcodeBusy,
+		message: message, retryAfter: retryAfter,
+	}
+}
+
+// write makes f the answer. With as200 the status is always 200, for SDKs that
+// drop the body of any other.
+func (f *fault) write(resp *fasthttp.Response, as200 bool) {
+	resp.Reset()
+	resp.SetStatusCode(f.status)
+	if as200 {
+		resp.SetStatusCode(fasthttp.StatusOK)
+	}
+	resp.Header.Set(headerError, f.code)
+	if f.retryAfter > 0 {
+		seconds := int((f.retryAfter + time.Second - 1) / time.Second)
+		resp.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(seconds))
+	}
+	resp.Header.SetContentType("application/json; charset=utf-8")
+	resp.SetBodyRaw(f.body())
+}
+
+func (f *fault) body() []byte {
+	errcode := f.errcode
+	if errcode == 0 {
+		errcode = errcodeForbidden
+	}
+	b := append(make([]byte, 0, 128), `{"errcode":`...)
+	b = strconv.AppendInt(b, int64(errcode), 10)
+	b = append(b, `,"errmsg":`...)
+	return append(appendJSONText(b, "wxsidecar: "+f.message), '}')
+}
+
+// appendJSONText appends s as a JSON text without \u escapes, which some SDKs
+// cannot read: control characters and broken UTF-8 become spaces and question
+// marks.
+func appendJSONText(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', byte(c))
+		case c < ' ' || c == 0x7f:
+			b = append(b, ' ')
+		case c == utf8.RuneError:
+			b = append(b, '?')
+		default:
+			b = utf8.AppendRune(b, c)
+		}
+	}
+	return append(b, '"')
+}

@@ -1,0 +1,254 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/tidwall/gjson"
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// Exchange is what the data path needs of the broker for calls that trade codes
+// and secrets. The broker keeps what these calls bring, and the app gets handles
+// and placeholders.
+type Exchange interface {
+	// QueryAuth trades an authorization code, or returns the answer that WeChat gave
+	// when it was traded before; concurrent calls share one. The answer is WeChat's
+	// own; a refusal of WeChat's is a *wechat.APIError.
+	QueryAuth(ctx context.Context, component string, code secret.Text) ([]byte, error)
+	// Learn says that WeChat named this refresh token for an authorizer of the
+	// component. It does not block; ctx is not a request's.
+	Learn(ctx context.Context, component, appid string, refreshToken secret.Text)
+	// Secret returns the configured secret of a component or an own account.
+	Secret(appid string) (secret.Text, bool)
+}
+
+// secretFields are the names under which a call carries an appid and its secret.
+type secretFields struct{ appid, secret string }
+
+// secretPaths are the calls that carry a secret for another use than a token.
+var secretPaths = map[string]secretFields{
+	"/cgi-bin/clear_quota/v2":                  {"appid", "appsecret"},
+	"/cgi-bin/component/clear_quota/v2":        {"component_appid", "appsecret"},
+	"/cgi-bin/component/api_start_push_ticket": {"component_appid", "component_secret"},
+	"/sns/jscode2session":                      {"appid", "secret"},
+	"/sns/oauth2/access_token":                 {"appid", "secret"},
+}
+
+// serveSecret puts the configured secret in the place of the one that the app
+// sent, wherever that stands, and forwards the call.
+func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fields secretFields) *fault {
+	unkeyed := r.caller == nil
+	if f := s.admitBySecret(r, c, fields.secret); f != nil {
+		return f
+	}
+	appid := r.field(fields.appid)
+	if f := c.mayCall(r, appid); f != nil {
+		return f
+	}
+	value, known := s.exchange.Secret(appid)
+	switch {
+	case known:
+		r.setField(fields.secret, value.Reveal())
+	case unkeyed && r.caller != nil:
+		// What stands there is the caller's key, which is not WeChat's to see.
+		return unknownAccount(appid)
+	}
+	if f := s.identify(r); f != nil {
+		return f
+	}
+	return s.forward(r, resp)
+}
+
+// setField replaces a value of the call's form where it stands.
+func (r *request) setField(name, value string) {
+	if v, at, ok := findParam(r.query, name); ok {
+		r.query = splice(r.query, at, len(v), appendEscaped(nil, value))
+	}
+	if v := gjson.GetBytes(r.body.kept, name); v.Exists() && v.Index > 0 {
+		r.setBody(splice(r.body.kept, v.Index, len(v.Raw), appendJSONText(nil, value)))
+	} else if v, at, ok := findParam(r.body.kept, name); ok {
+		r.setBody(splice(r.body.kept, at, len(v), appendEscaped(nil, value)))
+	}
+}
+
+func (r *request) setBody(b []byte) { r.body.kept, r.body.length = b, len(b) }
+
+// splice returns b with n bytes at at replaced; b itself stays.
+func splice(b []byte, at, n int, with []byte) []byte {
+	return slices.Concat(b[:at], with, b[at+n:])
+}
+
+// findParam returns the first raw value of a parameter and where it begins.
+func findParam(query []byte, name string) (value []byte, at int, ok bool) {
+	for at = 0; at <= len(query); {
+		piece, _, _ := bytes.Cut(query[at:], ampersand)
+		key, value, found := bytes.Cut(piece, equals)
+		if found && string(key) == name {
+			return value, at + len(key) + 1, true
+		}
+		at += len(piece) + 1
+	}
+	return nil, 0, false
+}
+
+// serveQueryAuth lets the broker trade the code, since it works only once.
+//
+// See https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerRefreshToken.html
+func (s *Server) serveQueryAuth(r *request, c *callers, resp *fasthttp.Response) *fault {
+	if f := s.readForm(r); f != nil {
+		return f
+	}
+	component, f := s.componentOf(r, c)
+	if f != nil {
+		return f
+	}
+	code := r.field("authorization_code")
+	if code == "" {
+		return badBody("authorization_code is missing in the JSON body")
+	}
+	answer, err := s.exchange.QueryAuth(s.waiting(), component, secret.New(code))
+	var refusal *wechat.APIError
+	if errors.As(err, &refusal) {
+		s.answerRefusal(r, resp, refusal)
+		return nil
+	}
+	if err != nil {
+		return brokerFault(err, component)
+	}
+	masked, f := s.mask(r, component, answer)
+	if f != nil {
+		return f
+	}
+	s.answerJSON(r, resp, masked)
+	return nil
+}
+
+// answerRefusal passes on what WeChat said to the broker, in WeChat's own shape.
+func (s *Server) answerRefusal(r *request, resp *fasthttp.Response, e *wechat.APIError) {
+	b := strconv.AppendInt([]byte(`{"errcode":`), int64(e.Code), 10)
+	b = appendJSONText(append(b, `,"errmsg":`...), e.Msg)
+	s.answerJSON(r, resp, append(b, '}'))
+	r.result = resultErrcode
+	s.countErrcode(r, e.Code)
+}
+
+// componentOf returns the component that a call in its own name is about.
+func (s *Server) componentOf(r *request, c *callers) (string, *fault) {
+	if f := s.identify(r); f != nil {
+		return "", f
+	}
+	appid := r.cred.key.AppID
+	if named := r.field("component_appid"); named != "" && named != appid {
+		a, f := s.account(named)
+		if f != nil {
+			return "", f
+		}
+		if a.Kind == broker.KindComponent {
+			appid = a.AppID
+			r.cred.key = a.Key()
+		}
+	}
+	return appid, c.mayCall(r, appid)
+}
+
+// serveCaptured forwards a call whose answer names refresh tokens, and takes them
+// out of it.
+func (s *Server) serveCaptured(r *request, c *callers, resp *fasthttp.Response) *fault {
+	if f := s.readForm(r); f != nil {
+		return f
+	}
+	component, f := s.componentOf(r, c)
+	if f != nil {
+		return f
+	}
+	r.captured = true
+	if f := s.forward(r, resp); f != nil {
+		return f
+	}
+	if r.result != resultOK {
+		return nil
+	}
+	if len(resp.Header.ContentEncoding()) > 0 {
+		return internalFault()
+	}
+	masked, f := s.mask(r, component, held(resp))
+	if f != nil {
+		return f
+	}
+	resp.SetBodyRaw(masked)
+	return nil
+}
+
+// mask takes the tokens out of an answer about authorizers: the broker learns the
+// refresh tokens, and the app gets placeholders, and handles for access tokens.
+func (s *Server) mask(r *request, component string, answer []byte) ([]byte, *fault) {
+	e := editor{b: answer}
+	info := gjson.GetBytes(answer, "authorization_info")
+	if appid := info.Get("authorizer_appid").Str; appid != "" {
+		s.maskRefresh(&e, component, appid, info.Get("authorizer_refresh_token"))
+		if !s.expose {
+			e.replace(info.Get("authorizer_access_token"), s.keys.make(broker.KindAuthorizer, appid, r.caller))
+		}
+	}
+	gjson.GetBytes(answer, "list").ForEach(func(_, one gjson.Result) bool {
+		s.maskRefresh(&e, component, one.Get("authorizer_appid").Str, one.Get("refresh_token"))
+		return true
+	})
+	if e.lost {
+		return nil, internalFault()
+	}
+	return e.apply(), nil
+}
+
+func (s *Server) maskRefresh(e *editor, component, appid string, value gjson.Result) {
+	if value.Str == "" {
+		return
+	}
+	s.exchange.Learn(s.waiting(), component, appid, secret.New(value.Str))
+	e.replace(value, placeholder)
+}
+
+// editor replaces texts in JSON and leaves all other bytes as they are.
+type editor struct {
+	b     []byte
+	edits []edit
+	// lost says that a value could not be found where it should stand.
+	lost bool
+}
+
+// edit replaces n bytes by a JSON text.
+type edit struct {
+	at, n int
+	text  string
+}
+
+// replace puts text in the place of a value, unless that is empty or missing.
+func (e *editor) replace(value gjson.Result, text string) {
+	if value.Str == "" {
+		return
+	}
+	at, end := value.Index, value.Index+len(value.Raw)
+	if at <= 0 || end > len(e.b) || string(e.b[at:end]) != value.Raw {
+		e.lost = true
+		return
+	}
+	e.edits = append(e.edits, edit{at, len(value.Raw), text})
+}
+
+func (e *editor) apply() []byte {
+	slices.SortFunc(e.edits, func(a, b edit) int { return a.at - b.at })
+	out, from := make([]byte, 0, len(e.b)+64), 0
+	for _, one := range e.edits {
+		out = appendJSONText(append(out, e.b[from:one.at]...), one.text)
+		from = one.at + one.n
+	}
+	return append(out, e.b[from:]...)
+}

@@ -1,0 +1,239 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// TokenSource is what the data path needs of the broker.
+// [github.com/wxsidecar/wxsidecar/broker.Broker] implements it and says what each
+// method promises. The texts that it is given may be kept.
+type TokenSource interface {
+	Token(ctx context.Context, key broker.Key) (*broker.Token, error)
+	Report(key broker.Key, generation uint64, errcode int) bool
+	Account(ctx context.Context, appid string) (broker.Account, error)
+	OnlyAccount(ctx context.Context) (broker.Account, error)
+	OnlyComponent() (string, bool)
+	Now() time.Time
+}
+
+// What became of a call with a stale token, in wxsidecar_replays_total.
+const (
+	replayCured      = "cured"
+	replayStillStale = "still_stale"
+	replayTooBig     = "body_too_large"
+	replayRefused    = "refused"
+)
+
+// forward sends the call with its token, and once more with a newer one if WeChat
+// says that the token was the fault.
+func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
+	if f := s.keepBody(r); f != nil {
+		return f
+	}
+	tok, f := s.token(r.cred.key)
+	if f != nil {
+		return f
+	}
+	for replays := 0; ; {
+		errcode, f := s.attempt(r, tok, resp)
+		switch {
+		case f != nil:
+			return f
+		case errcode == errcodeBusy && r.idempotent() && !r.retried:
+			r.retried = true
+			continue
+		case tok == nil || !stale(errcode):
+			if replays > 0 {
+				s.metrics.Replay(replayCured)
+			}
+			return nil
+		}
+		next, f := s.renew(r, tok, errcode, replays, resp)
+		if f != nil || next == nil {
+			return f
+		}
+		tok = next
+		replays++
+	}
+}
+
+// keepBody reads a short body. The time for what fasthttp has not read yet is the
+// app's.
+func (s *Server) keepBody(r *request) *fault {
+	if r.body.whole || r.body.preread() {
+		return r.body.keep(s.limits.ReplayBody, &s.memory)
+	}
+	began := s.now()
+	f := r.body.keep(s.limits.ReplayBody, &s.memory)
+	r.outside += s.now().Sub(began)
+	return f
+}
+
+// token returns a living token of key; nil for a call that takes none.
+func (s *Server) token(key broker.Key) (*broker.Token, *fault) {
+	if key.Kind == 0 {
+		return nil, nil
+	}
+	tok, err := s.source.Token(s.waiting(), key)
+	if err != nil {
+		return nil, brokerFault(err, key.AppID)
+	}
+	return tok, nil
+}
+
+// attempt sends the call once and takes the answer into resp. It returns the
+// errcode in it; 0 where there is none, or where the answer streams.
+func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response) (int, *fault) {
+	value := ""
+	if tok != nil {
+		value = tok.Value()
+	}
+	r.rewrite = appendQuery(r.rewrite[:0], r.query, r.cred.drop&r.params.named, r.cred.param, value)
+	began := s.now()
+	c, err := s.upstream.roundTrip(r, r.rewrite, resp)
+	var st *stream
+	if err == nil {
+		st, err = s.upstream.receive(r, c, resp, r.bufferLimit())
+	}
+	r.outside += s.now().Sub(began)
+	if errors.Is(err, errCut) {
+		s.cut(r, resp)
+		return 0, nil
+	}
+	if err != nil {
+		return 0, s.unreachable(r, err)
+	}
+	if code := resp.StatusCode(); code >= 300 && code < 400 {
+		s.metrics.UpstreamRedirect()
+		hideToken(resp, value)
+	}
+	if st != nil && r.captured {
+		// What cannot be held cannot be cleaned of secrets.
+		_ = st.Close()
+		return 0, answerTooLarge()
+	}
+	if st != nil {
+		s.pass(r, resp, st)
+		return 0, nil
+	}
+	return s.look(r, resp), nil
+}
+
+// hideToken takes the token out of a redirect, which may well repeat the address
+// that we called.
+func hideToken(resp *fasthttp.Response, token string) {
+	if token == "" {
+		return
+	}
+	if bytes.Contains(resp.Header.Peek(fasthttp.HeaderLocation), []byte(token)) {
+		resp.Header.Del(fasthttp.HeaderLocation)
+	}
+	if bytes.Contains(held(resp), []byte(token)) {
+		resp.ResetBody()
+	}
+}
+
+func (r *request) bufferLimit() int {
+	if r.captured {
+		return captureBytes
+	}
+	return bufferBytes
+}
+
+// unreachable words and logs that there was no answer. The error may hold an
+// address, never the query.
+func (s *Server) unreachable(r *request, err error) *fault {
+	f := upstreamFault(err)
+	switch {
+	case errors.Is(err, errAppGone):
+		return clientGone()
+	case errors.Is(err, errAppBody):
+		f = bodyIncomplete()
+	}
+	s.metrics.UpstreamFailure(f.code)
+	s.log.Warn("no answer from upstream", "request_id", string(r.id[:]), "path", string(r.path), "error", err)
+	return f
+}
+
+// cut makes the app's connection end: what came of the answer was not all of it.
+func (s *Server) cut(r *request, resp *fasthttp.Response) {
+	resp.SetBodyStream(cutBody{}, max(resp.Header.ContentLength(), lengthChunked))
+	r.result = resultCut
+	s.metrics.UpstreamFailure("cut")
+	s.log.Warn("the answer of the upstream broke off", "request_id", string(r.id[:]), "path", string(r.path))
+}
+
+// pass lets an answer stream through, uninspected: errors are never that long.
+func (s *Server) pass(r *request, resp *fasthttp.Response, st *stream) {
+	size := -1
+	if st.left >= 0 {
+		size = int(st.left)
+	}
+	r.streaming, r.result = true, resultOK
+	st.done = func(err error) {
+		if err != nil {
+			r.result = resultCut
+		}
+		s.finish(r)
+	}
+	// The body's reader is called only while the app's connection is ours.
+	conn := r.body.conn
+	st.deadline = func(t time.Time) { _ = conn.SetWriteDeadline(t) }
+	resp.SetBodyStream(st, size)
+}
+
+// look finds the errcode in an answer that was held, and counts it.
+func (s *Server) look(r *request, resp *fasthttp.Response) int {
+	if encoding := resp.Header.ContentEncoding(); len(encoding) > 0 && !equalFold(encoding, "identity") {
+		s.metrics.UninspectedAnswer()
+		return 0
+	}
+	errcode := findErrcode(held(resp))
+	if errcode == 0 {
+		r.result = resultOK
+		return 0
+	}
+	r.result = resultErrcode
+	s.countErrcode(r, errcode)
+	return errcode
+}
+
+// renew reports a stale token and returns the one to try next; nil to pass the
+// answer on.
+//
+// An own account's stable token comes back unchanged while WeChat still calls it
+// good, so there one more attempt goes with the same value, and after another
+// refusal one with what the broker then forces.
+func (s *Server) renew(r *request, tok *broker.Token, errcode, replays int, resp *fasthttp.Response) (*broker.Token, *fault) {
+	key := tok.Key()
+	reported := s.source.Report(key, tok.Generation, errcode)
+	own := key.Kind == broker.KindAccount
+	if !r.body.whole {
+		s.metrics.Replay(replayTooBig)
+		resp.Header.Set(headerReplay, r.body.notKept)
+		return nil, nil
+	}
+	if replays > 1 || replays == 1 && !own {
+		s.metrics.Replay(replayStillStale)
+		return nil, nil
+	}
+	next, f := s.token(key)
+	if f != nil {
+		s.metrics.Replay(replayRefused)
+		return nil, f
+	}
+	if next.Generation == tok.Generation && (!own || replays > 0 || !reported) {
+		s.metrics.Replay(replayRefused)
+		return nil, nil
+	}
+	s.log.Info("token was stale, the call is sent again", "request_id", string(r.id[:]),
+		"errcode", errcode, "was", tok, "now", next)
+	return next, nil
+}

@@ -1,0 +1,239 @@
+package proxy
+
+import "bytes"
+
+// class says what becomes of a header line.
+type class uint8
+
+const (
+	classPass        class = iota // goes on as it came
+	classDrop                     // hop-by-hop, or written anew by us
+	classOurs                     // ours: never goes on
+	classAppID                    // X-Wechat-Appid
+	classKey                      // X-Wxsidecar-Key
+	classCredentials              // Proxy-Authorization
+	classConnection               // Connection: it names more lines to drop
+	classFraming                  // Transfer-Encoding, Content-Length
+	classOrigin                   // Origin: a browser speaks
+	classFetchSite                // Sec-Fetch-Site: likewise
+)
+
+const maxClassifiedName = 32
+
+// classify says what becomes of a header line of that name, in requests and in
+// answers. An underscore counts as a hyphen, since some servers behind us fold
+// them; spelled reports that the name has none.
+func classify(name []byte) (c class, spelled bool) {
+	if len(name) > maxClassifiedName {
+		if hasOurPrefix(name) {
+			return classOurs, bytes.IndexByte(name, '_') < 0
+		}
+		return classPass, true
+	}
+	var buf [maxClassifiedName]byte
+	spelled = true
+	for i, b := range name {
+		if b == '_' {
+			b, spelled = '-', false
+		}
+		buf[i] = lower(b)
+	}
+	return classOf(buf[:len(name)]), spelled
+}
+
+func classOf(name []byte) class {
+	switch string(name) {
+	case "connection":
+		return classConnection
+	case "content-length", "transfer-encoding":
+		return classFraming
+	case "host", "accept-encoding", "expect", "keep-alive", "proxy-connection", "proxy-authenticate",
+		"proxy-authentication-info", "te", "trailer", "upgrade", "http2-settings":
+		return classDrop
+	case "proxy-authorization":
+		return classCredentials
+	case "x-wechat-appid":
+		return classAppID
+	case "x-wxsidecar-key":
+		return classKey
+	case "origin":
+		return classOrigin
+	case "sec-fetch-site":
+		return classFetchSite
+	}
+	if hasOurPrefix(name) {
+		return classOurs
+	}
+	return classPass
+}
+
+func hasOurPrefix(name []byte) bool {
+	const prefix = "x-wxsidecar"
+	if len(name) < len(prefix) || lower(name[0]) != 'x' {
+		return false
+	}
+	for i := range len(prefix) {
+		c := lower(name[i])
+		if c == '_' {
+			c = '-'
+		}
+		if c != prefix[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// head is what the header lines of a request say to us. Its bytes are those that
+// were read.
+type head struct {
+	appid, key, credentials []byte
+	connection              []byte // names that Connection lists, if it lists any of note
+	length, chunked         bool
+	browser                 bool
+}
+
+// readHead walks over the raw lines of a request head, appends those that pass to
+// dst as they came, and refuses what another parser could read differently.
+func readHead(dst, raw []byte) ([]byte, head, *fault) {
+	var h head
+	for len(raw) > 0 {
+		end := bytes.IndexByte(raw, '\n')
+		if end < 1 || raw[end-1] != '\r' {
+			return dst, h, badRequest("a header line does not end in CR LF")
+		}
+		line := raw[:end-1]
+		raw = raw[end+1:]
+		if len(line) == 0 {
+			break
+		}
+		colon := bytes.IndexByte(line, ':')
+		if colon < 1 || !isToken(line[:colon]) {
+			return dst, h, badRequest("a header line is folded, or its name holds what no name may hold")
+		}
+		if bytes.IndexByte(line, '\r') >= 0 {
+			return dst, h, badRequest("a header line holds a bare CR")
+		}
+		pass, f := h.note(line[:colon], bytes.Trim(line[colon+1:], " \t"))
+		if f != nil {
+			return dst, h, f
+		}
+		if pass {
+			dst = append(append(dst, line...), '\r', '\n')
+		}
+	}
+	if h.length && h.chunked {
+		return dst, h, badRequest("the request has both Content-Length and Transfer-Encoding")
+	}
+	if len(h.connection) > 0 {
+		dst = dropNamed(dst, h.connection)
+	}
+	return dst, h, nil
+}
+
+// note takes what one line says to us and reports whether the line goes on.
+func (h *head) note(name, value []byte) (bool, *fault) {
+	c, spelled := classify(name)
+	if c == classPass {
+		return true, nil
+	}
+	if !spelled {
+		switch c {
+		case classOurs, classAppID, classKey:
+			return false, badRequest("a header imitates one of ours with underscores; spell it with hyphens")
+		default:
+			return false, nil
+		}
+	}
+	switch c {
+	case classAppID:
+		return false, once(&h.appid, value, "X-Wechat-Appid")
+	case classKey:
+		return false, once(&h.key, value, "X-Wxsidecar-Key")
+	case classCredentials:
+		return false, once(&h.credentials, value, "Proxy-Authorization")
+	case classConnection:
+		if !equalFold(value, "keep-alive") && !equalFold(value, "close") {
+			h.connection = append(append(h.connection[:len(h.connection):len(h.connection)], value...), ',')
+		}
+	case classFraming:
+		return false, h.framing(name, value)
+	case classOrigin:
+		h.browser = true
+	case classFetchSite:
+		h.browser = h.browser || !equalFold(value, "none") && !equalFold(value, "same-origin")
+	}
+	return false, nil
+}
+
+func (h *head) framing(name, value []byte) *fault {
+	if lower(name[0]) == 'c' {
+		h.length = true
+		return nil
+	}
+	if h.chunked || !equalFold(value, "chunked") {
+		return badRequest("Transfer-Encoding may be chunked, once, and nothing else")
+	}
+	h.chunked = true
+	return nil
+}
+
+func once(dst *[]byte, value []byte, name string) *fault {
+	if *dst != nil {
+		return badRequest("the header " + name + " stands there twice")
+	}
+	*dst = value
+	return nil
+}
+
+// dropNamed takes out of the lines those that a Connection header names.
+func dropNamed(lines, names []byte) []byte {
+	kept := lines[:0]
+	for rest := lines; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n') + 1
+		line := rest[:end]
+		rest = rest[end:]
+		name, _, _ := bytes.Cut(line, colonByte)
+		if !lists(names, name) {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+var (
+	colonByte = []byte(":")
+	commaByte = []byte(",")
+)
+
+func lists(names, name []byte) bool {
+	for n := range bytes.SplitSeq(names, commaByte) {
+		if bytes.EqualFold(bytes.Trim(n, " \t"), name) {
+			return true
+		}
+	}
+	return false
+}
+
+// isToken reports whether b is what RFC 9110 calls a token.
+func isToken(b []byte) bool {
+	for _, c := range b {
+		if !tokenByte(c) {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+func tokenByte(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	switch c {
+	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
+		return true
+	default:
+		return false
+	}
+}

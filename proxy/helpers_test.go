@@ -1,0 +1,343 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+// The accounts that tests know.
+const (
+	component = "wx00000000000000c0"
+	merchant  = "wx00000000000000a1"
+	merchant2 = "wx00000000000000a2"
+	own       = "wx00000000000000b1"
+)
+
+// source stands in for the broker: tokens whose values name kind, appid and
+// generation, and a count of what it was asked.
+type source struct {
+	mu       sync.Mutex
+	accounts map[string]broker.Account
+	tokens   map[broker.Key]*broker.Token
+	errs     map[broker.Key]error
+	onlyErr  error // what OnlyAccount answers instead
+	// sticky accounts get the same value again from the first report, as
+	// stable_token does.
+	sticky  map[string]int
+	reports int
+	renewed int
+}
+
+func newSource(accounts ...broker.Account) *source {
+	s := &source{
+		accounts: map[string]broker.Account{}, tokens: map[broker.Key]*broker.Token{},
+		errs: map[broker.Key]error{}, sticky: map[string]int{},
+	}
+	for _, a := range accounts {
+		s.accounts[a.AppID] = a
+		s.set(a.Key(), 1)
+	}
+	return s
+}
+
+func platform() *source {
+	return newSource(
+		broker.Account{AppID: component, Kind: broker.KindComponent, Component: component},
+		broker.Account{AppID: merchant, Kind: broker.KindAuthorizer, Component: component},
+		broker.Account{AppID: merchant2, Kind: broker.KindAuthorizer, Component: component},
+		broker.Account{AppID: own, Kind: broker.KindAccount},
+	)
+}
+
+func tokenText(key broker.Key, generation uint64) string {
+	return fmt.Sprintf("tok-%s-%s-%d", key.Kind, key.AppID, generation)
+}
+
+func (s *source) set(key broker.Key, generation uint64) {
+	now := time.Unix(1_700_000_000, 0)
+	s.tokens[key] = broker.NewToken(key, secret.New(tokenText(key, generation)), generation, now, now.Add(2*time.Hour))
+}
+
+func (s *source) Now() time.Time { return time.Unix(1_700_000_000, 0) }
+
+func (s *source) Token(_ context.Context, key broker.Key) (*broker.Token, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.errs[key]; err != nil {
+		return nil, err
+	}
+	if tok := s.tokens[key]; tok != nil {
+		return tok, nil
+	}
+	return nil, fmt.Errorf("%w: %s", broker.ErrUnknownAccount, key.AppID)
+}
+
+func (s *source) Report(key broker.Key, generation uint64, _ int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reports++
+	if s.tokens[key].Generation != generation {
+		return true
+	}
+	if s.sticky[key.AppID] > 0 {
+		s.sticky[key.AppID]--
+		return true
+	}
+	s.renewed++
+	s.set(key, generation+1)
+	return true
+}
+
+func (s *source) Account(_ context.Context, appid string) (broker.Account, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a, ok := s.accounts[appid]; ok {
+		return a, nil
+	}
+	return broker.Account{}, fmt.Errorf("%w: %s", broker.ErrUnknownAccount, appid)
+}
+
+func (s *source) only(want func(broker.Kind) bool) (found broker.Account, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, a := range s.accounts {
+		if want(a.Kind) {
+			found = a
+			n++
+		}
+	}
+	return found, n == 1
+}
+
+func (s *source) OnlyAccount(context.Context) (broker.Account, error) {
+	if s.onlyErr != nil {
+		return broker.Account{}, s.onlyErr
+	}
+	if a, ok := s.only(func(k broker.Kind) bool { return k != broker.KindComponent }); ok {
+		return a, nil
+	}
+	return broker.Account{}, fmt.Errorf("%w: none or several", broker.ErrUnknownAccount)
+}
+
+func (s *source) OnlyComponent() (string, bool) {
+	a, ok := s.only(func(k broker.Kind) bool { return k == broker.KindComponent })
+	return a.AppID, ok
+}
+
+// sidecar is a server that listens, with a client that calls it.
+type sidecar struct {
+	*Server
+	url    string
+	addr   string
+	client *http.Client
+	logged *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// start serves o on a loopback port until the test ends.
+func start(tb testing.TB, o Options) *sidecar {
+	tb.Helper()
+	logged := &lockedBuffer{}
+	if o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	s, err := New(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ln) }()
+	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
+	tb.Cleanup(func() {
+		transport.CloseIdleConnections()
+		// Shutdown looks every 100 ms whether connections are left.
+		for tries := 0; s.http.GetOpenConnectionsCount() > 0 && tries < 10_000; tries++ {
+			runtime.Gosched()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			tb.Errorf("Shutdown: %v", err)
+		}
+		if err := <-done; err != nil {
+			tb.Errorf("Serve: %v", err)
+		}
+		if text := logged.String(); strings.Contains(text, "tok-") {
+			tb.Errorf("a token is in the log: %s", text)
+		}
+	})
+	addr := ln.Addr().String()
+	noFollow := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &sidecar{s, "http://" + addr, addr, &http.Client{Transport: transport, CheckRedirect: noFollow}, logged}
+}
+
+// answer is what came back to the app.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	err    error
+}
+
+func (a answer) fault() string { return a.header.Get("X-Wxsidecar-Error") }
+
+// call makes one call; headers are "Name: value".
+func (s *sidecar) call(tb testing.TB, method, path, body string, headers ...string) answer {
+	tb.Helper()
+	var r io.Reader
+	if body != "" {
+		r = strings.NewReader(body)
+	}
+	req, err := http.NewRequest(method, s.url+path, r)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
+	}
+	return s.do(req)
+}
+
+func (s *sidecar) do(req *http.Request) answer {
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header, string(b), err}
+}
+
+func forMerchant() string { return "X-Wechat-Appid: " + merchant }
+
+// weixin is an upstream that answers with handler and counts calls.
+type weixin struct {
+	*httptest.Server
+	calls atomic.Int64
+}
+
+func newWeChat(tb testing.TB, handler http.HandlerFunc) *weixin {
+	w := &weixin{}
+	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.calls.Add(1)
+		handler(rw, r)
+	}))
+	tb.Cleanup(w.Close)
+	return w
+}
+
+// rawUpstream answers each connection with serve, called with the number of the
+// connection from 1, and closes it then.
+type rawUpstream struct {
+	url   string
+	conns atomic.Int64
+}
+
+func newRaw(tb testing.TB, serve func(n int, c net.Conn, br *bufio.Reader)) *rawUpstream {
+	tb.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	u := &rawUpstream{url: "http://" + ln.Addr().String()}
+	var wg sync.WaitGroup
+	tb.Cleanup(func() { ln.Close(); wg.Wait() })
+	wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			n := int(u.conns.Add(1))
+			wg.Go(func() {
+				defer c.Close()
+				serve(n, c, bufio.NewReader(c))
+			})
+		}
+	})
+	return u
+}
+
+// readRequest reads one request with fixed or chunked body and returns its bytes.
+func readRequest(br *bufio.Reader) (head string, body []byte, err error) {
+	var b strings.Builder
+	for {
+		line, err := br.ReadString('\n')
+		if err != nil {
+			return b.String(), nil, err
+		}
+		b.WriteString(line)
+		if line == "\r\n" {
+			break
+		}
+	}
+	req, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(b.String()), br)))
+	if err != nil {
+		return b.String(), nil, err
+	}
+	body, err = io.ReadAll(req.Body)
+	return b.String(), body, err
+}
+
+func reply(c net.Conn, body string) {
+	fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+// rawCall sends bytes to the sidecar and returns all that comes until it closes.
+func rawCall(tb testing.TB, addr, request string) string {
+	tb.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, request); err != nil {
+		tb.Fatal(err)
+	}
+	_ = c.(*net.TCPConn).CloseWrite() // the sidecar may have closed it already
+	b, _ := io.ReadAll(c)
+	return string(b)
+}
+
+func callerOf(name, key string) Caller {
+	return Caller{Name: name, KeySHA256: sha256.Sum256([]byte(key))}
+}

@@ -1,0 +1,240 @@
+package proxy
+
+import (
+	"bytes"
+
+	"github.com/wxsidecar/wxsidecar/proxy/routes"
+)
+
+const paramFromAppID = "from_appid"
+
+// named is a set of the query parameters that mean something to us.
+type named uint8
+
+const (
+	namedAccess    named = 1 << iota // access_token
+	namedComponent                   // component_access_token
+	namedFrom                        // from_appid
+)
+
+// params is what a raw query says to us. Its bytes are those of the query.
+type params struct {
+	named named
+	// token is the first non-empty value of a token parameter.
+	token []byte
+	// from is the first value of from_appid.
+	from []byte
+}
+
+// scanQuery reads our parameters out of a raw query. It refuses a query in which
+// another parser could find a token parameter that we do not see: under an
+// encoded or differently spelled name, or behind a semicolon.
+func scanQuery(query []byte) (params, *fault) {
+	var p params
+	if f := refuseControl(query); f != nil {
+		return p, f
+	}
+	for rest := query; len(rest) > 0; {
+		var piece []byte
+		piece, rest, _ = bytes.Cut(rest, ampersand)
+		name, value, _ := bytes.Cut(piece, equals)
+		switch which := paramOf(name); {
+		case which == namedFrom:
+			p.named |= which
+			if p.from == nil {
+				p.from = value
+			}
+		case which != 0:
+			p.named |= which
+			if len(p.token) == 0 {
+				p.token = value
+			}
+		}
+		if len(piece) >= len(routes.AccessToken) && hidesToken(name, piece) {
+			return p, badRequest("the query names access_token in a way that another parser could read differently: spell it plainly")
+		}
+	}
+	return p, nil
+}
+
+var (
+	ampersand = []byte("&")
+	equals    = []byte("=")
+	semicolon = []byte(";")
+)
+
+func paramOf(name []byte) named {
+	switch string(name) {
+	case routes.AccessToken:
+		return namedAccess
+	case routes.ComponentAccessToken:
+		return namedComponent
+	case paramFromAppID:
+		return namedFrom
+	default:
+		return 0
+	}
+}
+
+// refuseControl refuses encoded control characters: fasthttp has refused the
+// raw ones.
+func refuseControl(query []byte) *fault {
+	for i := bytes.IndexByte(query, '%'); i >= 0 && i+2 < len(query); {
+		if c, ok := unhex(query[i+1], query[i+2]); ok && (c < ' ' || c == 0x7f) {
+			return badRequest("the query holds an encoded control character")
+		}
+		next := bytes.IndexByte(query[i+1:], '%')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return nil
+}
+
+// hidesToken reports whether piece could be taken for a token parameter although
+// its name is not spelled as one.
+func hidesToken(name, piece []byte) bool {
+	if bytes.IndexByte(piece, ';') >= 0 {
+		for part := range bytes.SplitSeq(piece, semicolon) {
+			n, _, _ := bytes.Cut(part, equals)
+			if decodesToToken(n) && len(part) != len(piece) {
+				return true
+			}
+		}
+	}
+	return paramOf(name) == 0 && decodesToToken(name)
+}
+
+// decodesToToken reports whether name, decoded up to twice and whatever its case,
+// is a token parameter's name. Spaces around it and a trailing [] do not count,
+// as PHP and others drop them.
+func decodesToToken(name []byte) bool {
+	if len(name) < len(routes.AccessToken) {
+		return false
+	}
+	for range 3 {
+		bare, _, _ := bytes.Cut(bytes.Trim(name, " \x00+."), []byte("["))
+		if isTokenName(bytes.TrimRight(bare, " \x00+")) {
+			return true
+		}
+		if bytes.IndexByte(name, '%') < 0 {
+			return false
+		}
+		name = unescape(name)
+	}
+	return false
+}
+
+func isTokenName(name []byte) bool {
+	return equalFold(name, routes.AccessToken) || equalFold(name, routes.ComponentAccessToken)
+}
+
+// equalFold is bytes.EqualFold for ASCII, without the letters of other scripts
+// that fold to ASCII ones. want is in lower case.
+func equalFold(b []byte, want string) bool {
+	if len(b) != len(want) {
+		return false
+	}
+	for i, c := range b {
+		if lower(c) != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// unescape decodes percent escapes once; what is no escape stays.
+func unescape(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] == '%' && i+2 < len(b) {
+			if c, ok := unhex(b[i+1], b[i+2]); ok {
+				out = append(out, c)
+				i += 2
+				continue
+			}
+		}
+		out = append(out, b[i])
+	}
+	return out
+}
+
+func unhex(hi, lo byte) (byte, bool) {
+	h, ok1 := hexDigit(hi)
+	l, ok2 := hexDigit(lo)
+	return h<<4 | l, ok1 && ok2
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch c = lower(c); {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	default:
+		return 0, false
+	}
+}
+
+// appendQuery appends query to dst without the parameters in drop, each taken out
+// with one ampersand beside it, and with param=token at the end unless param is
+// empty. All other bytes stay as they are. token is escaped where it must be.
+func appendQuery(dst, query []byte, drop named, param, token string) []byte {
+	start := len(dst)
+	if drop == 0 {
+		dst = append(dst, query...)
+	} else {
+		dst = appendWithout(dst, query, drop)
+	}
+	if param == "" {
+		return dst
+	}
+	if len(dst) > start {
+		dst = append(dst, '&')
+	}
+	dst = append(append(dst, param...), '=')
+	return appendEscaped(dst, token)
+}
+
+func appendWithout(dst, query []byte, drop named) []byte {
+	first := true
+	for rest, more := query, true; more; {
+		var piece []byte
+		piece, rest, more = bytes.Cut(rest, ampersand)
+		name, _, _ := bytes.Cut(piece, equals)
+		if paramOf(name)&drop != 0 {
+			continue
+		}
+		if !first {
+			dst = append(dst, '&')
+		}
+		dst = append(dst, piece...)
+		first = false
+	}
+	return dst
+}
+
+func appendEscaped(dst []byte, s string) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := range len(s) {
+		if c := s[i]; unreserved(c) {
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return dst
+}
+
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		c == '-' || c == '_' || c == '.' || c == '~'
+}

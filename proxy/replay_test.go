@@ -1,0 +1,155 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// staleUntil answers 40001 to tokens below a generation, in that text.
+func staleUntil(generation int, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		var got int
+		tok := r.URL.Query().Get("access_token")
+		fmt.Sscanf(tok[strings.LastIndexByte(tok, '-')+1:], "%d", &got)
+		if got < generation {
+			io.WriteString(w, text)
+			return
+		}
+		fmt.Fprintf(w, `{"errcode":0,"got":%q}`, b)
+	}
+}
+
+func TestForward_Replay(t *testing.T) {
+	f := func(text string) {
+		t.Helper()
+		up := newWeChat(t, staleUntil(2, text))
+		src := platform()
+		s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+		got := s.call(t, "POST", "/cgi-bin/message/custom/send", "hello", forMerchant())
+		if got.body != `{"errcode":0,"got":"hello"}` || up.calls.Load() != 2 || src.reports != 1 || src.renewed != 1 {
+			t.Errorf("%s: %q after %d calls, %d reports", text, got.body, up.calls.Load(), src.reports)
+		}
+	}
+	f(`{"errcode":40001,"errmsg":"invalid credential"}`)
+	f(`{"errcode":"40014"}`)
+	f(` {"errmsg":"x","errcode": 42001 }`)
+}
+
+func TestForward_ReplayOfComponentToken(t *testing.T) {
+	up := newWeChat(t, staleUntil(2, `{"errcode":42001}`))
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL}})
+	if got := s.call(t, "GET", "/wxa/gettemplatelist", ""); got.body != `{"errcode":0,"got":""}` || up.calls.Load() != 2 {
+		t.Errorf("%q after %d calls", got.body, up.calls.Load())
+	}
+}
+
+func TestForward_ReplayOnlyOnce(t *testing.T) {
+	const text = `{"errcode":40001,"errmsg":"always"}`
+	up := newWeChat(t, staleUntil(99, text))
+	src := platform()
+	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+	got := s.call(t, "POST", "/cgi-bin/message/custom/send", "x", forMerchant())
+	if got.body != text || got.status != 200 || up.calls.Load() != 2 || src.reports != 2 {
+		t.Errorf("%q after %d calls and %d reports", got.body, up.calls.Load(), src.reports)
+	}
+}
+
+// An own account's token comes back unchanged from the first report: one attempt
+// with the same value, and one more with what the second report brings.
+func TestForward_ReplayOfStableToken(t *testing.T) {
+	up := newWeChat(t, staleUntil(2, `{"errcode":40001}`))
+	src := platform()
+	src.sticky[own] = 1
+	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+	got := s.call(t, "POST", "/cgi-bin/menu/create", "x", "X-Wechat-Appid: "+own)
+	if got.body != `{"errcode":0,"got":"x"}` || up.calls.Load() != 3 || src.reports != 2 {
+		t.Errorf("%q after %d calls and %d reports", got.body, up.calls.Load(), src.reports)
+	}
+}
+
+// 400 calls that meet the same stale token cause one renewal, and each is cured.
+func TestForward_ReplayOfMany(t *testing.T) {
+	var gate sync.WaitGroup
+	const calls = 400
+	gate.Add(calls)
+	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("access_token") == "tok-authorizer-"+merchant+"-1" {
+			gate.Done()
+			gate.Wait() // all are under way with the old token
+			io.WriteString(w, `{"errcode":40001}`)
+			return
+		}
+		io.WriteString(w, okAnswer)
+	})
+	src := platform()
+	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() {
+			if got := s.call(t, "POST", "/cgi-bin/message/custom/send", "x", forMerchant()); got.body != okAnswer {
+				t.Errorf("%d %q %v", got.status, got.body, got.err)
+			}
+		})
+	}
+	wg.Wait()
+	if up.calls.Load() != 2*calls || src.renewed != 1 {
+		t.Errorf("%d calls, %d renewals; want %d and 1", up.calls.Load(), src.renewed, 2*calls)
+	}
+}
+
+func TestForward_ReplayBodySizes(t *testing.T) {
+	const limit = 8 << 10
+	f := func(size int, chunked, cured bool) {
+		t.Helper()
+		up := newWeChat(t, staleUntil(2, `{"errcode":40001}`))
+		src := platform()
+		s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}, Limits: Limits{ReplayBody: limit}})
+		body := strings.Repeat("b", size)
+		var r io.Reader = strings.NewReader(body)
+		if chunked {
+			r = io.MultiReader(r) // hides the length
+		}
+		req, err := http.NewRequest("POST", s.url+"/cgi-bin/media/upload", r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Wechat-Appid", merchant)
+		got := s.do(req)
+		header := got.header.Get("X-Wxsidecar-Replay")
+		switch {
+		case cured && (up.calls.Load() != 2 || header != "" || !strings.Contains(got.body, body)):
+			t.Errorf("%d bytes, chunked %v: %d calls, %q", size, chunked, up.calls.Load(), header)
+		case !cured && (up.calls.Load() != 1 || header != "body-too-large" || got.body != `{"errcode":40001}` || src.renewed != 1):
+			t.Errorf("%d bytes, chunked %v: %d calls, %q %q", size, chunked, up.calls.Load(), header, got.body)
+		}
+		if used := s.memory.used.Load(); used != 0 {
+			t.Errorf("%d bytes of replay memory are still taken", used)
+		}
+	}
+	for _, chunked := range []bool{false, true} {
+		f(1, chunked, true)
+		f(limit-1, chunked, true)
+		f(limit, chunked, true)
+		f(limit+1, chunked, false)
+		f(4*limit, chunked, false)
+	}
+	f(0, false, true)
+}
+
+func TestForward_ReplayMemoryUsedUp(t *testing.T) {
+	up := newWeChat(t, staleUntil(2, `{"errcode":40001}`))
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL}, Limits: Limits{ReplayMemory: 100}})
+	if got := s.call(t, "POST", "/x", strings.Repeat("b", 100), forMerchant()); got.header.Get("X-Wxsidecar-Replay") != "" {
+		t.Errorf("100 bytes: %v", got.header)
+	}
+	up.Config.Handler = staleUntil(3, `{"errcode":40001}`)
+	got := s.call(t, "POST", "/x", strings.Repeat("b", 101), forMerchant())
+	if got.header.Get("X-Wxsidecar-Replay") != "memory-used-up" || got.body != `{"errcode":40001}` {
+		t.Errorf("101 bytes: %q %v", got.body, got.header)
+	}
+}

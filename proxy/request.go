@@ -1,0 +1,219 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/proxy/routes"
+)
+
+// request is one call of an app. Its bytes are ours until the answer is written.
+// Requests are pooled: nobody keeps one, or a slice of one, beyond that.
+type request struct {
+	id    requestID
+	start time.Time
+	// outside is the time spent with WeChat: dialling, sending, waiting, reading.
+	outside time.Duration
+
+	buf     []byte // what the slices below point into
+	method  []byte
+	path    []byte
+	query   []byte
+	headers []byte // the lines that go on, ready to be sent
+	appid   []byte // X-Wechat-Appid
+	prefix  []byte // the appid that stood before the path
+	key     []byte // X-Wxsidecar-Key
+	proxied []byte // Proxy-Authorization
+	params  params
+	http11  bool
+	socket  bool // came over a unix socket
+
+	body  body
+	route *routes.Route
+
+	// caller is who calls, nil where no callers are configured or it is not known.
+	caller *caller
+	// handle is the handle in the token parameter, if there was one.
+	handle *handle
+
+	cred    credential
+	entered bool  // counts among the calls under way
+	slot    *slot // counts among its account's; nil if it does not
+	result  result
+	// streaming says that the answer passes through, and that the call ends with it.
+	streaming bool
+	// captured says that the answer is held whole, to take secrets out.
+	captured bool
+	// retried says that the one more attempt of a GET is used up.
+	retried bool
+	rewrite []byte // the query as it was last sent
+}
+
+// credential is the token that a call takes.
+type credential struct {
+	// key is zero for a call that takes no token.
+	key broker.Key
+	// param is the name under which it is sent; empty for none.
+	param string
+	// drop is what is taken out of the query.
+	drop named
+}
+
+// reset makes r ready for the pool. It keeps the buffers, so that the next call
+// allocates none.
+func (r *request) reset() {
+	*r = request{
+		buf: r.buf[:0], headers: r.headers[:0], rewrite: r.rewrite[:0],
+		body: body{kept: r.body.kept[:0]},
+	}
+}
+
+func (r *request) isGet() bool  { return string(r.method) == fasthttp.MethodGet }
+func (r *request) isHead() bool { return string(r.method) == fasthttp.MethodHead }
+
+// read takes everything that a call says out of fasthttp's buffers, and refuses
+// what two parsers could read differently, browsers, and hosts that are not ours
+// to reach. It is the only place that reads them.
+func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
+	h := &ctx.Request.Header
+	if f := checkProtocol(h); f != nil {
+		return f
+	}
+	r.http11 = h.IsHTTP11()
+	raw, host := r.own(h)
+	r.socket = ctx.LocalAddr().Network() == "unix"
+	head, f := readHeadInto(r, raw.head)
+	if f != nil {
+		return f
+	}
+	if c, ok := ctx.Conn().(*appConn); ok && c.inside && r.key == nil && r.proxied == nil {
+		r.key, r.proxied = c.key, c.credentials
+	}
+	if head.browser {
+		return forbidden("browser_refused", "a web page may not call through the sidecar (Origin or a cross-site Sec-Fetch-Site came along)")
+	}
+	t, f := splitTarget(raw.target)
+	if f != nil {
+		return f
+	}
+	if f := s.checkHost(t.host, host, r.socket); f != nil {
+		return f
+	}
+	r.prefix, r.path = cutAppIDPrefix(t.path)
+	r.query = t.query
+	if r.params, f = scanQuery(t.query); f != nil {
+		return f
+	}
+	length := h.ContentLength()
+	if length == lengthNone {
+		r.body.open(nil, ctx, length, s.now)
+	} else {
+		r.body.open(ctx.RequestBodyStream(), ctx, length, s.now)
+	}
+	return nil
+}
+
+type rawHead struct{ target, head []byte }
+
+// own copies the request line and the raw header lines into r's buffer.
+func (r *request) own(h *fasthttp.RequestHeader) (raw rawHead, host []byte) {
+	method, target, name, lines := h.Method(), h.RequestURI(), h.Host(), h.RawHeaders()
+	b := append(r.buf[:0], method...)
+	b = append(b, target...)
+	b = append(b, name...)
+	b = append(b, lines...)
+	r.buf = b
+	cut := func(n int) []byte {
+		part := b[:n:n]
+		b = b[n:]
+		return part
+	}
+	r.method = cut(len(method))
+	raw.target = cut(len(target))
+	host = cut(len(name))
+	raw.head = cut(len(lines))
+	return raw, host
+}
+
+func readHeadInto(r *request, lines []byte) (head, *fault) {
+	var h head
+	var f *fault
+	r.headers, h, f = readHead(r.headers[:0], lines)
+	r.appid, r.key, r.proxied = h.appid, h.key, h.credentials
+	return h, f
+}
+
+func checkProtocol(h *fasthttp.RequestHeader) *fault {
+	switch string(h.Protocol()) {
+	case "HTTP/1.1", "HTTP/1.0":
+	default:
+		return badRequest("the protocol must be HTTP/1.1 or HTTP/1.0")
+	}
+	switch method := h.Method(); {
+	case string(method) == fasthttp.MethodTrace || string(method) == fasthttp.MethodConnect:
+		return badRequest("the method is not forwarded")
+	default:
+		for _, c := range method {
+			if c < 'A' || c > 'Z' {
+				return badRequest("the method must be upper-case letters")
+			}
+		}
+	}
+	return nil
+}
+
+// checkHost refuses hosts that are neither ours nor WeChat's: a name that an
+// attacker's DNS points at the loopback address must not open a merchant's
+// account. absolute is the authority of the request target, if it has one.
+func (s *Server) checkHost(absolute, host []byte, socket bool) *fault {
+	var buf [maxHost]byte
+	name, ok := hostName(buf[:0], host)
+	if !ok {
+		return forbidden("forbidden_host", "the Host is missing or malformed")
+	}
+	if absolute != nil && !sameHost(absolute, host) {
+		return badRequest("the Host and the host of the request target differ")
+	}
+	if _, allowed := s.hosts[string(name)]; allowed || isLoopback(name) {
+		return nil
+	}
+	if absolute != nil {
+		return forbidden("forbidden_host", "as an HTTP proxy the sidecar serves WeChat's API hosts, not "+string(name)+
+			": send the app's other traffic past it (NO_PROXY)")
+	}
+	if socket {
+		// No browser reaches a unix socket, and its clients make the Host up.
+		return nil
+	}
+	return forbidden("forbidden_host", "the host "+string(name)+" is not one of the sidecar's: "+
+		"call it by a loopback name, or add the host to apps.allowed_hosts")
+}
+
+// sameHost compares two authorities, for which :80 goes without saying.
+func sameHost(a, b []byte) bool {
+	var bufA, bufB [maxHost]byte
+	nameA, okA := hostName(bufA[:0], a)
+	nameB, okB := hostName(bufB[:0], b)
+	return okA && okB && string(nameA) == string(nameB)
+}
+
+const requestIDBytes = 20
+
+// requestID names one call in the log and in its answer: eight digits of the
+// process, a hyphen, and eleven of the call.
+type requestID [requestIDBytes]byte
+
+func (id *requestID) set(process uint32, n uint64) {
+	const digits = "0123456789abcdef"
+	for i := 7; i >= 0; i-- {
+		id[i] = digits[process&15]
+		process >>= 4
+	}
+	id[8] = '-'
+	for i := requestIDBytes - 1; i > 8; i-- {
+		id[i] = digits[n&15]
+		n >>= 4
+	}
+}

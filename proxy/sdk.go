@@ -1,0 +1,246 @@
+package proxy
+
+import (
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/tidwall/gjson"
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// handleLife is the expires_in of a handle, in seconds. It does not expire; this
+// is what SDKs expect of a token.
+const handleLife = 7200
+
+// placeholder is what an app gets in place of a refresh token.
+const placeholder = "held_by_wxsidecar"
+
+// localHandler serves a path in its own way.
+type localHandler func(*request, *callers, *fasthttp.Response) *fault
+
+// localHandlers are the paths with which SDKs fetch tokens or send secrets. The
+// first five are answered from the cache and never forwarded.
+func (s *Server) localHandlers() map[string]localHandler {
+	m := map[string]localHandler{
+		"/cgi-bin/token":                          s.serveToken,
+		"/cgi-bin/stable_token":                   s.serveToken,
+		"/cgi-bin/component/api_component_token":  s.serveComponentToken,
+		"/cgi-bin/component/api_authorizer_token": s.serveAuthorizerToken,
+		"/cgi-bin/ticket/getticket":               s.serveTicket,
+	}
+	if s.exchange == nil {
+		return m
+	}
+	m["/cgi-bin/component/api_query_auth"] = s.serveQueryAuth
+	m["/cgi-bin/component/api_get_authorizer_info"] = s.serveCaptured
+	m["/cgi-bin/component/api_get_authorizer_list"] = s.serveCaptured
+	for path, fields := range secretPaths {
+		m[path] = func(r *request, c *callers, resp *fasthttp.Response) *fault {
+			return s.serveSecret(r, c, resp, fields)
+		}
+	}
+	return m
+}
+
+// serveToken answers for an own account as WeChat does, and for an authorizer in
+// the same way, so that an SDK made for an account's own secret serves a merchant.
+//
+// See https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
+func (s *Server) serveToken(r *request, c *callers, resp *fasthttp.Response) *fault {
+	f := s.admitBySecret(r, c, "secret")
+	if f != nil {
+		return f
+	}
+	a, f := s.accountIn(r, "appid")
+	if f != nil {
+		return f
+	}
+	if a.Kind == broker.KindComponent {
+		return &fault{
+			status: fasthttp.StatusBadRequest, code: "bad_request", errcode: 61024,
+			message: a.AppID + " is a component: its token comes from /cgi-bin/component/api_component_token",
+		}
+	}
+	if f := c.mayCall(r, a.AppID); f != nil {
+		return f
+	}
+	return s.giveToken(r, resp, a.Key(), "access_token", "")
+}
+
+// serveComponentToken answers with the component's token.
+//
+// See https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getComponentAccessToken.html
+func (s *Server) serveComponentToken(r *request, c *callers, resp *fasthttp.Response) *fault {
+	if f := s.admitBySecret(r, c, "component_appsecret"); f != nil {
+		return f
+	}
+	appid := r.field("component_appid")
+	if appid == "" {
+		appid, _ = s.source.OnlyComponent()
+	}
+	if appid == "" {
+		return noComponent()
+	}
+	a, f := s.account(appid)
+	if f != nil {
+		return f
+	}
+	if a.Kind != broker.KindComponent {
+		return unknownAccount(appid)
+	}
+	if f := c.mayCall(r, a.AppID); f != nil {
+		return f
+	}
+	return s.giveToken(r, resp, a.Key(), "component_access_token", "")
+}
+
+// serveAuthorizerToken answers with an authorizer's token. The refresh token
+// that the app sends does not count, and the one that it gets is none.
+//
+// See https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerAccessToken.html
+func (s *Server) serveAuthorizerToken(r *request, c *callers, resp *fasthttp.Response) *fault {
+	if f := s.readForm(r); f != nil {
+		return f
+	}
+	a, f := s.accountIn(r, "authorizer_appid")
+	if f != nil {
+		return f
+	}
+	if a.Kind == broker.KindComponent {
+		return unknownAccount(a.AppID)
+	}
+	if f := c.mayCall(r, a.AppID); f != nil {
+		return f
+	}
+	return s.giveToken(r, resp, a.Key(), "authorizer_access_token", `,"authorizer_refresh_token":"`+placeholder+`"`)
+}
+
+// serveTicket answers with a ticket for pages. It is the real one, as pages sign
+// with it. Types that are not kept go to WeChat.
+//
+// See https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html
+func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *fault {
+	kind := broker.KindJSAPITicket
+	switch queryValue(r.query, "type") {
+	case "jsapi", "":
+	case "wx_card":
+		kind = broker.KindWXCardTicket
+	default:
+		return s.serveAccount(r, c, resp)
+	}
+	if f := s.identify(r); f != nil {
+		return f
+	}
+	appid := r.cred.key.AppID
+	if f := c.mayCall(r, appid); f != nil {
+		return f
+	}
+	ticket, f := s.token(broker.Key{Kind: kind, AppID: appid})
+	if f != nil {
+		return f
+	}
+	b := append([]byte(nil), `{"errcode":0,"errmsg":"ok","ticket":`...)
+	b = appendJSONText(b, ticket.Value())
+	s.answerJSON(r, resp, appendExpiry(b, s.left(ticket), ""))
+	return nil
+}
+
+// giveToken answers with a handle for key, or with its token where tokens are
+// exposed. A handle is given even while there is no token: the calls that use it
+// then say why.
+func (s *Server) giveToken(r *request, resp *fasthttp.Response, key broker.Key, field, more string) *fault {
+	value, life := "", handleLife
+	if s.expose {
+		tok, f := s.token(key)
+		if f != nil {
+			return f
+		}
+		value, life = tok.Value(), s.left(tok)
+	} else {
+		value = s.keys.make(key.Kind, key.AppID, r.caller)
+	}
+	b := append(append([]byte(`{"`), field...), `":`...)
+	s.answerJSON(r, resp, appendExpiry(appendJSONText(b, value), life, more))
+	return nil
+}
+
+func appendExpiry(b []byte, seconds int, more string) []byte {
+	b = strconv.AppendInt(append(b, `,"expires_in":`...), int64(seconds), 10)
+	return append(append(b, more...), '}')
+}
+
+// left returns the rest of a token's life in seconds, at least one.
+func (s *Server) left(tok *broker.Token) int {
+	return max(int(tok.DiesAt.Sub(s.source.Now())/time.Second), 1)
+}
+
+func (s *Server) answerJSON(r *request, resp *fasthttp.Response, body []byte) {
+	resp.SetStatusCode(fasthttp.StatusOK)
+	resp.Header.SetContentType("application/json; charset=utf-8")
+	resp.SetBodyRaw(body)
+	r.result = resultOK
+}
+
+// admitBySecret reads the form that the call carries, and takes the secret in it
+// for the caller's key where callers are configured and no key came otherwise.
+func (s *Server) admitBySecret(r *request, c *callers, field string) *fault {
+	if f := s.readForm(r); f != nil {
+		return f
+	}
+	if len(c.all) > 0 && r.caller == nil {
+		r.caller = c.byKey([]byte(r.field(field)))
+	}
+	return nil
+}
+
+// accountIn returns the account whose appid stands in the form, else the one that
+// the call names in another way, else the default.
+func (s *Server) accountIn(r *request, field string) (broker.Account, *fault) {
+	appid := r.field(field)
+	if appid == "" {
+		if a, explicit, f := s.named(r); explicit || f != nil {
+			return a, f
+		}
+		return s.defaultAccount()
+	}
+	return s.account(appid)
+}
+
+// readForm reads the whole body, which must be short.
+func (s *Server) readForm(r *request) *fault {
+	if f := s.keepBody(r); f != nil {
+		return f
+	}
+	if !r.body.whole {
+		return bodyTooLarge(s.limits.ReplayBody)
+	}
+	return nil
+}
+
+// field returns a text of the call's form: of the JSON body, of the query, or of
+// a form-encoded body; empty where there is none, or null.
+func (r *request) field(name string) string {
+	if v := gjson.GetBytes(r.body.kept, name); v.Type == gjson.String {
+		return v.Str
+	}
+	if v := queryValue(r.query, name); v != "" {
+		return v
+	}
+	return queryValue(r.body.kept, name)
+}
+
+// queryValue returns the first value of a parameter, decoded.
+func queryValue(query []byte, name string) string {
+	value, _, ok := findParam(query, name)
+	if !ok {
+		return ""
+	}
+	text, err := url.QueryUnescape(string(value))
+	if err != nil {
+		return ""
+	}
+	return text
+}

@@ -1,0 +1,274 @@
+package proxy
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// exchange stands in for the broker's part in trading codes and secrets.
+type exchange struct {
+	mu      sync.Mutex
+	answer  string
+	err     error
+	codes   []string
+	learned []string
+}
+
+func (e *exchange) QueryAuth(_ context.Context, component string, code secret.Text) ([]byte, error) {
+	e.codes = append(e.codes, component+" "+code.Reveal())
+	return []byte(e.answer), e.err
+}
+
+func (e *exchange) Learn(_ context.Context, component, appid string, token secret.Text) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.learned = append(e.learned, component+" "+appid+" "+token.Reveal())
+}
+
+func (e *exchange) Secret(appid string) (secret.Text, bool) {
+	if appid == own || appid == component {
+		return secret.New("real&" + appid), true
+	}
+	return secret.Text{}, false
+}
+
+func decode(t *testing.T, a answer) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(a.body), &m); err != nil {
+		t.Fatalf("%d %q: %v", a.status, a.body, err)
+	}
+	return m
+}
+
+func ticketed() *source {
+	src := platform()
+	for _, key := range []broker.Key{{Kind: broker.KindJSAPITicket, AppID: merchant}, {Kind: broker.KindWXCardTicket, AppID: merchant}} {
+		src.set(key, 1)
+	}
+	return src
+}
+
+func TestSDK_HandlesServe(t *testing.T) {
+	up := newWeChat(t, echo)
+	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}})
+	f := func(method, path, body, field, use, want string) {
+		t.Helper()
+		got := decode(t, s.call(t, method, path, body))
+		handle, _ := got[field].(string)
+		if !strings.HasPrefix(handle, "wxs_") || got["expires_in"] != 7200.0 {
+			t.Errorf("%s %s %s = %v", method, path, body, got)
+			return
+		}
+		if used := s.call(t, "GET", use+handle, ""); used.body != want {
+			t.Errorf("%s: %d %q, want %q", use, used.status, used.body, want)
+		}
+	}
+	const menu, wantMenu = "/cgi-bin/menu/get?access_token=", "/cgi-bin/menu/get?access_token=tok-"
+	f("GET", "/cgi-bin/token?grant_type=client_credential&appid="+own+"&secret=x", "", "access_token", menu, wantMenu+"account-"+own+"-1")
+	f("GET", "/cgi-bin/token?appid="+merchant+"&secret=", "", "access_token", menu, wantMenu+"authorizer-"+merchant+"-1")
+	f("POST", "/cgi-bin/stable_token", `{"grant_type":"client_credential","appid":"`+own+`","secret":null}`, "access_token", menu, wantMenu+"account-"+own+"-1")
+	f("POST", "/cgi-bin/token", "appid="+own+"&secret=x", "access_token", menu, wantMenu+"account-"+own+"-1")
+	f("POST", "/cgi-bin/component/api_component_token", `{"component_appid":"`+component+`","component_appsecret":"x","component_verify_ticket":null}`,
+		"component_access_token", "/wxa/gettemplatelist?component_access_token=", "/wxa/gettemplatelist?component_access_token=tok-component-"+component+"-1")
+	f("POST", "/cgi-bin/component/api_component_token", `{}`, "component_access_token",
+		"/wxa/gettemplatelist?access_token=", "/wxa/gettemplatelist?access_token=tok-component-"+component+"-1")
+	f("POST", "/cgi-bin/component/api_authorizer_token?component_access_token=x", `{"authorizer_appid":"`+merchant2+`","authorizer_refresh_token":null}`,
+		"authorizer_access_token", menu, wantMenu+"authorizer-"+merchant2+"-1")
+	if n := up.calls.Load(); n != 7 {
+		t.Errorf("%d calls reached WeChat, want those 7 that used a handle", n)
+	}
+	got := decode(t, s.call(t, "POST", "/cgi-bin/component/api_authorizer_token", `{"authorizer_appid":"`+merchant+`"}`))
+	if got["authorizer_refresh_token"] != placeholder {
+		t.Errorf("refresh token = %v", got["authorizer_refresh_token"])
+	}
+	bad := s.call(t, "GET", menu+"wxs_a_"+merchant+"_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "")
+	if bad.status != 403 || bad.fault() != "bad_handle" {
+		t.Errorf("a forged handle: %d %q", bad.status, bad.body)
+	}
+	// A handle beats the header.
+	handle := s.keys.make(broker.KindAccount, own, nil)
+	if used := s.call(t, "GET", menu+handle, "", forMerchant()); used.body != wantMenu+"account-"+own+"-1" {
+		t.Errorf("handle and header: %q", used.body)
+	}
+}
+
+func TestSDK_Faults(t *testing.T) {
+	s := start(t, Options{Source: platform(), Exchange: &exchange{}})
+	f := func(method, path, body string, status int, errcode float64) {
+		t.Helper()
+		a := s.call(t, method, path, body)
+		if got := decode(t, a); a.status != status || got["errcode"] != errcode {
+			t.Errorf("%s %s %s = %d %s, want %d %v", method, path, body, a.status, a.body, status, errcode)
+		}
+	}
+	f("GET", "/cgi-bin/token?appid="+component, "", 400, 61024)
+	f("GET", "/cgi-bin/token?appid=wxdeadbeefdeadbeef", "", 404, 40013)
+	f("GET", "/cgi-bin/token?appid=%0A", "", 400, 48001)
+	f("GET", "/cgi-bin/token?appid=%22", "", 400, 48001)
+	f("GET", "/cgi-bin/token", "", 400, 40013)
+	f("POST", "/cgi-bin/component/api_component_token", `{"component_appid":"`+merchant+`"}`, 404, 40013)
+	f("POST", "/cgi-bin/component/api_authorizer_token", `{"authorizer_appid":"`+component+`"}`, 404, 40013)
+	f("POST", "/cgi-bin/component/api_query_auth", `{"component_appid":"`+component+`"}`, 400, 47001)
+	f("POST", "/cgi-bin/stable_token", strings.Repeat("x", DefaultReplayBody+1), 413, 48001)
+}
+
+func TestSDK_Exposed(t *testing.T) {
+	s := start(t, Options{Source: platform(), ExposeTokens: true})
+	got := decode(t, s.call(t, "GET", "/cgi-bin/token?appid="+own, ""))
+	if got["access_token"] != tokenText(broker.Key{Kind: broker.KindAccount, AppID: own}, 1) || got["expires_in"] != 7200.0 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestSDK_Tickets(t *testing.T) {
+	up := newWeChat(t, echo)
+	s := start(t, Options{Source: ticketed(), Upstream: UpstreamOptions{URL: up.URL}})
+	f := func(query, want string) {
+		t.Helper()
+		if got := s.call(t, "GET", "/cgi-bin/ticket/getticket"+query, "", forMerchant()); got.body != want {
+			t.Errorf("%s: %d %q, want %q", query, got.status, got.body, want)
+		}
+	}
+	f("?type=jsapi&access_token=x", `{"errcode":0,"errmsg":"ok","ticket":"tok-jsapi_ticket-`+merchant+`-1","expires_in":7200}`)
+	f("?type=wx_card", `{"errcode":0,"errmsg":"ok","ticket":"tok-wx_card_ticket-`+merchant+`-1","expires_in":7200}`)
+	f("?type=sdk", "/cgi-bin/ticket/getticket?type=sdk&access_token=tok-authorizer-"+merchant+"-1")
+}
+
+func TestExchange_QueryAuth(t *testing.T) {
+	e := &exchange{answer: `{"authorization_info":{"authorizer_appid":"` + merchant + `","authorizer_access_token":"tok-1","expires_in":7200,` +
+		`"authorizer_refresh_token":"tok-2","func_info":[{"a":"b\u4f60"}]}}`}
+	s := start(t, Options{Source: platform(), Exchange: e})
+	got := s.call(t, "POST", "/cgi-bin/component/api_query_auth", `{"component_appid":"`+component+`","authorization_code":"code"}`)
+	want := `{"authorization_info":{"authorizer_appid":"` + merchant + `","authorizer_access_token":"` + s.keys.make(broker.KindAuthorizer, merchant, nil) +
+		`","expires_in":7200,"authorizer_refresh_token":"held_by_wxsidecar","func_info":[{"a":"b\u4f60"}]}}`
+	if got.body != want {
+		t.Errorf("%s\nwant\n%s", got.body, want)
+	}
+	if !slices.Equal(e.codes, []string{component + " code"}) || !slices.Equal(e.learned, []string{component + " " + merchant + " tok-2"}) {
+		t.Errorf("traded %q, learned %q", e.codes, e.learned)
+	}
+	e.err = &wechat.APIError{Path: "/x", Code: 61010, Msg: `code is "expired"`}
+	got = s.call(t, "POST", "/cgi-bin/component/api_query_auth", `{"authorization_code":"code"}`)
+	if got.status != 200 || got.body != `{"errcode":61010,"errmsg":"code is \"expired\""}` || got.fault() != "" {
+		t.Errorf("refused: %d %q %q", got.status, got.body, got.fault())
+	}
+	e.err = &broker.StateError{State: broker.StateWaitingTicket, RetryAfter: time.Second}
+	if got = s.call(t, "POST", "/cgi-bin/component/api_query_auth", `{"authorization_code":"code"}`); got.fault() != "waiting_ticket" {
+		t.Errorf("without a token: %d %q", got.status, got.body)
+	}
+}
+
+func TestExchange_Captured(t *testing.T) {
+	long := fmt.Sprintf(`,"pad":"%s"}`, strings.Repeat("p", 300<<10))
+	answers := map[string]string{
+		"/cgi-bin/component/api_get_authorizer_info": `{"authorizer_info":{"nick_name":"\ud83d\ude00"},"authorization_info": {"authorizer_appid":"` + merchant + `", "authorizer_refresh_token" : "tok-r"} }`,
+		"/cgi-bin/component/api_get_authorizer_list": `{"total_count":3,"list":[{"authorizer_appid":"` + merchant + `","refresh_token":"tok-1","auth_time":1},` +
+			`{"refresh_token":"tok-2","authorizer_appid":"` + merchant2 + `"},{"authorizer_appid":"wx3","refresh_token":""}]` + long,
+	}
+	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, answers[r.URL.Path]) })
+	e := &exchange{}
+	s := start(t, Options{Source: platform(), Exchange: e, Upstream: UpstreamOptions{URL: up.URL}})
+	for path, original := range answers {
+		got := s.call(t, "POST", path, `{"component_appid":"`+component+`"}`)
+		want := original
+		for _, token := range []string{"tok-r", "tok-1", "tok-2"} {
+			want = strings.ReplaceAll(want, token, placeholder)
+		}
+		if got.body != want {
+			t.Errorf("%s: %.300s\nwant\n%.300s", path, got.body, want)
+		}
+	}
+	slices.Sort(e.learned)
+	want := []string{component + " " + merchant + " tok-1", component + " " + merchant + " tok-r", component + " " + merchant2 + " tok-2"}
+	if !slices.Equal(e.learned, want) {
+		t.Errorf("learned %q, want %q", e.learned, want)
+	}
+	// What cannot be held whole never passes.
+	answers["/cgi-bin/component/api_get_authorizer_list"] = `{"list":[{"authorizer_appid":"a","refresh_token":"tok-1"}],"pad":"` + strings.Repeat("p", 2*captureBytes) + `"}`
+	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_list", "{}"); got.status != 502 || strings.Contains(got.body, "tok-1") {
+		t.Errorf("too long: %d %.200q", got.status, got.body)
+	}
+}
+
+func TestExchange_Secrets(t *testing.T) {
+	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s", r.RequestURI, b)
+	})
+	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}})
+	f := func(method, path, body, want string) {
+		t.Helper()
+		if got := s.call(t, method, path, body); got.body != want {
+			t.Errorf("%s %s %s = %d %q, want %q", method, path, body, got.status, got.body, want)
+		}
+	}
+	f("GET", "/sns/jscode2session?appid="+own+"&secret=x&js_code=c", "", "/sns/jscode2session?appid="+own+"&secret=real%26"+own+"&js_code=c ")
+	f("GET", "/sns/oauth2/access_token?secret=&appid="+own, "", "/sns/oauth2/access_token?secret=real%26"+own+"&appid="+own+" ")
+	f("POST", "/cgi-bin/clear_quota/v2", `{"appid":"`+own+`", "appsecret" : null}`, `/cgi-bin/clear_quota/v2 {"appid":"`+own+`", "appsecret" : "real&`+own+`"}`)
+	f("POST", "/cgi-bin/component/api_start_push_ticket", `{"component_appid":"`+component+`","component_secret":"x"}`,
+		`/cgi-bin/component/api_start_push_ticket {"component_appid":"`+component+`","component_secret":"real&`+component+`"}`)
+	f("POST", "/cgi-bin/clear_quota/v2", "appid="+own+"&appsecret=x", "/cgi-bin/clear_quota/v2 appid="+own+"&appsecret=real%26"+own)
+	// An account whose secret we do not have: the app's own goes on.
+	f("GET", "/sns/jscode2session?appid="+merchant+"&secret=mine", "", "/sns/jscode2session?appid="+merchant+"&secret=mine ")
+}
+
+func TestCallers(t *testing.T) {
+	up := newWeChat(t, echo)
+	shop := callerOf("shop", "k1")
+	shop.AppIDs, shop.Allow, shop.Deny = []string{merchant, own, component}, []string{"/cgi-bin/*", "/wxa/gettemplatelist", "/sns/userinfo"}, []string{"/cgi-bin/clear_quota"}
+	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}, Callers: []Caller{callerOf("admin", "k2"), shop}})
+	basic := "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("any:k1"))
+	f := func(path, say string, headers ...string) answer {
+		t.Helper()
+		got := s.call(t, "GET", path, "", headers...)
+		if say == "" && got.status != 200 || say != "" && (got.status != 403 || got.fault() != "caller_refused" || !strings.Contains(got.body, say)) {
+			t.Errorf("%s %v: %d %q, want %q", path, headers, got.status, got.body, say)
+		}
+		return got
+	}
+	const key = "X-Wxsidecar-Key: k1"
+	f("/cgi-bin/menu/get", "", key, forMerchant())
+	f("/cgi-bin/menu/get", "", basic, forMerchant())
+	f("/wxa/gettemplatelist", "", key)
+	f("/sns/userinfo?access_token=u", "", key)
+	f("/anything", "", "X-Wxsidecar-Key: k2", "X-Wechat-Appid: "+merchant2)
+	f("/cgi-bin/menu/get", "X-Wxsidecar-Key", forMerchant())
+	f("/sns/userinfo?access_token=u", "X-Wxsidecar-Key")
+	f("/cgi-bin/menu/get", "no caller's", "X-Wxsidecar-Key: k3", forMerchant())
+	f("/cgi-bin/menu/get", "no caller's", "Proxy-Authorization: Basic !", forMerchant())
+	f("/cgi-bin/menu/get", "no caller's", "Proxy-Authorization: Bearer k1", forMerchant())
+	f("/cgi-bin/menu/get", "appids", key, "X-Wechat-Appid: "+merchant2)
+	f("/cgi-bin/clear_quota", "deny has /cgi-bin/clear_quota", key, forMerchant())
+	f("/wxa/commit", "not in allow", key, forMerchant())
+	// The key as an SDK's secret, and then the handle, which is bound to the caller.
+	handle := decode(t, f("/cgi-bin/token?appid="+merchant+"&secret=k1", ""))["access_token"].(string)
+	f("/cgi-bin/menu/get?access_token="+handle, "")
+	f("/wxa/commit?access_token="+handle, "not in allow")
+	f("/cgi-bin/token?appid="+merchant+"&secret=k3", "X-Wxsidecar-Key")
+	f("/cgi-bin/token?appid="+merchant2+"&secret=k1", "appids")
+	// A caller's key that stands for a secret we do not have never leaves.
+	before := up.calls.Load()
+	if got := s.call(t, "GET", "/sns/jscode2session?appid="+merchant2+"&secret=k2", ""); got.status != 404 || up.calls.Load() != before {
+		t.Errorf("a caller's key: %d %q", got.status, got.body)
+	}
+	if err := s.SetCallers([]Caller{callerOf("shop", "new")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.call(t, "GET", "/cgi-bin/menu/get?access_token="+handle, ""); got.fault() != "bad_handle" {
+		t.Errorf("a handle whose caller has a new key: %d %q", got.status, got.body)
+	}
+}

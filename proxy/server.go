@@ -1,0 +1,387 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/proxy/routes"
+)
+
+const (
+	// headTimeout is how long a request's head, and the first 8 KiB of its body,
+	// may take from its first byte.
+	headTimeout = 30 * time.Second
+	// keepAlive is how long an app's connection may wait for its next call.
+	keepAlive = 2 * time.Minute
+	// tokenWait is how long a call waits for a token at most; the broker's own
+	// limit is usually shorter.
+	tokenWait = 10 * time.Second
+)
+
+// Options says how calls are served. Source is required.
+type Options struct {
+	Source TokenSource
+	// Exchange serves the endpoints with which SDKs trade codes and secrets; nil
+	// lets these calls pass as they are.
+	Exchange Exchange
+	Upstream UpstreamOptions
+	// DefaultAppID is whom a call is for that does not say; may be empty.
+	DefaultAppID string
+	// AllowedHosts are names under which apps may call, beside loopback names and
+	// those of the upstream.
+	AllowedHosts []string
+	// ErrorsAsHTTP200 gives our own errors the status 200.
+	ErrorsAsHTTP200 bool
+	Limits          Limits
+	// Callers are who may call; none for anybody.
+	Callers []Caller
+	// ExposeTokens gives out real tokens instead of handles.
+	ExposeTokens bool
+	// HandleKeys authenticate handles: the first makes them, the others are still
+	// read. Replicas need the same ones. Without any, a key is made that ends with
+	// the process.
+	HandleKeys [][]byte
+	// Connect says what becomes of the method CONNECT.
+	Connect ConnectOptions
+	// Metrics and Log may be nil.
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
+	// Now is the local clock for deadlines and durations; nil for time.Now.
+	Now func() time.Time
+	// BaseContext is what the broker and dialling get, never a request's; nil for
+	// context.Background.
+	BaseContext context.Context
+}
+
+// Server serves the apps. Its methods are safe for concurrent use.
+type Server struct {
+	source       TokenSource
+	exchange     Exchange
+	upstream     *upstream
+	table        *routes.Table
+	hosts        map[string]struct{}
+	local        map[string]localHandler
+	defaultAppID string
+	errorsAs200  bool
+	expose       bool
+	keys         handleKeys
+	limits       Limits
+	connect      *connector
+	listeners    listeners
+	metrics      *metrics.Metrics
+	log          *slog.Logger
+	now          func() time.Time
+	base         context.Context
+
+	callers  atomic.Pointer[callers]
+	inflight *inflight
+	memory   memory
+	results  resultCounters
+	requests sync.Pool
+	wait     atomic.Pointer[waitContext]
+	process  uint32
+	calls    atomic.Uint64
+	http     *fasthttp.Server
+}
+
+// New checks the options and returns a server that is not listening yet.
+func New(o Options) (*Server, error) {
+	if o.Source == nil {
+		return nil, errors.New("proxy: Options.Source is missing")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.BaseContext == nil {
+		o.BaseContext = context.Background()
+	}
+	table, err := routes.New()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		source: o.Source, exchange: o.Exchange, table: table,
+		defaultAppID: o.DefaultAppID, errorsAs200: o.ErrorsAsHTTP200, expose: o.ExposeTokens,
+		keys: o.HandleKeys, limits: o.Limits.withDefaults(),
+		metrics: o.Metrics, log: o.Log, now: o.Now, base: o.BaseContext,
+	}
+	if s.upstream, err = newUpstream(o.Upstream, o.BaseContext, o.Now, o.Log, o.Metrics); err != nil {
+		return nil, err
+	}
+	if s.connect, err = newConnector(o.Connect, o.Upstream); err != nil {
+		return nil, err
+	}
+	if err := s.SetCallers(o.Callers); err != nil {
+		return nil, err
+	}
+	if err := s.setRandom(); err != nil {
+		return nil, err
+	}
+	s.hosts = hostNames(s.upstream.hosts, o.AllowedHosts)
+	s.local = s.localHandlers()
+	s.inflight = newInflight(s.limits)
+	s.memory.limit = int64(s.limits.ReplayMemory)
+	s.results = newResultCounters(o.Metrics, table.Families())
+	s.requests.New = func() any { return &request{} }
+	s.http = s.newHTTP()
+	return s, nil
+}
+
+func (s *Server) setRandom() error {
+	var b [32]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return fmt.Errorf("read random bytes: %w", err)
+	}
+	s.process = binary.BigEndian.Uint32(b[:])
+	if len(s.keys) == 0 {
+		if _, err := rand.Read(b[:]); err != nil {
+			return fmt.Errorf("read random bytes: %w", err)
+		}
+		s.keys = handleKeys{b[:]}
+	}
+	return nil
+}
+
+// SetCallers replaces the callers; calls under way keep those that they met.
+func (s *Server) SetCallers(list []Caller) error {
+	c, err := newCallers(list)
+	if err != nil {
+		return err
+	}
+	s.callers.Store(c)
+	return nil
+}
+
+func (s *Server) newHTTP() *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:      s.handle,
+		ErrorHandler: s.unreadable,
+		// Large bodies are not collected; the limit then only says from where on.
+		StreamRequestBody: true, MaxRequestBodySize: 64 << 20,
+		// Else multipart bodies are parsed, and parts spilled to files, before us.
+		DisablePreParseMultipartForm: true,
+		// The first is also the limit for a head. With the second, head, token and
+		// a small body leave in one write.
+		ReadBufferSize: 16 << 10, WriteBufferSize: 8 << 10,
+		// What WeChat sent goes on as it came, or not at all.
+		NoDefaultServerHeader: true, NoDefaultDate: true, NoDefaultContentType: true,
+		// Parse errors hold the request's bytes otherwise.
+		SecureErrorLogMessage: true,
+		Logger:                httpLogger{s.log},
+		// Heads that never end, and answers that nobody reads. Bodies renew these
+		// deadlines as they move, since both cover whole bodies.
+		ReadTimeout: headTimeout, WriteTimeout: idleTimeout, IdleTimeout: keepAlive,
+		Concurrency: 16384,
+		// Buffers of idle connections go back to the pool.
+		ReduceMemoryUsage: true,
+		// Draining tells apps to connect again, elsewhere.
+		CloseOnShutdown: true,
+	}
+}
+
+// Serve takes calls from ln until Shutdown or until ln fails. It blocks.
+func (s *Server) Serve(ln net.Listener) error { return s.serveOn(appListener{ln}) }
+
+// ServeConn serves one connection that came about elsewhere, until it ends.
+func (s *Server) ServeConn(nc net.Conn) error { return s.http.ServeConn(&appConn{Conn: nc}) }
+
+// Shutdown stops accepting and waits until the calls under way have ended or ctx
+// has. In the latter case their handlers still run: the process must end then.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.listeners.stop()
+	s.connect.tunnels.soften()
+	err := errors.Join(s.http.ShutdownWithContext(ctx), s.connect.tunnels.wait(ctx))
+	s.upstream.close()
+	if err != nil {
+		return fmt.Errorf("drain the apps listener: %w", err)
+	}
+	return nil
+}
+
+// handle serves one call.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	if ctx.IsConnect() {
+		s.serveConnect(ctx)
+		return
+	}
+	r := s.requests.Get().(*request)
+	r.start, r.result = s.now(), resultRefused
+	r.id.set(s.process, s.calls.Add(1))
+	r.route = s.table.Match(nil)
+	defer s.guard(ctx, r)
+	if f := s.serve(ctx, r); f != nil {
+		s.refuse(r, f, &ctx.Response)
+	}
+	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])
+	if !r.streaming {
+		s.finish(r)
+	}
+}
+
+var requestIDName = []byte(headerRequestID)
+
+// serve takes a call through all steps. A fault is the answer; without one it
+// stands in ctx.Response.
+func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
+	if f := s.inflight.enter(); f != nil {
+		return f
+	}
+	r.entered = true
+	if f := s.read(ctx, r); f != nil {
+		// Where a request could be read in two ways, what follows it could be too.
+		f.closes = true
+		return f
+	}
+	r.route = s.table.Match(r.path).For(r.query)
+	callers := s.callers.Load()
+	if f := s.readHandle(r, callers); f != nil {
+		return f
+	}
+	if f := callers.admit(r); f != nil {
+		return f
+	}
+	if serveLocal, ok := s.local[r.route.Pattern]; ok {
+		return serveLocal(r, callers, &ctx.Response)
+	}
+	return s.serveAccount(r, callers, &ctx.Response)
+}
+
+// readHandle reads the handle in the token parameter. On paths of a user's token
+// the parameter is not ours to read.
+func (s *Server) readHandle(r *request, c *callers) *fault {
+	if r.route.Kind == routes.User || !isHandle(r.params.token) {
+		return nil
+	}
+	if r.handle = s.keys.read(r.params.token, c); r.handle == nil {
+		return forbidden("bad_handle", "the handle in the token parameter is not one that this sidecar gave out, "+
+			"or its caller or key has changed: fetch a new one")
+	}
+	return nil
+}
+
+// serveAccount serves a call that goes to WeChat with an account's token.
+func (s *Server) serveAccount(r *request, c *callers, resp *fasthttp.Response) *fault {
+	if f := s.identify(r); f != nil {
+		return f
+	}
+	appid := r.cred.key.AppID
+	if f := c.mayCall(r, appid); f != nil {
+		return f
+	}
+	if appid != "" {
+		var f *fault
+		if r.slot, f = s.inflight.enterAccount(appid); f != nil {
+			return f
+		}
+	}
+	return s.forward(r, resp)
+}
+
+// refuse answers with an error of our own.
+func (s *Server) refuse(r *request, f *fault, resp *fasthttp.Response) {
+	r.result = f.result()
+	s.metrics.AppError(f.code)
+	f.write(resp, s.errorsAs200)
+	if f.closes {
+		resp.SetConnectionClose()
+	}
+	s.log.Log(s.base, f.level(), "call refused", "request_id", string(r.id[:]), "path", string(r.path), "error", f)
+}
+
+// guard turns a panic into one 500 instead of the end of the process.
+func (s *Server) guard(ctx *fasthttp.RequestCtx, r *request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	streaming := r.streaming
+	s.metrics.AppError("internal")
+	s.log.Error("panic while serving a call", "request_id", string(r.id[:]), "panic", p, "stack", string(debug.Stack()))
+	id := r.id
+	// Resetting the answer ends a stream, and with it the call.
+	internalFault().write(&ctx.Response, s.errorsAs200)
+	ctx.Response.SetConnectionClose()
+	ctx.Response.Header.SetCanonical(requestIDName, id[:])
+	if !streaming {
+		s.finish(r)
+	}
+}
+
+// finish ends a call: it is counted, and what it held goes back.
+func (s *Server) finish(r *request) {
+	total := s.now().Sub(r.start)
+	s.results.count(r.route.FamilyID, r.result)
+	s.metrics.AppRequestTime(total, max(total-r.outside, 0))
+	s.memory.give(r.body.reserved)
+	if r.slot != nil {
+		r.slot.leave()
+	}
+	if r.entered {
+		s.inflight.leave()
+	}
+	r.reset()
+	s.requests.Put(r)
+}
+
+// unreadable answers what fasthttp could not read.
+func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
+	f := badRequest("the request cannot be read as HTTP/1.1")
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		f.status, f.code, f.message = fasthttp.StatusRequestHeaderFieldsTooLarge, "head_too_large", "the request's head has more than 16 KiB"
+	case isTimeout(err):
+		f.status, f.code, f.message = fasthttp.StatusRequestTimeout, "request_timeout", "the request did not come in time"
+	}
+	s.metrics.AppError(f.code)
+	f.write(&ctx.Response, s.errorsAs200)
+	var id requestID
+	id.set(s.process, s.calls.Add(1))
+	ctx.Response.Header.SetCanonical(requestIDName, id[:])
+	s.log.Info("call refused", "request_id", string(id[:]), "error", f)
+}
+
+// waitContext is a context that many calls share.
+type waitContext struct {
+	context.Context
+	until time.Time
+}
+
+// waiting returns a context that ends in between tokenWait and a second more:
+// one for all calls of a second, since one for each would be an allocation that
+// nearly none of them needs.
+func (s *Server) waiting() context.Context {
+	now := s.now()
+	if w := s.wait.Load(); w != nil && now.Before(w.until) {
+		return w
+	}
+	// It ends by itself, so there is nothing to cancel early.
+	ctx, cancel := context.WithTimeout(s.base, tokenWait+time.Second)
+	context.AfterFunc(ctx, cancel)
+	w := &waitContext{ctx, now.Add(time.Second)}
+	s.wait.Store(w)
+	return w
+}
+
+// httpLogger takes what fasthttp logs.
+type httpLogger struct{ log *slog.Logger }
+
+// Printf implements [fasthttp.Logger].
+func (l httpLogger) Printf(format string, args ...any) {
+	l.log.Debug("http server: " + fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,151 @@
+package proxy
+
+import (
+	"bytes"
+	"net/netip"
+)
+
+// target is the request target, taken apart. Its bytes are those that were read.
+type target struct {
+	// host is the authority of an absolute-form target, else nil.
+	host        []byte
+	path, query []byte
+}
+
+// splitTarget takes a request target apart and refuses what could be read two
+// ways: one form is checked, matched and sent.
+func splitTarget(raw []byte) (target, *fault) {
+	var t target
+	if bytes.IndexByte(raw, '#') >= 0 {
+		return t, badRequest("the request target holds a fragment")
+	}
+	rest := raw
+	if len(rest) == 0 || rest[0] != '/' {
+		const scheme = "http://"
+		if len(rest) < len(scheme) || !equalFold(rest[:len(scheme)], scheme) {
+			return t, badRequest("the request target must begin with / or http://")
+		}
+		t.host = rest[len(scheme):]
+		rest = nil
+		if i := bytes.IndexAny(t.host, "/?"); i >= 0 {
+			t.host, rest = t.host[:i], t.host[i:]
+		}
+	}
+	path, query, _ := bytes.Cut(rest, questionMark)
+	if len(path) == 0 {
+		path = slash
+	}
+	t.path, t.query = path, query
+	return t, checkPath(path)
+}
+
+var (
+	questionMark = []byte("?")
+	slash        = []byte("/")
+)
+
+// checkPath refuses a path that has a second reading. No path of WeChat's needs a
+// percent escape, so each of them is refused rather than decoded.
+func checkPath(path []byte) *fault {
+	for i, c := range path {
+		switch {
+		case c == '%':
+			return badRequest("the path holds a percent escape; spell it plainly")
+		case c <= ' ' || c >= 0x7f || c == '\\' || c == ';':
+			return badRequest("the path holds a character that no path of WeChat's has")
+		case c == '/' && i > 0 && path[i-1] == '/':
+			return badRequest("the path holds an empty segment")
+		case c == '.' && path[i-1] == '/' && dotSegment(path[i:]):
+			return badRequest("the path holds a dot segment")
+		}
+	}
+	return nil
+}
+
+// dotSegment reports whether the segment that b begins with is "." or "..".
+func dotSegment(b []byte) bool {
+	if end := bytes.IndexByte(b, '/'); end >= 0 {
+		b = b[:end]
+	}
+	return string(b) == "." || string(b) == ".."
+}
+
+const prefixLength = len("/wx0123456789abcdef")
+
+// cutAppIDPrefix takes the path prefix /wx…16 hex…/ off.
+func cutAppIDPrefix(path []byte) (appid, rest []byte) {
+	if len(path) <= prefixLength || path[prefixLength] != '/' || string(path[:3]) != "/wx" {
+		return nil, path
+	}
+	for _, c := range path[3:prefixLength] {
+		if _, ok := hexDigit(c); !ok || 'A' <= c && c <= 'F' {
+			return nil, path
+		}
+	}
+	return path[1:prefixLength], path[prefixLength:]
+}
+
+// plausibleAppID reports whether s could be an appid at all, so that it may be
+// looked up and named in an answer.
+func plausibleAppID(s string) bool {
+	for i := range len(s) {
+		if !unreserved(s[i]) {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 64
+}
+
+const maxHost = 253
+
+// hostName returns the name in a Host, in lower case and without port or
+// brackets, appended to dst; false if it is none.
+func hostName(dst, host []byte) ([]byte, bool) {
+	if bytes.HasPrefix(host, []byte("[")) {
+		end := bytes.IndexByte(host, ']')
+		if end < 0 || !isPort(host[end+1:]) {
+			return dst, false
+		}
+		host = host[1:end]
+	} else if i := bytes.IndexByte(host, ':'); i >= 0 {
+		if !isPort(host[i:]) {
+			return dst, false
+		}
+		host = host[:i]
+	}
+	if len(host) == 0 || len(host) > maxHost {
+		return dst, false
+	}
+	for _, c := range host {
+		if !unreserved(c) && c != ':' {
+			return dst, false
+		}
+		dst = append(dst, lower(c))
+	}
+	return dst, true
+}
+
+// isPort reports whether b is empty or a colon and digits.
+func isPort(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	for _, c := range b[1:] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return b[0] == ':' && len(b) <= len(":65535")
+}
+
+// isLoopback reports whether a host's name is one of this machine's own.
+func isLoopback(name []byte) bool {
+	if string(name) == "localhost" {
+		return true
+	}
+	if string(name) == "127.0.0.1" || string(name) == "::1" {
+		return true
+	}
+	addr, err := netip.ParseAddr(string(name))
+	return err == nil && addr.IsLoopback()
+}

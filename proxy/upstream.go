@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
+
+// DefaultTimeout is how long WeChat may take from the last byte of a request to
+// the first of its answer.
+const DefaultTimeout = 30 * time.Second
+
+// UpstreamOptions says where calls go. The zero value is WeChat.
+type UpstreamOptions struct {
+	// URL is scheme, host and port; empty for https://api.weixin.qq.com. Only an
+	// explicit one other than WeChat's names may have a private address.
+	URL string
+	// Fallback is where calls go while URL's host is out, in this order. With an
+	// empty URL and no Fallback it is https://api2.weixin.qq.com.
+	Fallback []string
+	// RootCAs are the roots that TLS trusts; nil for the system's.
+	RootCAs *x509.CertPool
+	// Resolver is the host:port of a DNS server that is asked instead of the
+	// system's resolver and the hosts file; empty for those.
+	Resolver string
+	// Own are the addresses that are never called; nil for none.
+	Own *OwnAddresses
+	// Timeout is from the last byte of a request to the first of its answer; 0 for
+	// DefaultTimeout.
+	Timeout time.Duration
+}
+
+// upstream is the outside: the hosts that calls go to.
+type upstream struct {
+	hosts   []*host
+	timeout time.Duration
+	idle    time.Duration // how long an answer's body may stand still
+	now     func() time.Time
+	base    context.Context
+	log     *slog.Logger
+	metrics *metrics.Metrics
+}
+
+func newUpstream(o UpstreamOptions, base context.Context, now func() time.Time, log *slog.Logger, m *metrics.Metrics) (*upstream, error) {
+	u := &upstream{timeout: o.Timeout, idle: idleTimeout, now: now, base: base, log: log, metrics: m}
+	if u.timeout == 0 {
+		u.timeout = DefaultTimeout
+	}
+	urls := append([]string{o.URL}, o.Fallback...)
+	if o.URL == "" {
+		urls[0] = defaultUpstream
+		if len(o.Fallback) == 0 {
+			urls = append(urls, defaultFallback)
+		}
+	}
+	for _, raw := range urls {
+		h, err := newHost(raw, o.RootCAs)
+		if err != nil {
+			return nil, err
+		}
+		h.dialer.use(o, now)
+		u.hosts = append(u.hosts, h)
+	}
+	return u, nil
+}
+
+// pick returns the first host that is not out and not the one that just failed.
+// Where there is none it is the first: a call that is tried may succeed.
+func (u *upstream) pick(failed *host) *host {
+	now := u.now()
+	for _, h := range u.hosts {
+		if h != failed && h.available(now) {
+			return h
+		}
+	}
+	return u.hosts[0]
+}
+
+// connect returns a connection to h: a waiting one, unless fresh is wanted or the
+// call's body cannot be sent twice and none was used just now.
+func (u *upstream) connect(h *host, fresh, replayable bool) (*conn, error) {
+	if !fresh {
+		now := u.now()
+		var since time.Time
+		if !replayable {
+			since = now.Add(-connFresh)
+		}
+		if c := h.pool.take(now, since); c != nil {
+			return c, nil
+		}
+	}
+	nc, err := u.dial(h)
+	u.metrics.UpstreamDial(err == nil)
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(nc, h, u.now, rand.N(connAge/4))
+	c.idle = u.idle
+	return c, nil
+}
+
+// dial connects and, for https, shakes hands, all within dialTimeout.
+func (u *upstream) dial(h *host) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(u.base, dialTimeout)
+	defer cancel()
+	nc, err := h.dialer.dial(ctx)
+	if err != nil || h.tls == nil {
+		return nc, err
+	}
+	tc := tls.Client(nc, h.tls)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		_ = nc.Close()
+		return nil, err
+	}
+	return tc, nil
+}
+
+// close closes the idle connections and keeps none from then on.
+func (u *upstream) close() {
+	for _, h := range u.hosts {
+		h.pool.shut()
+	}
+}

@@ -1,0 +1,384 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A kept connection that turns out closed costs the app nothing: the call goes
+// again, on a fresh one, POST too.
+func TestRoundTrip_StaleConnection(t *testing.T) {
+	up := newRaw(t, func(n int, c net.Conn, br *bufio.Reader) {
+		for readOne := true; readOne; readOne = n > 1 {
+			if _, _, err := readRequest(br); err != nil {
+				return
+			}
+			reply(c, okAnswer)
+		}
+		// The first connection reads another call and ends without an answer.
+		readRequest(br)
+		reset(c)
+	})
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
+	for i := range 3 {
+		if got := s.call(t, "POST", "/x", "body", forMerchant()); got.body != okAnswer {
+			t.Errorf("call %d: %d %q %v", i, got.status, got.body, got.err)
+		}
+	}
+	if up.conns.Load() != 2 {
+		t.Errorf("%d connections, want 2", up.conns.Load())
+	}
+}
+
+func TestRoundTrip_ReusesConnections(t *testing.T) {
+	var conns atomic.Int64
+	up := httptest.NewUnstartedServer(http.HandlerFunc(echo))
+	up.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	up.StartTLS()
+	defer up.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(up.Certificate())
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL, RootCAs: roots}})
+	for range 20 {
+		if got := s.call(t, "GET", "/x", "", forMerchant()); got.status != 200 {
+			t.Fatalf("%d %q", got.status, got.body)
+		}
+	}
+	if conns.Load() != 1 {
+		t.Errorf("%d connections for 20 calls", conns.Load())
+	}
+}
+
+func TestRoundTrip_WrongCertificate(t *testing.T) {
+	up := httptest.NewTLSServer(http.HandlerFunc(echo))
+	defer up.Close()
+	up.Config.ErrorLog = nil
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL, RootCAs: x509.NewCertPool()}})
+	if got := s.call(t, "POST", "/x", "b", forMerchant()); got.status != 502 || got.fault() != "upstream_unreachable" {
+		t.Errorf("%d %q", got.status, got.body)
+	}
+}
+
+func closedPort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return "http://" + ln.Addr().String()
+}
+
+func TestUpstream_Fallback(t *testing.T) {
+	up := newWeChat(t, echo)
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: closedPort(t), Fallback: []string{up.URL}}})
+	for i := range 5 {
+		// Nothing was sent to the first host, so a POST may go to the second.
+		if got := s.call(t, "POST", "/x", "b", forMerchant()); got.status != 200 {
+			t.Errorf("call %d: %d %q", i, got.status, got.body)
+		}
+	}
+	if n := s.upstream.hosts[0].failures.Load(); n != hostFailures {
+		t.Errorf("the first host was tried %d times, want %d", n, hostFailures)
+	}
+}
+
+func TestHost_Health(t *testing.T) {
+	h, now := &host{}, time.Unix(1000, 0)
+	for i := range hostFailures {
+		if !h.available(now) {
+			t.Fatalf("out after %d failures", i)
+		}
+		if out := h.failed(now); out != (i == hostFailures-1) {
+			t.Errorf("failure %d: out = %v", i, out)
+		}
+	}
+	if h.available(now.Add(hostOut - 1)) {
+		t.Error("available while it is out")
+	}
+	later := now.Add(hostOut)
+	if !h.available(later) || h.available(later) {
+		t.Error("want exactly one probe when the time is over")
+	}
+	h.succeeded()
+	if !h.available(later) {
+		t.Error("not available after a success")
+	}
+}
+
+func TestPublic(t *testing.T) {
+	f := func(addr string, want bool) {
+		t.Helper()
+		if got := public(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("public(%s) = %v", addr, got)
+		}
+	}
+	f("43.1.2.3", true)
+	f("240e::1", true)
+	f("64:ff9b::2b01:203", true)
+	for _, a := range []string{
+		"127.0.0.1", "::1", "10.1.2.3", "192.168.1.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "fe80::1", "fd00::1",
+		"0.0.0.0", "::", "224.0.0.1", "64:ff9b::a9fe:a9fe", "::ffff:127.0.0.1",
+	} {
+		f(a, false)
+	}
+}
+
+func TestDialer(t *testing.T) {
+	now := time.Unix(1000, 0)
+	var lookups, dialled []string
+	answers := map[string]error{}
+	d := &dialer{host: "api.weixin.qq.com", port: "443", now: func() time.Time { return now }}
+	addrs := []netip.Addr{netip.MustParseAddr("240e::1"), netip.MustParseAddr("43.0.0.1"), netip.MustParseAddr("10.0.0.1")}
+	var lookupErr error
+	d.lookup = func(_ context.Context, host string) ([]netip.Addr, error) {
+		lookups = append(lookups, host)
+		return addrs, lookupErr
+	}
+	d.connect = func(_ context.Context, _, addr string) (net.Conn, error) {
+		dialled = append(dialled, addr)
+		if err := answers[addr]; err != nil {
+			return nil, err
+		}
+		return fakeConnected{}, nil
+	}
+	dial := func() error {
+		dialled = nil
+		_, err := d.dial(t.Context())
+		return err
+	}
+	check := func(what string, err error, wantErr bool, wantLookups int, want ...string) {
+		t.Helper()
+		if (err != nil) != wantErr || len(lookups) != wantLookups || strings.Join(dialled, " ") != strings.Join(want, " ") {
+			t.Errorf("%s: %v, %d lookups, dialled %v; want %d, %v", what, err, len(lookups), dialled, wantLookups, want)
+		}
+	}
+	check("IPv4 first", dial(), false, 1, "43.0.0.1:443")
+	answers["43.0.0.1:443"] = io.ErrClosedPipe
+	check("then IPv6", dial(), false, 1, "43.0.0.1:443", "[240e::1]:443")
+	answers["[240e::1]:443"] = io.ErrClosedPipe
+	check("never a private one", dial(), true, 1, "43.0.0.1:443", "[240e::1]:443")
+	clear(answers)
+	now = now.Add(addrFresh)
+	check("looked up again each minute", dial(), false, 2, "43.0.0.1:443")
+	now, lookupErr = now.Add(addrStale-time.Second), io.ErrUnexpectedEOF
+	check("the last good answer serves", dial(), false, 3, "43.0.0.1:443")
+	now = now.Add(time.Second)
+	check("but not for ever", dial(), true, 4)
+	lookupErr, addrs = nil, []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+	check("nothing public", dial(), true, 5)
+	d.mayBePrivate = true
+	check("configured", dial(), false, 5, "127.0.0.1:443")
+}
+
+// An answer of DNS that is late, an error, or of no use does not replace one that
+// was good, for ten minutes; and it is not asked for again at once.
+func TestDialer_KeepsTheLastGoodAnswer(t *testing.T) {
+	good := []netip.Addr{netip.MustParseAddr("43.0.0.1")}
+	bad := func(addr string) func(context.Context) ([]netip.Addr, error) {
+		return func(context.Context) ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr(addr)}, nil }
+	}
+	for name, lookup := range map[string]func(context.Context) ([]netip.Addr, error){
+		"error": func(context.Context) ([]netip.Addr, error) { return nil, io.ErrUnexpectedEOF },
+		"empty": func(context.Context) ([]netip.Addr, error) { return nil, nil },
+		"late": func(ctx context.Context) ([]netip.Addr, error) {
+			if until, ok := ctx.Deadline(); !ok || time.Until(until) > lookupPatience {
+				return nil, fmt.Errorf("it may take until %v", until)
+			}
+			return nil, context.DeadlineExceeded
+		},
+		"this machine": bad("127.0.0.1"), "metadata": bad("169.254.169.254"), "private": bad("10.0.0.1"), "NAT64": bad("64:ff9b::a00:1"),
+	} {
+		now, lookups, dialled := time.Unix(1000, 0), 0, ""
+		d := &dialer{host: "api.weixin.qq.com", port: "443", now: func() time.Time { return now }}
+		d.connect = func(_ context.Context, _, addr string) (net.Conn, error) {
+			dialled = addr
+			return fakeConnected{}, nil
+		}
+		d.lookup = func(ctx context.Context, _ string) ([]netip.Addr, error) {
+			if lookups++; lookups == 1 {
+				return good, nil
+			}
+			return lookup(ctx)
+		}
+		dial := func(at time.Duration, wantLookups int, wantErr bool) {
+			t.Helper()
+			now, dialled = time.Unix(1000, 0).Add(at), ""
+			_, err := d.dial(t.Context())
+			if (err != nil) != wantErr || lookups != wantLookups || (dialled == "43.0.0.1:443") == wantErr {
+				t.Errorf("%s, after %v: %v, %d lookups, dialled %q; want %d lookups", name, at, err, lookups, dialled, wantLookups)
+			}
+		}
+		dial(0, 1, false)
+		dial(addrFresh-1, 1, false)
+		dial(addrFresh, 2, false)
+		dial(addrFresh+lookupPause-1, 2, false)
+		dial(addrFresh+lookupPause, 3, false)
+		dial(addrStale-1, 4, false)
+		dial(addrStale, 5, true)
+	}
+}
+
+type fakeConnected struct {
+	net.Conn
+}
+
+func TestPool(t *testing.T) {
+	now := time.Unix(1000, 0)
+	clock := func() time.Time { return now }
+	h := &host{}
+	defer h.pool.shut()
+	conns := make([]*conn, 3)
+	for i := range conns {
+		conns[i] = newConn(&fakeUpstream{}, h, clock, 0)
+		now = now.Add(time.Second)
+		h.pool.put(conns[i], now)
+	}
+	var always time.Time
+	if c := h.pool.take(now, always); c != conns[2] || !c.reused {
+		t.Error("want the last used connection")
+	}
+	if c := h.pool.take(now.Add(2*time.Second), now.Add(time.Second)); c != nil {
+		t.Error("got one that was not used of late")
+	}
+	if c := h.pool.take(now, always); c != conns[1] {
+		t.Error("want the next one")
+	}
+	now = now.Add(connIdle)
+	if c := h.pool.take(now, always); c != nil {
+		t.Error("got one that waited too long")
+	}
+	old := newConn(&fakeUpstream{}, h, clock, 0)
+	now = now.Add(connAge)
+	if h.pool.put(old, now); h.pool.take(now, always) != nil {
+		t.Error("got one that is too old")
+	}
+}
+
+func TestPool_Sweep(t *testing.T) {
+	now := time.Unix(1000, 0)
+	h := &host{}
+	defer h.pool.shut()
+	clock := func() time.Time { return now }
+	first := newConn(&fakeUpstream{}, h, clock, 0)
+	h.pool.put(first, now)
+	now = now.Add(connIdle - 1)
+	h.pool.put(newConn(&fakeUpstream{}, h, clock, 0), now)
+	now = now.Add(1)
+	h.pool.sweepIdle(clock)
+	if n := len(h.pool.idle); n != 1 || h.pool.idle[0] == first {
+		t.Errorf("%d connections are left, want the newer one", n)
+	}
+}
+
+func TestNewHost_Refuses(t *testing.T) {
+	for _, raw := range []string{"api.weixin.qq.com", "ftp://x", "https://x/path", "https://u:p@x", "https://x?a=secret", "://", "https://"} {
+		_, err := newHost(raw, nil)
+		if err == nil {
+			t.Errorf("newHost(%q) was not refused", raw)
+		} else if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "u:p") {
+			t.Errorf("newHost(%q): %v shows a secret", raw, err)
+		}
+	}
+}
+
+func TestUpstream_Defaults(t *testing.T) {
+	f := func(o UpstreamOptions, want ...string) {
+		t.Helper()
+		u, err := newUpstream(o, t.Context(), time.Now, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, h := range u.hosts {
+			names = append(names, h.name)
+		}
+		if strings.Join(names, " ") != strings.Join(want, " ") {
+			t.Errorf("%+v: hosts %v, want %v", o, names, want)
+		}
+	}
+	f(UpstreamOptions{}, "api.weixin.qq.com", "api2.weixin.qq.com")
+	f(UpstreamOptions{URL: "https://sh.api.weixin.qq.com"}, "sh.api.weixin.qq.com")
+	f(UpstreamOptions{URL: "http://127.0.0.1:8", Fallback: []string{"http://h:9/"}}, "127.0.0.1:8", "h:9")
+}
+
+// When the app leaves in the middle of an answer, the upstream's connection ends.
+func TestStream_AppLeaves(t *testing.T) {
+	gone := make(chan error, 1)
+	up := newRaw(t, func(_ int, c net.Conn, br *bufio.Reader) {
+		readRequest(br)
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", 1<<40)
+		piece := make([]byte, 64<<10)
+		for {
+			if _, err := c.Write(piece); err != nil {
+				gone <- err
+				return
+			}
+		}
+	})
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Wechat-Appid", merchant)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	resp.Body.Close()
+	<-gone
+}
+
+// When the app leaves in the middle of an upload, the upstream sees no whole one.
+func TestUpload_AppLeaves(t *testing.T) {
+	ended := make(chan error, 1)
+	up := newRaw(t, func(_ int, _ net.Conn, br *bufio.Reader) {
+		_, _, err := readRequest(br)
+		ended <- err
+	})
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
+	f := func(framing, part string) {
+		t.Helper()
+		c, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "POST /x HTTP/1.1\r\nHost: localhost\r\nX-Wechat-Appid: %s\r\n%s\r\n\r\n%s", merchant, framing, part)
+		c.Close()
+		if err := <-ended; err == nil {
+			t.Errorf("%s: the upstream saw a whole request", framing)
+		}
+	}
+	part := strings.Repeat("x", 100_000)
+	f("Content-Length: 1000000", part)
+	f("Transfer-Encoding: chunked", fmt.Sprintf("%x\r\n%s\r\n", len(part), part))
+}
+
+func TestIsTimeout(t *testing.T) {
+	if !isTimeout(os.ErrDeadlineExceeded) || !isTimeout(fmt.Errorf("x: %w", context.DeadlineExceeded)) || isTimeout(io.EOF) {
+		t.Error("timeouts are not told apart")
+	}
+}
