@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxsidecar/wxsidecar/proxy/mitm"
+)
+
+const (
+	// caFileName is the file in data_dir that holds the CA certificate.
+	caFileName = "wxsidecar-ca.pem"
+	// caRecord is where the store keeps the certificate with its key, sealed.
+	caRecord = "meta/ca"
+
+	caStoreWait = 10 * time.Second
+)
+
+// buildAuthority takes the CA out of the store, where the first sidecar on it puts
+// one, and lays its certificate into data_dir.
+func (s *sidecar) buildAuthority(c Config) error {
+	ctx, cancel := context.WithTimeout(s.base, caStoreWait)
+	defer cancel()
+	kept, err := s.broker.Keep(ctx, caRecord, func(kept []byte) ([]byte, error) {
+		if kept == nil {
+			return mitm.Create(s.broker.Now())
+		}
+		return mitm.Renew(kept, s.broker.Now())
+	})
+	if err != nil {
+		return fmt.Errorf("the CA for apps: %w", err)
+	}
+	if s.authority, err = mitm.New(mitm.Options{PEM: kept, Now: s.broker.Now}); err != nil {
+		return fmt.Errorf("the CA for apps: %w", err)
+	}
+	path := filepath.Join(c.DataDir, caFileName)
+	changed, err := writeCAFile(path, s.authority.CertificatePEM())
+	switch {
+	case err != nil:
+		// Apps that do not need it are served all the same, and /ca.pem has it.
+		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", path, "err", err)
+	case changed:
+		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", path)
+	}
+	return nil
+}
+
+// caPEM returns the CA certificate for /ca.pem, nil without a CA.
+func (s *sidecar) caPEM() []byte {
+	if s.authority == nil {
+		return nil
+	}
+	return s.authority.CertificatePEM()
+}
+
+// writeCAFile makes pem the content of the file, readable for all. An app never
+// sees half of it.
+func writeCAFile(path string, pem []byte) (changed bool, err error) {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, pem) {
+		return false, nil
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), caFileName+".new-*")
+	if err != nil {
+		return false, err
+	}
+	_, err = f.Write(pem)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // it is of no use to anybody
+		return false, err
+	}
+	return true, nil
+}
+
+func (p *program) caVerb() *cobra.Command {
+	var bare bool
+	cmd := &cobra.Command{
+		Use:   "ca",
+		Short: "Print the CA certificate that apps must trust, and how to make them",
+		Long: "Ca prints the certificate of the sidecar's own CA from the file " + caFileName + " in data_dir, and the lines that make\n" +
+			"JVM, Python, Node, Go, PHP, Debian and Alpine trust it. Only apps need it that reach the sidecar as HTTPS_PROXY or by\n" +
+			"a hosts entry. It is good for weixin.qq.com and the names below, for nothing else. Serve makes it at its first start;\n" +
+			"while it runs, /ca.pem of the metrics listener has it as well. Ca opens no store.\n" +
+			"Exit codes: 0 printed, 1 there is no certificate yet.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			path, err := filepath.Abs(filepath.Join(p.load(cmd.Flags()).Config.DataDir, caFileName))
+			if err != nil {
+				return &exitError{exitFailure, err}
+			}
+			pem, err := os.ReadFile(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("there is no CA certificate at %s\nhint: serve makes it at its first start; give the same --config or --data-dir, "+
+					"or take it from /ca.pem of a running sidecar's metrics listener", path)
+			}
+			if err != nil {
+				return &exitError{exitFailure, err}
+			}
+			fmt.Fprint(p.std.out, string(pem))
+			if !bare {
+				fmt.Fprint(p.std.out, "\n"+strings.ReplaceAll(readGuide("ca"), exampleCAFile, path))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&bare, "bare", false, "print the certificate only")
+	addConfigFlags(cmd.Flags(), "data-dir")
+	return cmd
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+// Config is the whole configuration: defaults, overlaid by the file, the
+// environment and the flags, in this order. Each key of the file is named by its
+// yaml tag, and by an environment variable: WXSIDECAR_ and the path in upper
+// case (WXSIDECAR_LISTEN_APPS, WXSIDECAR_COMPONENTS_0_APPID).
+//
+// A field of type [secret.Text] named x has a sibling x_file: the path of a file
+// that holds the value. After loading, the Text holds the value wherever it came
+// from.
+type Config struct {
+	Listen     ListenConfig      `yaml:"listen"`
+	Components []ComponentConfig `yaml:"components"`
+	Accounts   []AccountConfig   `yaml:"accounts"`
+	Apps       AppsConfig        `yaml:"apps"`
+	Push       PushConfig        `yaml:"push"`
+	Upstream   UpstreamConfig    `yaml:"upstream"`
+	Connect    ConnectConfig     `yaml:"connect"`
+	Alias      AliasConfig       `yaml:"alias"`
+	Limits     LimitsConfig      `yaml:"limits"`
+	Renewal    RenewalConfig     `yaml:"renewal"`
+	// DataDir is where the key file and the CA certificate lie. Empty means the
+	// folder of the bolt file, else the working directory; [Load] fills it.
+	DataDir string `yaml:"data_dir"`
+	// Store is bolt:PATH, redis://…, rediss://…, redis-cluster://… or memory:. It
+	// may hold a password, and ${NAME} anywhere in it stands for a variable.
+	Store     secret.Text    `yaml:"store"`
+	StoreFile string         `yaml:"store_file"`
+	Seal      SealConfig     `yaml:"seal"`
+	Tokens    TokensConfig   `yaml:"tokens"`
+	Callers   []CallerConfig `yaml:"callers"`
+	Events    []EventConfig  `yaml:"events"`
+	Admin     AdminConfig    `yaml:"admin"`
+	Shutdown  ShutdownConfig `yaml:"shutdown"`
+	Log       LogConfig      `yaml:"log"`
+}
+
+// ListenConfig says where each listener listens: host:port (port 0 is any free
+// one), unix:///path, or off.
+type ListenConfig struct {
+	Apps    string `yaml:"apps"`
+	Push    string `yaml:"push"`
+	Metrics string `yaml:"metrics"`
+	Admin   string `yaml:"admin"`
+}
+
+// ComponentConfig is one third-party platform, as its page in WeChat's console
+// shows it.
+type ComponentConfig struct {
+	AppID      string      `yaml:"appid"`
+	Secret     secret.Text `yaml:"secret"`
+	SecretFile string      `yaml:"secret_file"`
+	// PushToken is what WeChat signs its pushes with (消息校验Token).
+	PushToken     secret.Text `yaml:"push_token"`
+	PushTokenFile string      `yaml:"push_token_file"`
+	// EncodingAESKey is the 43 characters that pushes are encrypted with (消息加解密Key).
+	EncodingAESKey     secret.Text        `yaml:"encoding_aes_key"`
+	EncodingAESKeyFile string             `yaml:"encoding_aes_key_file"`
+	Previous           PreviousPushConfig `yaml:"previous"`
+}
+
+// PreviousPushConfig is what a component's pushes may still be signed and
+// encrypted with while a change in WeChat's console spreads. Empty values fall
+// back to the current ones.
+type PreviousPushConfig struct {
+	PushToken          secret.Text `yaml:"push_token"`
+	PushTokenFile      string      `yaml:"push_token_file"`
+	EncodingAESKey     secret.Text `yaml:"encoding_aes_key"`
+	EncodingAESKeyFile string      `yaml:"encoding_aes_key_file"`
+}
+
+// AccountConfig is an own account with its AppSecret, served by stable_token.
+type AccountConfig struct {
+	AppID      string      `yaml:"appid"`
+	Secret     secret.Text `yaml:"secret"`
+	SecretFile string      `yaml:"secret_file"`
+}
+
+// AppsConfig is about the apps listener.
+type AppsConfig struct {
+	// DefaultAppID is whom a call is for when it does not say; empty for none.
+	DefaultAppID string `yaml:"default_appid"`
+	// AllowedHosts are accepted as Host beside loopback names and the upstream's.
+	AllowedHosts []string `yaml:"allowed_hosts"`
+	// SocketMode is the octal mode of a unix:// socket.
+	SocketMode string `yaml:"socket_mode"`
+	// Errors is http, or 200 for SDKs that drop the body of any other status.
+	Errors string `yaml:"errors"`
+}
+
+// PushConfig is about the push listener.
+type PushConfig struct {
+	// PublicURL is the world's address of the push listener; authorization pages
+	// need it.
+	PublicURL string `yaml:"public_url"`
+	// LandingURL is where a merchant goes on to after authorising; empty for none.
+	LandingURL string `yaml:"landing_url"`
+	// TimestampWindow is how far a push's timestamp may lie from WeChat's now.
+	TimestampWindow time.Duration `yaml:"timestamp_window"`
+	// ReleaseCheck answers WeChat's release check of a component.
+	ReleaseCheck bool `yaml:"release_check"`
+}
+
+// UpstreamConfig is about WeChat's API hosts.
+type UpstreamConfig struct {
+	URL string `yaml:"url"`
+	// Fallback hosts take over when URL fails. The default holds only while URL
+	// has its default too.
+	Fallback []string `yaml:"fallback"`
+	// CAFile holds extra root certificates in PEM; empty for none.
+	CAFile string `yaml:"ca_file"`
+	// Resolver is host:port of a DNS server that is asked instead of the system.
+	Resolver string `yaml:"resolver"`
+	// Timeout is from the last byte of a request to the first of its answer.
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// ConnectConfig is about CONNECT on the apps listener.
+type ConnectConfig struct {
+	// Allow are the hosts that may be tunnelled to untouched: a name, *.name, or *.
+	Allow []string `yaml:"allow"`
+}
+
+// AliasConfig has the listeners that stand in for api.weixin.qq.com where a hosts
+// file points it here.
+type AliasConfig struct {
+	HTTP  string `yaml:"http"`
+	HTTPS string `yaml:"https"`
+}
+
+// LimitsConfig bounds what is held at once.
+type LimitsConfig struct {
+	MaxInflight           int  `yaml:"max_inflight"`
+	MaxInflightPerAccount int  `yaml:"max_inflight_per_account"`
+	ReplayBody            Size `yaml:"replay_body"`
+	ReplayMemory          Size `yaml:"replay_memory"`
+}
+
+// RenewalConfig is about renewals ahead of time.
+type RenewalConfig struct {
+	// At is the share of a token's life after which it is renewed.
+	At float64 `yaml:"at"`
+	// Rate is how many renewals may start in a second.
+	Rate float64 `yaml:"rate"`
+	// Workers is how many renewals may run at once.
+	Workers int `yaml:"workers"`
+}
+
+// SealConfig is about the key that seals every secret in the store.
+type SealConfig struct {
+	KeyFile         string `yaml:"key_file"`
+	PreviousKeyFile string `yaml:"previous_key_file"`
+}
+
+// TokensConfig says what an app gets that fetches tokens itself.
+type TokensConfig struct {
+	// Expose gives out real tokens instead of handles.
+	Expose bool `yaml:"expose"`
+}
+
+// CallerConfig is one app that may call, and what it may do.
+type CallerConfig struct {
+	Name string `yaml:"name"`
+	// KeySHA256 is the SHA-256 of the caller's key, 64 hexadecimal digits.
+	KeySHA256 string `yaml:"key_sha256"`
+	// AppIDs are the accounts that it may call for; empty for all.
+	AppIDs []string `yaml:"appids"`
+	// Allow and Deny are paths, with * for any ending. An empty Allow allows all;
+	// Deny wins.
+	Allow []string `yaml:"allow"`
+	Deny  []string `yaml:"deny"`
+}
+
+// EventConfig is one target of relayed events and messages. Empty lists match
+// everything.
+type EventConfig struct {
+	URL       string   `yaml:"url"`
+	InfoTypes []string `yaml:"info_types"`
+	MsgTypes  []string `yaml:"msg_types"`
+	AppIDs    []string `yaml:"appids"`
+	// Format is xml or json; empty means xml.
+	Format string `yaml:"format"`
+	// Secret signs what is delivered; empty for no signature.
+	Secret     secret.Text `yaml:"secret"`
+	SecretFile string      `yaml:"secret_file"`
+}
+
+// AdminConfig is about the admin listener.
+type AdminConfig struct {
+	// KeySHA256 is the SHA-256 of the operators' key, 64 hexadecimal digits; empty
+	// lets in whoever reaches the listener, which must then be on loopback.
+	KeySHA256 string `yaml:"key_sha256"`
+	// Pprof serves Go's profiles under /debug/pprof/.
+	Pprof bool `yaml:"pprof"`
+}
+
+// ShutdownConfig is about the way from SIGTERM to the end.
+type ShutdownConfig struct {
+	// Delay is how long calls are still taken after /readyz has turned to 503.
+	Delay time.Duration `yaml:"delay"`
+	// Grace is how long, after Delay, calls under way may take to end.
+	Grace time.Duration `yaml:"grace"`
+}
+
+// LogConfig is about the log on stderr.
+type LogConfig struct {
+	// Level is debug, info, warn or error.
+	Level string `yaml:"level"`
+	// Format is text, json, or auto: text on a terminal, else json.
+	Format string `yaml:"format"`
+}
+
+// Size is a number of bytes, written as 65536, 64KiB, 64MiB or 1GiB.
+type Size int64
+
+// Hosts of WeChat's API, see
+// https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Interface_domain.html
+const (
+	defaultUpstream = "https://api.weixin.qq.com"
+	defaultFallback = "https://api2.weixin.qq.com"
+)
+
+// defaultConfig returns what holds where nothing is said.
+func defaultConfig() Config {
+	return Config{
+		Listen: ListenConfig{
+			Apps: "127.0.0.1:7080", Push: "0.0.0.0:7081", Metrics: "0.0.0.0:7082", Admin: "127.0.0.1:7083",
+		},
+		Apps:     AppsConfig{SocketMode: "0660", Errors: "http"},
+		Push:     PushConfig{TimestampWindow: 10 * time.Minute, ReleaseCheck: true},
+		Upstream: UpstreamConfig{URL: defaultUpstream, Fallback: []string{defaultFallback}, Timeout: 30 * time.Second},
+		Connect:  ConnectConfig{Allow: []string{"*.weixin.qq.com"}},
+		Alias:    AliasConfig{HTTP: off, HTTPS: off},
+		Limits: LimitsConfig{
+			MaxInflight: 16384, MaxInflightPerAccount: 1024, ReplayBody: 64 << 10, ReplayMemory: 64 << 20,
+		},
+		Renewal:  RenewalConfig{At: 0.75, Rate: 20, Workers: 8},
+		Store:    secret.New("bolt:wxsidecar.db"),
+		Shutdown: ShutdownConfig{Grace: 25 * time.Second},
+		Log:      LogConfig{Level: "info", Format: "auto"},
+	}
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	envPrefix = "WXSIDECAR_"
+	// envConfig names the file when --config does not.
+	envConfig = envPrefix + "CONFIG"
+	// envComponent is short for the first component's prefix, since most have one.
+	envComponent = envPrefix + "COMPONENT_"
+)
+
+// envIgnored begins the names that Kubernetes gives every pod beside a Service
+// called wxsidecar.
+var envIgnored = []string{envPrefix + "SERVICE_", envPrefix + "PORT"}
+
+// environment is a process environment by name.
+type environment map[string]string
+
+// newEnvironment takes what os.Environ returns.
+func newEnvironment(environ []string) environment {
+	env := make(environment, len(environ))
+	for _, pair := range environ {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			env[name] = value
+		}
+	}
+	return env
+}
+
+// assignments returns what the environment says about the configuration, lists in
+// the order of their indices, and a warning for each WXSIDECAR_ variable that
+// says nothing. An empty variable counts as unset, as a template's ${NAME:-}
+// leaves it.
+func (env environment) assignments() (found []assignment, warnings []string) {
+	for name, value := range env {
+		if !strings.HasPrefix(name, envPrefix) || name == envConfig || value == "" {
+			continue
+		}
+		path, typ := pathOfVariable(name)
+		switch {
+		case path != nil:
+			found = append(found, assignment{
+				from: origin{rank: fromEnv, name: name}, path: path, value: value, list: typ.Kind() == reflect.Slice,
+			})
+		case !ignoredVariable(name):
+			warnings = append(warnings, unknownVariable(name))
+		}
+	}
+	slices.SortFunc(found, func(a, b assignment) int { return strings.Compare(sortKey(a), sortKey(b)) })
+	slices.Sort(warnings)
+	return found, warnings
+}
+
+func ignoredVariable(name string) bool {
+	return slices.ContainsFunc(envIgnored, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// sortKey orders assignments by path, indices as numbers, and the short names of
+// the first component before the long.
+func sortKey(a assignment) string {
+	var b strings.Builder
+	for _, step := range a.path {
+		if i, ok := step.(int); ok {
+			fmt.Fprintf(&b, "%09d.", i)
+			continue
+		}
+		fmt.Fprintf(&b, "%s.", step)
+	}
+	return b.String() + a.from.name
+}
+
+// pathOfVariable returns the path of the key that a variable stands for and the
+// key's type, or nil.
+func pathOfVariable(name string) ([]any, reflect.Type) {
+	rest := strings.TrimPrefix(name, envPrefix)
+	if short, ok := strings.CutPrefix(name, envComponent); ok {
+		rest = "COMPONENTS_0_" + short
+	}
+	return matchVariable(configType, rest)
+}
+
+// matchVariable finds the way from t along rest, an upper-case path with
+// underscores between the steps. A step may hold underscores itself, so each key
+// that fits is tried.
+func matchVariable(t reflect.Type, rest string) ([]any, reflect.Type) {
+	for _, k := range keysOf(t) {
+		after, ok := strings.CutPrefix(rest, strings.ToUpper(k.name))
+		if !ok {
+			continue
+		}
+		if after == "" && !isMapping(k.typ) && !isListOfMappings(k.typ) {
+			return []any{k.name}, k.typ
+		}
+		below, ok := strings.CutPrefix(after, "_")
+		if !ok {
+			continue
+		}
+		if path, typ := matchBelow(k.typ, below); path != nil {
+			return append([]any{k.name}, path...), typ
+		}
+	}
+	return nil, nil
+}
+
+func matchBelow(t reflect.Type, rest string) ([]any, reflect.Type) {
+	switch {
+	case isMapping(t):
+		return matchVariable(t, rest)
+	case isListOfMappings(t):
+		number, below, _ := strings.Cut(rest, "_")
+		i, err := strconv.ParseUint(number, 10, 16)
+		if err != nil {
+			return nil, nil
+		}
+		if path, typ := matchVariable(t.Elem(), below); path != nil {
+			return append([]any{int(i)}, path...), typ
+		}
+	}
+	return nil, nil
+}
+
+// unknownVariable words the warning for a variable that names no key.
+func unknownVariable(name string) string {
+	known := []string{envConfig}
+	for _, path := range leafPaths(configType, "") {
+		known = append(known, variableOfPath(path))
+	}
+	if strings.HasPrefix(name, envComponent) {
+		for i, k := range known {
+			known[i] = strings.Replace(k, envPrefix+"COMPONENTS_0_", envComponent, 1)
+		}
+	}
+	warning := "environment " + name + ": unknown variable, ignored"
+	if near := nearest(name, known); near != "" {
+		warning += "; did you mean " + near + "?"
+	}
+	return warning
+}
+
+// variableOfPath returns the variable of a key: components[0].appid is
+// WXSIDECAR_COMPONENTS_0_APPID.
+func variableOfPath(path string) string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "[", "_", "]", "").Replace(path))
+}

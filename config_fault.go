@@ -1,0 +1,113 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// origin is where a value of the configuration stands. The zero origin is the
+// defaults.
+type origin struct {
+	rank rank
+	// name is the file's path, the variable's name or the flag's.
+	name      string
+	line, col int
+}
+
+// rank orders the sources by precedence.
+type rank uint8
+
+const (
+	fromDefault rank = iota
+	fromFile
+	fromEnv
+	fromFlag
+)
+
+// String says where in words that lead a reader to the place.
+func (o origin) String() string {
+	switch o.rank {
+	case fromFile:
+		if o.line == 0 {
+			return o.name
+		}
+		return fmt.Sprintf("%s:%d", o.name, o.line)
+	case fromEnv:
+		return "environment " + o.name
+	case fromFlag:
+		return "flag " + o.name
+	default:
+		return "configuration"
+	}
+}
+
+// fault is one thing that is wrong with the configuration.
+type fault struct {
+	at  origin
+	key string
+	// value is shown in quotes; empty shows none. It is never a secret's.
+	value  string
+	reason string
+	hint   string
+}
+
+// String is the fault's line in the report.
+func (f fault) String() string {
+	var b strings.Builder
+	b.WriteString(f.at.String() + ": ")
+	if f.key != "" {
+		b.WriteString(f.key + ": ")
+	}
+	if f.value != "" {
+		fmt.Fprintf(&b, "value %s: ", quote(f.value))
+	}
+	b.WriteString(f.reason)
+	if f.hint != "" {
+		b.WriteString("; " + f.hint)
+	}
+	return b.String()
+}
+
+// quote returns the value in quotes, cut to a length that fits a line.
+func quote(value string) string {
+	const most = 80
+	if r := []rune(value); len(r) > most {
+		value = string(r[:most]) + "…"
+	}
+	return fmt.Sprintf("%q", value)
+}
+
+// FaultsError is everything that is wrong with a configuration, in the order of
+// precedence and of lines.
+type FaultsError struct{ faults []fault }
+
+// Error is the whole report, a line for each fault and one that counts them.
+func (e *FaultsError) Error() string {
+	var b strings.Builder
+	for _, f := range e.faults {
+		b.WriteString(f.String() + "\n")
+	}
+	b.WriteString("the configuration has " + plural(len(e.faults), "fault"))
+	return b.String()
+}
+
+func newFaultsError(faults []fault) *FaultsError {
+	sorted := slices.Clone(faults)
+	slices.SortStableFunc(sorted, func(a, b fault) int {
+		return cmp.Or(
+			cmp.Compare(a.at.rank, b.at.rank), cmp.Compare(a.at.line, b.at.line),
+			cmp.Compare(a.at.col, b.at.col), cmp.Compare(a.at.name, b.at.name),
+		)
+	})
+	return &FaultsError{sorted}
+}
+
+// plural returns "1 fault" or "2 faults".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+var quotedText = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`")
+
+// sources says where a configuration comes from. The zero sources are the
+// defaults.
+type sources struct {
+	// file is the path of the YAML file; empty for none.
+	file string
+	// fileFrom is where file was named: a flag or a variable.
+	fileFrom origin
+	env      environment
+	flags    []assignment
+}
+
+// Loaded is a configuration with all that is known of where it came from.
+type Loaded struct {
+	Config Config
+	// Warnings are for people; a configuration with warnings can be used.
+	Warnings []string
+
+	at     map[string]origin
+	faults []fault
+	files  fileSums
+}
+
+// Load reads the configuration and validates it. It always returns what could be
+// understood, and [Loaded.Err] says what is wrong with it.
+func Load(src sources) *Loaded {
+	l := &Loaded{Config: defaultConfig(), files: fileSums{}}
+	d := newDecoder(src.file)
+	root := &yaml.Node{Kind: yaml.MappingNode}
+	if src.file != "" {
+		root = l.readFile(src)
+	}
+	fromEnvironment, warnings := src.env.assignments()
+	l.Warnings = append(l.Warnings, warnings...)
+	l.oneComponent(root, fromEnvironment)
+	for _, a := range append(fromEnvironment, src.flags...) {
+		d.assign(root, a)
+	}
+	d.value(root, reflect.ValueOf(&l.Config).Elem(), "")
+	l.at = d.at
+	l.faults = append(l.faults, d.faults...)
+	l.resolveSecrets(src.env)
+	l.fillDefaults()
+	l.validate()
+	return l
+}
+
+// Err returns a *[FaultsError] with everything that is wrong, or nil.
+func (l *Loaded) Err() error {
+	if len(l.faults) == 0 {
+		return nil
+	}
+	return newFaultsError(l.faults)
+}
+
+// readFile returns the mapping that the file holds; an empty one for an empty file
+// and for one that cannot be read.
+func (l *Loaded) readFile(src sources) *yaml.Node {
+	content, err := l.files.read(src.file)
+	if err != nil {
+		l.faults = append(l.faults, fault{
+			at: src.fileFrom, value: src.file, reason: "the configuration file cannot be read: " + cause(err),
+		})
+		return &yaml.Node{Kind: yaml.MappingNode}
+	}
+	return l.parse(src.file, content)
+}
+
+// parse returns the mapping that content holds. file is named in faults.
+func (l *Loaded) parse(file string, content []byte) *yaml.Node {
+	empty := &yaml.Node{Kind: yaml.MappingNode}
+	var documents []yaml.Node
+	if err := yaml.Load(content, &documents, yaml.WithAllDocuments()); err != nil {
+		l.syntaxFaults(file, err)
+		return empty
+	}
+	if len(documents) > 1 {
+		at := origin{fromFile, file, documents[1].Line, documents[1].Column}
+		l.faults = append(l.faults, fault{at: at, reason: "a second document begins here", hint: "keep one, without a line ---"})
+	}
+	if len(documents) == 0 || len(documents[0].Content) == 0 || isNull(documents[0].Content[0]) {
+		return empty
+	}
+	return documents[0].Content[0]
+}
+
+// syntaxFaults reports what keeps a file from being YAML at all.
+func (l *Loaded) syntaxFaults(file string, err error) {
+	const reason, hint = "not valid YAML: ", "indent with spaces; put a value with special characters in quotes"
+	var all *yaml.LoadErrors
+	if errors.As(err, &all) && len(all.Errors) > 0 {
+		for _, e := range all.Errors {
+			at := origin{fromFile, file, e.Mark.Line, e.Mark.Column}
+			l.faults = append(l.faults, fault{at: at, reason: reason + withoutQuotes(e.Message), hint: hint})
+		}
+		return
+	}
+	var one *yaml.LoadError
+	if errors.As(err, &one) {
+		at := origin{fromFile, file, one.Mark.Line, one.Mark.Column}
+		l.faults = append(l.faults, fault{at: at, reason: reason + withoutQuotes(one.Message), hint: hint})
+		return
+	}
+	at := origin{rank: fromFile, name: file}
+	l.faults = append(l.faults, fault{at: at, reason: reason + withoutQuotes(err.Error()), hint: hint})
+}
+
+// withoutQuotes takes out what a message quotes from the file, which may be part
+// of a secret; the single characters that YAML's own syntax consists of stay.
+func withoutQuotes(message string) string {
+	return quotedText.ReplaceAllStringFunc(message, func(quoted string) string {
+		if len(quoted) <= len("','") {
+			return quoted
+		}
+		return "…"
+	})
+}
+
+// oneComponent refuses WXSIDECAR_COMPONENT_… beside a file that has several: whose
+// it is would be a guess.
+func (l *Loaded) oneComponent(root *yaml.Node, found []assignment) {
+	_, components := lookup(root, "components")
+	if components == nil || len(components.Content) < 2 {
+		return
+	}
+	for _, a := range found {
+		if strings.HasPrefix(a.from.name, envComponent) {
+			l.faults = append(l.faults, fault{
+				at: a.from, key: pathText(a.path), reason: "the file has several components",
+				hint: "name the one that is meant: WXSIDECAR_COMPONENTS_0_…",
+			})
+		}
+	}
+}
+
+// fillDefaults sets what depends on other keys.
+func (l *Loaded) fillDefaults() {
+	c := &l.Config
+	if c.Upstream.URL != defaultUpstream && !l.given("upstream.fallback") {
+		c.Upstream.Fallback = nil
+	}
+	for i := range c.Events {
+		if c.Events[i].Format == "" {
+			c.Events[i].Format = "xml"
+		}
+	}
+	if path, ok := strings.CutPrefix(c.Store.Reveal(), "bolt:"); ok && c.DataDir == "" {
+		c.DataDir = filepath.Dir(path)
+	}
+	if c.DataDir == "" {
+		c.DataDir = "."
+	}
+}
+
+// given reports whether a key has a value from the file, the environment or a flag.
+func (l *Loaded) given(key string) bool {
+	_, ok := l.at[key]
+	return ok
+}
+
+// fault adds a fault of key, at the place of the key or of the nearest one that
+// holds it.
+func (l *Loaded) fault(key, value, reason, hint string) {
+	l.faults = append(l.faults, fault{l.place(key), key, value, reason, hint})
+}
+
+func (l *Loaded) warn(key, text string) {
+	l.Warnings = append(l.Warnings, l.place(key).String()+": "+key+": "+text)
+}
+
+func (l *Loaded) place(key string) origin {
+	for key != "" {
+		if at, ok := l.at[key]; ok {
+			return at
+		}
+		key = key[:max(0, strings.LastIndexAny(key, ".["))]
+	}
+	return origin{}
+}
+
+// cause is an error's innermost reason, without the path, which the report shows
+// already.
+func cause(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err.Error()
+	}
+	return err.Error()
+}

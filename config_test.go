@@ -1,0 +1,353 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares got with the file of that name in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (go test -update writes it anew; -want +got):\n%s", path, diff)
+	}
+}
+
+// loadText loads a configuration file with that text.
+func loadText(t *testing.T, text string, env environment, flags ...assignment) *Loaded {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(sources{file: path, env: env, flags: flags})
+}
+
+func report(l *Loaded) string {
+	if err := l.Err(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+const minimal = "accounts: [{appid: wx00000000000000aa, secret: abc}]\n"
+
+func TestLoad_FullFile(t *testing.T) {
+	l := Load(sources{file: "testdata/config/full.yaml"})
+	if err := l.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Warnings) != 0 {
+		t.Errorf("warnings: %q", l.Warnings)
+	}
+	for _, path := range leafPaths(configType, "") {
+		// Of a secret's two keys one stands, the other is named in a comment.
+		base := strings.TrimSuffix(path, "_file")
+		if !l.given(path) && !l.given(base) && !l.given(base+"_file") {
+			t.Errorf("%s does not stand in full.yaml", path)
+		}
+	}
+}
+
+// full.yaml says that its values are the defaults where it does not say another.
+func TestLoad_FullFileShowsDefaults(t *testing.T) {
+	got, want := Load(sources{file: "testdata/config/full.yaml"}).Config, defaultConfig()
+	type defaults struct {
+		Listen   ListenConfig
+		Window   time.Duration
+		Release  bool
+		URL      string
+		Fallback []string
+		Timeout  time.Duration
+		Connect  ConnectConfig
+		Alias    AliasConfig
+		Limits   LimitsConfig
+		Renewal  RenewalConfig
+		Tokens   TokensConfig
+		Shutdown ShutdownConfig
+		Log      LogConfig
+		Mode     string
+		Errors   string
+		Store    string
+	}
+	of := func(c Config) defaults {
+		return defaults{
+			c.Listen, c.Push.TimestampWindow, c.Push.ReleaseCheck, c.Upstream.URL, c.Upstream.Fallback, c.Upstream.Timeout,
+			c.Connect, c.Alias, c.Limits, c.Renewal, c.Tokens, c.Shutdown, c.Log, c.Apps.SocketMode, c.Apps.Errors, c.Store.Reveal(),
+		}
+	}
+	if diff := cmp.Diff(of(want), of(got)); diff != "" {
+		t.Errorf("-default +full.yaml:\n%s", diff)
+	}
+}
+
+func TestLoad_FaultsGolden(t *testing.T) {
+	l := Load(sources{
+		file: "testdata/config/faults.yaml",
+		env: newEnvironment([]string{
+			"WXSIDECAR_LISTEN_APPZ=1", "WXSIDECAR_PORT=tcp://1", "WXSIDECAR_SERVICE_HOST=10.0.0.1", "WXSIDECAR_COMPONENT_SECRET=s3cr3t",
+			"WXSIDECAR_LIMITS_MAX_INFLIGHT_PER_ACCOUNT=many", "WXSIDECAR_ACCOUNTS_9_APPID=wx00000000000000ab",
+		}),
+		flags: []assignment{{from: origin{rank: fromFlag, name: "--log-format"}, path: []any{"log", "format"}, value: "xml"}},
+	})
+	text := report(l) + "\n\n" + strings.Join(l.Warnings, "\n") + "\n"
+	golden(t, "config/faults.golden", text)
+	if strings.Contains(text, "s3cr3t") {
+		t.Error("the report shows a secret")
+	}
+}
+
+func TestLoad_Faults(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		got := report(loadText(t, text, nil))
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("the report of %q\nlacks %q:\n%s", text, w, got)
+			}
+		}
+		if strings.Contains(got, "s3cr3t") {
+			t.Errorf("the report of %q shows a secret:\n%s", text, got)
+		}
+	}
+	f("", "neither a component nor an account is configured", "secret_file:")
+	f("# nothing but a comment\n", "neither a component nor an account")
+	f("a: b: c\n", "c.yaml:1: not valid YAML: mapping values are not allowed")
+	f("store: *s3cr3t\n", "unknown anchor … referenced")
+	f("a: &x 1\ndata_dir: *x\n", "data_dir: aliases are not supported")
+	f("log: {}\n---\nlog: {}\n", "a second document begins here")
+	f("- a\n", "c.yaml:1: want keys with values, got a list")
+	f("? {a: b}\n: c\n", "unknown key")
+	f("level: debug\n", "level: unknown key; there is log.level")
+	f("listen: {apps: [1]}\n", "listen.apps: want a single value, got a list")
+	f("listen: {apps: unix://a.sock}\n", "the path of the socket is not absolute")
+	f("listen: {apps: unix:///"+strings.Repeat("a", 107)+"}\n", "longer than 107 bytes")
+	f("listen: {apps: ':7080'}\n", "listen.apps: value \":7080\": open to other machines without callers")
+	f("listen: {admin: '[::]:7083'}\n", "listen.admin: value \"[::]:7083\": open to other machines without admin.key_sha256")
+	f("alias: {https: 0.0.0.0:443}\n", "alias.https: value \"0.0.0.0:443\": open to other machines without callers")
+	f("listen: {apps: 'unix:///a', metrics: 'unix:///./a'}\n", "listen.metrics: value \"unix:///./a\": collides with listen.apps")
+	f("listen: {push: '[::]:7082'}\n", "listen.metrics: value \"0.0.0.0:7082\": collides with listen.push [::]:7082")
+	f("listen: {apps: off, push: off, metrics: off, admin: off}\n", "every listener is off")
+	f("components: [{appid: wx00000000000000aa, secret: '${s3cr3t', encoding_aes_key: "+strings.Repeat("-", 43)+"}]\n",
+		"encoding_aes_key: has characters other than letters and digits")
+	f("accounts: [{appid: wx00000000000000aa, secret: 's3cr3t s3cr3t'}]\n", "has white space")
+	f("accounts: [{appid: wx00000000000000aa, secret_file: s3cr3t}]\n", "accounts[0].secret_file: cannot be read")
+	f("accounts: [{appid: wx00000000000000aa, secret_file: /dev/null}]\n", "accounts[0].secret_file: value \"/dev/null\": the file is empty")
+	f("store: s3cr3t\n", "store: not a store")
+	f("store: 'bolt:'\n", "bolt: without a path")
+	f("store: rediss://:s3cr3t@h\n", "not in this version")
+	f("store: 'redis://:${PW}@h'\n", "the environment variable PW is not set")
+	f("limits: {replay_body: 9999999999999GiB}\n", "a size out of range")
+	f("limits: {replay_body: -1}\n", "a size out of range")
+	f("limits: {replay_body: xKiB}\n", "not a size")
+	f("push: {public_url: 'https://h/?a=s3cr3t', landing_url: 'https://h/#x'}\n",
+		"push.public_url: value \"https://h/\": has a query", "push.landing_url: value \"https://h/#x\": a URL with a fragment")
+	f("upstream: {ca_file: /dev/null}\n", "upstream.ca_file: value \"/dev/null\": holds no certificate")
+	f("upstream: {ca_file: /nonexistent}\n", "upstream.ca_file: value \"/nonexistent\": cannot be read: no such file")
+	f("upstream: {url: 'http://wechat'}\n", "http would send tokens in clear")
+	f("upstream: {url: 'https://h:0'}\n", "a URL without a valid port")
+	f("upstream: {url: 'https://'}\n", "a URL without a valid host")
+	f("seal: {key_file: /nonexistent, previous_key_file: /}\n", "seal.key_file: value \"/nonexistent\": cannot be read",
+		"seal.previous_key_file: value \"/\": cannot be read: is a directory")
+	f("connect: {allow: ['a.*.b']}\n", "connect.allow[0]: value \"a.*.b\": not a host pattern")
+	f("renewal: {at: .nan, rate: nine}\n", "renewal.at: value \".nan\": not a number", "renewal.rate: value \"nine\": not a number")
+	f("shutdown: {grace: soon}\n", "shutdown.grace: value \"soon\": not a time; write it like")
+	f("data_dir: "+strings.Repeat("x", 90)+"\nlog: {level: "+strings.Repeat("y", 90)+"}\n", `value "`+strings.Repeat("y", 80)+`…"`)
+}
+
+func TestLoad_FileUnreadable(t *testing.T) {
+	l := Load(sources{file: "/nonexistent.yaml", fileFrom: origin{rank: fromFlag, name: "--config"}})
+	want := "flag --config: value \"/nonexistent.yaml\": the configuration file cannot be read: no such file or directory\n" +
+		"the configuration has 1 fault"
+	if got := report(l); got != want {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
+
+func TestLoad_Warnings(t *testing.T) {
+	l := loadText(t, minimal+"store: 'memory:'\nupstream: {url: 'http://127.0.0.1:80'}\npush: {public_url: 'http://wx.example.com'}\n",
+		environment{"WXSIDECAR_CONFG": "x", "WXSIDECAR_COMPONENT_APPDI": "x", "WXSIDECAR_PORT_7080_TCP": "x", "WXSIDECAR_EMPTY": ""})
+	if err := l.Err(); err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(l.Warnings, "\n")
+	for _, want := range []string{
+		"WXSIDECAR_CONFG: unknown variable, ignored; did you mean WXSIDECAR_CONFIG?",
+		"did you mean WXSIDECAR_COMPONENT_APPID?", "every token and authorization is lost", "without TLS", "in clear; use https",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the warnings lack %q:\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "7080_TCP") || strings.Contains(all, "EMPTY") {
+		t.Errorf("warned of what is ignored:\n%s", all)
+	}
+}
+
+func TestLoad_Precedence(t *testing.T) {
+	file := minimal + "log: {level: warn, format: json}\ndata_dir: file\n"
+	env := environment{"WXSIDECAR_LOG_LEVEL": "error", "WXSIDECAR_LOG_FORMAT": "text"}
+	l := loadText(t, file, env, assignment{from: origin{rank: fromFlag, name: "--log-level"}, path: []any{"log", "level"}, value: "debug"})
+	if err := l.Err(); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{l.Config.Log.Level, l.Config.Log.Format, l.Config.DataDir, l.Config.Apps.Errors}
+	if diff := cmp.Diff([]string{"debug", "text", "file", "http"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestLoad_Environment(t *testing.T) {
+	l := Load(sources{env: environment{
+		"WXSIDECAR_COMPONENT_APPID": "wx7f00c0de00000001", "WXSIDECAR_COMPONENT_SECRET_FILE": "testdata/config/secret",
+		"WXSIDECAR_COMPONENT_PUSH_TOKEN": "${TOKEN}", "TOKEN": "t", "WXSIDECAR_COMPONENT_ENCODING_AES_KEY": strings.Repeat("k", 43),
+		"WXSIDECAR_COMPONENT_PREVIOUS_PUSH_TOKEN": "before", "WXSIDECAR_COMPONENT_PREVIOUS_ENCODING_AES_KEY_FILE": "testdata/config/aeskey",
+		"WXSIDECAR_ACCOUNTS_0_APPID": "wx00000000000000aa", "WXSIDECAR_ACCOUNTS_0_SECRET": "0123", // a text, though it looks like a number
+		"WXSIDECAR_APPS_ALLOWED_HOSTS": "a, b", "WXSIDECAR_STORE": "bolt:/x/${DB}.db", "DB": "y", "WXSIDECAR_UPSTREAM_URL": "https://h",
+	}})
+	if err := l.Err(); err != nil {
+		t.Fatal(err)
+	}
+	c := l.Config
+	got := []string{
+		c.Components[0].AppID, c.Components[0].Secret.Reveal(), c.Components[0].PushToken.Reveal(), c.Components[0].Previous.PushToken.Reveal(),
+		c.Components[0].Previous.EncodingAESKey.Reveal(), c.Accounts[0].Secret.Reveal(), strings.Join(c.Apps.AllowedHosts, "|"),
+		c.Store.Reveal(), c.DataDir, strings.Join(c.Upstream.Fallback, "|"),
+	}
+	want := []string{
+		"wx7f00c0de00000001", "0123456789abcdef0123456789abcdef", "t", "before",
+		"GFEDCBA9876543210zyxwvutsrqponmlkjihgfedcba", "0123", "a|b",
+		"bolt:/x/y.db", "/x", "",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A variable replaces the file's secret however the two are given.
+func TestLoad_EnvironmentReplacesSecret(t *testing.T) {
+	f := func(file string, env environment, want string) {
+		t.Helper()
+		l := loadText(t, file, env)
+		if err := l.Err(); err != nil {
+			t.Error(err)
+		} else if got := l.Config.Accounts[0].Secret.Reveal(); got != want {
+			t.Errorf("%s with %v: got %q, want %q", file, env, got, want)
+		}
+	}
+	f(minimal, environment{"WXSIDECAR_ACCOUNTS_0_SECRET_FILE": "testdata/config/secret"}, "0123456789abcdef0123456789abcdef")
+	f("accounts: [{appid: wx00000000000000aa, secret_file: /nonexistent}]", environment{"WXSIDECAR_ACCOUNTS_0_SECRET": "x"}, "x")
+	f("accounts:\n- appid: wx00000000000000aa\n  secret:\n", environment{"WXSIDECAR_ACCOUNTS_0_SECRET": "x"}, "x")
+	f("accounts:\n", environment{"WXSIDECAR_ACCOUNTS_0_SECRET": "x", "WXSIDECAR_ACCOUNTS_0_APPID": "wx00000000000000aa"}, "x")
+}
+
+func TestVariables_EveryKey(t *testing.T) {
+	for _, key := range leafPaths(configType, "") {
+		path, typ := pathOfVariable(variableOfPath(key))
+		if pathText(path) != key || typ == nil {
+			t.Errorf("%s: the variable %s stands for %q", key, variableOfPath(key), pathText(path))
+		}
+	}
+	f := func(name, want string) {
+		t.Helper()
+		path, _ := pathOfVariable(name)
+		if got := pathText(path); got != want {
+			t.Errorf("%s stands for %q, want %q", name, got, want)
+		}
+	}
+	f("WXSIDECAR_COMPONENT_SECRET_FILE", "components[0].secret_file")
+	f("WXSIDECAR_COMPONENTS_12_PREVIOUS_PUSH_TOKEN", "components[12].previous.push_token")
+	f("WXSIDECAR_STORE_FILE", "store_file")
+	f("WXSIDECAR_COMPONENTS", "")
+	f("WXSIDECAR_COMPONENTS_X_APPID", "")
+	f("WXSIDECAR_COMPONENTS_-1_APPID", "")
+	f("WXSIDECAR_LISTEN", "")
+}
+
+// Indices are numbers: the eleventh component comes after the third.
+func TestLoad_EnvironmentIndices(t *testing.T) {
+	env := environment{}
+	for i, digit := range "0123456789ab" {
+		key := indexed("accounts", i)
+		env[variableOfPath(key+".appid")] = "wx000000000000000" + string(digit)
+		env[variableOfPath(key+".secret")] = "x"
+	}
+	l := Load(sources{env: env})
+	if err := l.Err(); err != nil || len(l.Config.Accounts) != 12 || l.Config.Accounts[10].AppID != "wx000000000000000a" {
+		t.Errorf("%d accounts, %v", len(l.Config.Accounts), err)
+	}
+	delete(env, "WXSIDECAR_ACCOUNTS_3_APPID")
+	delete(env, "WXSIDECAR_ACCOUNTS_3_SECRET")
+	if got := report(Load(sources{env: env})); !strings.Contains(got, "accounts[4].appid: there is no number 3 before it") {
+		t.Errorf("a gap in the indices: %s", got)
+	}
+}
+
+func TestFileSums_Changed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	sums := fileSums{}
+	if _, err := sums.read(path); err != nil || sums.changed() {
+		t.Fatalf("changed at once, or %v", err)
+	}
+	write("two")
+	if !sums.changed() {
+		t.Error("a change was not seen")
+	}
+	if err := os.Remove(path); err != nil || !sums.changed() {
+		t.Errorf("a removal was not seen, or %v", err)
+	}
+	if _, err := sums.read(path); err == nil || sums.changed() {
+		t.Errorf("a file that stays away changes, or %v", err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	full, err := os.ReadFile("testdata/config/full.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(full), "WXSIDECAR_COMPONENT_APPID", "wx")
+	f.Add("listen: {apps: x}", "WXSIDECAR_LISTEN_APPS", "y")
+	f.Add("accounts: [1, {a: *b}]", "WXSIDECAR_ACCOUNTS_1_SECRET", "${X}")
+	f.Fuzz(func(t *testing.T, text, variable, value string) {
+		l := &Loaded{Config: defaultConfig()}
+		d := newDecoder("c.yaml")
+		root := l.parse("c.yaml", []byte(text))
+		found, _ := environment{variable: value}.assignments()
+		for _, a := range found {
+			d.assign(root, a)
+		}
+		d.value(root, reflect.ValueOf(&l.Config).Elem(), "")
+		for _, fault := range append(l.faults, d.faults...) {
+			if strings.Contains(fault.String(), "\n") {
+				t.Errorf("a fault takes more than one line: %q", fault)
+			}
+		}
+	})
+}

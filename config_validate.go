@@ -1,0 +1,196 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+var (
+	appIDPattern  = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
+	aesKeyPattern = regexp.MustCompile(`^[A-Za-z0-9+/]{43}$`)
+	sha256Pattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+)
+
+// smallestFile is what a configuration needs at the least, shown to who has none.
+const smallestFile = `
+    components:
+      - appid: wx0123456789abcdef
+        secret_file: /run/secrets/component
+        push_token: ...
+        encoding_aes_key: ...
+  or, for an own account,
+    accounts:
+      - appid: wx0123456789abcdef
+        secret_file: /run/secrets/account`
+
+// validate adds a fault for everything that is wrong with the values. What could
+// not be decoded at all was reported before, and has its default here.
+func (l *Loaded) validate() {
+	l.validateListen()
+	l.validateAccounts()
+	l.validateApps()
+	l.validatePush()
+	l.validateUpstream()
+	l.validateHosts()
+	l.validateNumbers()
+	l.validateStore()
+	l.validateCallers()
+	l.validateEvents()
+	l.hash("admin.key_sha256", l.Config.Admin.KeySHA256)
+	l.oneOf("log.level", l.Config.Log.Level, "debug", "info", "warn", "error")
+	l.oneOf("log.format", l.Config.Log.Format, "auto", "text", "json")
+}
+
+func (l *Loaded) validateAccounts() {
+	c := &l.Config
+	seen := map[string]string{}
+	for i := range c.Components {
+		key := indexed("components", i)
+		l.newAppID(key, c.Components[i].AppID, seen)
+		l.validateComponent(key, &c.Components[i])
+	}
+	for i := range c.Accounts {
+		key := indexed("accounts", i)
+		l.newAppID(key, c.Accounts[i].AppID, seen)
+		l.required(key+".secret", c.Accounts[i].Secret)
+	}
+	if len(c.Components)+len(c.Accounts) == 0 && len(l.faults) == 0 {
+		l.fault("components", "", "neither a component nor an account is configured", "the smallest file is"+smallestFile)
+	}
+}
+
+func (l *Loaded) validateComponent(key string, c *ComponentConfig) {
+	l.required(key+".secret", c.Secret)
+	if l.Config.Listen.Push != off {
+		l.required(key+".push_token", c.PushToken)
+		l.required(key+".encoding_aes_key", c.EncodingAESKey)
+	}
+	l.aesKey(key+".encoding_aes_key", c.EncodingAESKey)
+	l.aesKey(key+".previous.encoding_aes_key", c.Previous.EncodingAESKey)
+}
+
+// newAppID checks the appid of the entry at key, and that no other has it.
+func (l *Loaded) newAppID(key, appID string, seen map[string]string) {
+	if l.faulty(key) {
+		return // not even a mapping
+	}
+	key += ".appid"
+	if appID == "" {
+		l.fault(key, "", "missing", "it stands in WeChat's console: wx and 16 hexadecimal digits")
+		return
+	}
+	if first, ok := seen[appID]; ok {
+		l.fault(key, appID, "the same as "+first, "each appid may stand once")
+		return
+	}
+	seen[appID] = key
+	l.appID(key, appID)
+}
+
+func (l *Loaded) appID(key, appID string) {
+	if !appIDPattern.MatchString(appID) {
+		l.fault(key, appID, "not an appid", "an appid is wx and 16 hexadecimal digits in lower case")
+	}
+}
+
+// required reports a secret that is missing, unless a fault of its own says why,
+// or one that cannot be right.
+func (l *Loaded) required(key string, s secret.Text) {
+	entry := key[:strings.LastIndex(key, ".")]
+	if s.IsZero() && !l.faulty(entry) && !l.faulty(key) && !l.faulty(key+"_file") {
+		l.fault(key, "", "missing", fmt.Sprintf("give %s, %s_file, or the variable %s", key, key, variableOfPath(key)))
+		return
+	}
+	if strings.ContainsFunc(s.Reveal(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		l.fault(key, "", "has white space or a control character in it", "copy it again from WeChat's console")
+	}
+}
+
+func (l *Loaded) faulty(key string) bool {
+	return slices.ContainsFunc(l.faults, func(f fault) bool { return f.key == key })
+}
+
+func (l *Loaded) aesKey(key string, s secret.Text) {
+	if s.IsZero() || aesKeyPattern.MatchString(s.Reveal()) {
+		return
+	}
+	if n := len(s.Reveal()); n != 43 {
+		l.fault(key, "", fmt.Sprintf("has %d characters, not 43", n), "copy 消息加解密Key from WeChat's console")
+		return
+	}
+	l.fault(key, "", "has characters other than letters and digits", "copy 消息加解密Key from WeChat's console")
+}
+
+func (l *Loaded) validateApps() {
+	apps := &l.Config.Apps
+	if apps.DefaultAppID != "" {
+		l.appID("apps.default_appid", apps.DefaultAppID)
+	}
+	if _, err := parseSocketMode(apps.SocketMode); err != nil {
+		l.fault("apps.socket_mode", apps.SocketMode, err.Error(), `write it like "0660"`)
+	}
+	l.oneOf("apps.errors", apps.Errors, "http", "200")
+}
+
+func (l *Loaded) validateNumbers() {
+	c := &l.Config
+	l.atLeast("limits.max_inflight", c.Limits.MaxInflight, 1)
+	l.atLeast("limits.max_inflight_per_account", c.Limits.MaxInflightPerAccount, 1)
+	l.atLeast("limits.replay_body", c.Limits.ReplayBody, 1)
+	if c.Limits.ReplayMemory < c.Limits.ReplayBody {
+		l.fault("limits.replay_memory", strconv.FormatInt(int64(c.Limits.ReplayMemory), 10), "less than limits.replay_body",
+			"it must hold at least one body")
+	}
+	// Later than three quarters there would not be half an hour left of two in
+	// which WeChat may be away unnoticed.
+	if at := c.Renewal.At; at <= 0 || at > 0.75 {
+		l.fault("renewal.at", fmt.Sprint(at), "not a share of a token's life above 0 and up to 0.75", "")
+	}
+	if c.Renewal.Rate <= 0 {
+		l.fault("renewal.rate", fmt.Sprint(c.Renewal.Rate), "not above 0", "")
+	}
+	l.atLeast("renewal.workers", c.Renewal.Workers, 1)
+	l.atLeast("shutdown.delay", c.Shutdown.Delay, 0)
+	l.atLeast("shutdown.grace", c.Shutdown.Grace, 0)
+}
+
+// atLeast works for whole numbers, sizes and durations: what fmt writes of the value is
+// what the report shows.
+func (l *Loaded) atLeast(key string, value, least any) {
+	below := false
+	switch v := value.(type) {
+	case int:
+		below = v < least.(int)
+	case time.Duration:
+		below = v < time.Duration(least.(int))
+	case Size:
+		below = v < Size(least.(int))
+	}
+	if below && least == 0 {
+		l.fault(key, fmt.Sprint(value), "below 0", "")
+	} else if below {
+		l.fault(key, fmt.Sprint(value), "not above 0", "")
+	}
+}
+
+func (l *Loaded) oneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		l.fault(key, value, "none of "+strings.Join(allowed, ", "), "")
+	}
+}
+
+// hash checks the SHA-256 of a key, and does not show it: it may be the key.
+func (l *Loaded) hash(key, value string) {
+	if value != "" && !sha256Pattern.MatchString(value) {
+		l.fault(key, "", "not 64 hexadecimal digits", "make it with: printf %s KEY | sha256sum")
+	}
+}
+
+func indexed(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }

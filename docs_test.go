@@ -1,0 +1,381 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
+
+// documents returns every document for people, by its path.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob("docs/*.md")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no documents: %v", err)
+	}
+	texts := map[string]string{}
+	for _, path := range append(paths, "README.md", "README.zh-CN.md", "CHANGELOG.md") {
+		texts[path] = readText(t, path)
+	}
+	return texts
+}
+
+func readText(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// found returns what the first group of pattern matches in text, in order.
+func found(pattern, text string) []string {
+	var all []string
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		all = append(all, m[1])
+	}
+	return all
+}
+
+// Files and folders that documents name exist, and links lead somewhere.
+func TestDocs_FilesExist(t *testing.T) {
+	for doc, text := range documents(t) {
+		named := found("`((?:[\\w.-]+/)*[\\w.-]+\\.(?:go|tsv|txtar|md|mod)|(?:[\\w.-]+/)+)`", text)
+		for _, link := range found(`\]\(([^)#:]+)\)`, text) {
+			named = append(named, filepath.Join(filepath.Dir(doc), link))
+		}
+		named = append(named, found(`(?:go run|go test[^\n]*) \./([\w/]+)`, text)...)
+		for _, path := range named {
+			if _, err := os.Stat(path); err != nil {
+				t.Errorf("%s names %s: %v", doc, path, err)
+			}
+		}
+	}
+}
+
+// The walk of docs/architecture.md has the files through which a call and a push
+// pass, in this order.
+func TestDocs_WalksInOrder(t *testing.T) {
+	text := readText(t, "docs/architecture.md")
+	f := func(from, to string, files ...string) {
+		t.Helper()
+		_, walk, _ := strings.Cut(text, from)
+		walk, _, _ = strings.Cut(walk, to)
+		for _, file := range files {
+			_, after, ok := strings.Cut(walk, "`"+file+"`")
+			if !ok {
+				t.Errorf("%s: %s does not come, or not in its place", from, file)
+				continue
+			}
+			walk = after
+		}
+	}
+	f("## Walk 1", "## Walk 2", "proxy/server.go", "proxy/request.go", "proxy/routes/match.go", "proxy/account.go", "proxy/forward.go",
+		"broker/cache.go", "broker/refresh.go", "broker/records.go", "proxy/inject.go", "proxy/upstream.go", "proxy/answer.go")
+	f("## Walk 2", "## States", "proxy/push/server.go", "proxy/push/event.go", "broker/msgcrypt/codec.go", "broker/wechat/push.go",
+		"broker/push.go", "broker/records.go", "broker/schedule.go")
+}
+
+// Verbs that documents tell to type exist, and so do the flags behind them.
+func TestDocs_VerbsExist(t *testing.T) {
+	verbs := map[string]func(string) bool{}
+	p := &program{}
+	root := p.rootVerb()
+	for _, verb := range root.Commands() {
+		verbs[verb.Name()] = func(flag string) bool {
+			return verb.Flags().Lookup(flag) != nil || root.PersistentFlags().Lookup(flag) != nil || flag == "help"
+		}
+	}
+	for doc, text := range documents(t) {
+		lines := found("`wxsidecar ([^`\n]+)`", text)
+		for _, block := range found("(?s)```sh\n(.*?)```", text) {
+			lines = append(lines, found(`(?m)^wxsidecar ([^#\n]+)`, block)...)
+		}
+		for _, line := range lines {
+			words := strings.Fields(line)
+			hasFlag, ok := verbs[words[0]]
+			if !ok {
+				t.Errorf("%s: there is no verb %s", doc, words[0])
+				continue
+			}
+			for _, flag := range found(`--([a-z-]+)`, line) {
+				if !hasFlag(flag) {
+					t.Errorf("%s: %s has no flag --%s", doc, words[0], flag)
+				}
+			}
+		}
+	}
+}
+
+// Examples of configuration can be used as they stand.
+func TestDocs_ExamplesLoad(t *testing.T) {
+	dir := t.TempDir()
+	for name, value := range map[string]string{
+		"component_secret": "0123456789abcdef", "account_secret": "0123456789abcdef", "push_token": "token",
+		"encoding_aes_key": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	loaded := 0
+	for doc, text := range documents(t) {
+		for i, example := range found("(?s)```yaml\n(.*?)```", text) {
+			file := filepath.Join(dir, fmt.Sprintf("%s-%d.yaml", filepath.Base(doc), i))
+			if err := os.WriteFile(file, []byte(strings.ReplaceAll(example, "/run/secrets/", dir+"/")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if l := Load(sources{file: file}); l.Err() != nil || len(l.Warnings) > 0 {
+				t.Errorf("%s: example %d: %v %v", doc, i+1, l.Err(), l.Warnings)
+			}
+			loaded++
+		}
+	}
+	if loaded < 5 {
+		t.Errorf("only %d examples were found", loaded)
+	}
+}
+
+// tableRows returns the cells of each row of text's tables whose first cell is in
+// backquotes; it stands there without them.
+func tableRows(text string) [][]string {
+	var rows [][]string
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		line = strings.Trim(strings.TrimSpace(line), "|")
+		cells := strings.Split(strings.ReplaceAll(line, `\|`, "\x00"), "|")
+		for i, c := range cells {
+			cells[i] = strings.ReplaceAll(strings.TrimSpace(c), "\x00", "|")
+		}
+		cells[0] = strings.Trim(cells[0], "`")
+		rows = append(rows, cells)
+	}
+	return rows
+}
+
+// docs/configuration.md has every key in the order of the schema, with its type,
+// variable and default.
+func TestDocs_Configuration(t *testing.T) {
+	schema := keyDocs(reflect.ValueOf(defaultConfig()), "")
+	rows := tableRows(readText(t, "docs/configuration.md"))
+	var want, got []string
+	for _, k := range schema {
+		want = append(want, k.path)
+	}
+	for _, row := range rows {
+		got = append(got, row[0])
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Fatalf("keys (-schema +document):\n%s", d)
+	}
+	for i, k := range schema {
+		row := rows[i]
+		if len(row) != 5 || row[4] == "" {
+			t.Errorf("%s: %d cells, want 5 with a meaning", k.path, len(row))
+			continue
+		}
+		if !slices.Contains(k.types, row[1]) {
+			t.Errorf("%s: type %s, want one of %v", k.path, row[1], k.types)
+		}
+		if unused := strings.HasPrefix(row[4], "†"); unused != isLater(k.path) {
+			t.Errorf("%s: marked † as unused: %t, want %t", k.path, unused, !unused)
+		}
+		if k.value != "" && row[2] != "`"+k.value+"`" {
+			t.Errorf("%s: default %s, want `%s`", k.path, row[2], k.value)
+		}
+		if want := "`" + strings.ReplaceAll(variableOfPath(strings.ReplaceAll(k.path, "[]", "[0]")), "_0_", "_N_") + "`"; row[3] != want {
+			t.Errorf("%s: variable %s, want %s", k.path, row[3], want)
+		}
+	}
+}
+
+// isLater reports whether nothing uses a key yet.
+func isLater(path string) bool {
+	// Nothing listens there, but its default is set, so that serve does not tell.
+	return path == "listen.admin" || slices.ContainsFunc(later, func(key string) bool {
+		return path == key || strings.HasPrefix(path, key+"[]")
+	})
+}
+
+// keyDoc is what the document must say of a key. An empty value says that there is
+// no default to compare.
+type keyDoc struct {
+	path  string
+	types []string
+	value string
+}
+
+func keyDocs(v reflect.Value, parent string) []keyDoc {
+	var all []keyDoc
+	for _, k := range keysOf(v.Type()) {
+		path, field := keyPath(parent, k.name), v.Field(k.index)
+		switch {
+		case isMapping(k.typ):
+			all = append(all, keyDocs(field, path)...)
+		case isListOfMappings(k.typ):
+			all = append(all, keyDocs(reflect.New(k.typ.Elem()).Elem(), path+"[]")...)
+		default:
+			all = append(all, keyDoc{path, typeNames(k.typ), shownDefault(field)})
+		}
+	}
+	return all
+}
+
+// typeNames are the words of the document for a type.
+func typeNames(t reflect.Type) []string {
+	switch {
+	case t == secretType:
+		return []string{"secret"}
+	case t == durationType:
+		return []string{"time"}
+	case t == sizeType:
+		return []string{"size"}
+	case t.Kind() == reflect.Slice:
+		return []string{"list"}
+	case t.Kind() == reflect.Bool:
+		return []string{"bool"}
+	case t.Kind() == reflect.String:
+		return []string{"text", "address"}
+	default:
+		return []string{"number"}
+	}
+}
+
+// shownDefault writes a default as the document does.
+func shownDefault(v reflect.Value) string {
+	switch d := v.Interface().(type) {
+	case secret.Text:
+		return d.Reveal()
+	case time.Duration:
+		text := strings.TrimSuffix(d.String(), "m0s")
+		if text != d.String() {
+			text += "m"
+		}
+		return text
+	case Size:
+		if d >= 1<<20 {
+			return fmt.Sprintf("%dMiB", d>>20)
+		}
+		return fmt.Sprintf("%dKiB", d>>10)
+	case []string:
+		return strings.Join(d, ",")
+	default:
+		return fmt.Sprint(d)
+	}
+}
+
+// docs/metrics.md has every metric with its labels.
+func TestDocs_Metrics(t *testing.T) {
+	registry, ok := metrics.New("v1").Gatherer().(prometheus.Collector)
+	if !ok {
+		t.Fatal("the registry does not describe itself")
+	}
+	descriptions := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descriptions)
+		registry.Describe(descriptions)
+	}()
+	want := map[string]string{}
+	shape := regexp.MustCompile(`fqName: "(wxsidecar_\w+)".*variableLabels: \{(.*)\}\}`)
+	for d := range descriptions {
+		if m := shape.FindStringSubmatch(d.String()); m != nil {
+			want[m[1]] = m[2]
+		}
+	}
+	got := map[string]string{}
+	for _, row := range tableRows(readText(t, "docs/metrics.md")) {
+		if regexp.MustCompile(`^wxsidecar_\w+$`).MatchString(row[0]) {
+			got[row[0]] = strings.NewReplacer("`", "", " ", ",").Replace(row[2])
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("metrics and labels (-registered +document):\n%s", d)
+	}
+}
+
+// docs/errors.md has every code that the data path can answer with, and no other.
+func TestDocs_Errors(t *testing.T) {
+	paths, err := filepath.Glob("proxy/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		for _, code := range found(`(?:code:\s+|forbidden\(|passing\(|fasthttp\.Status\w+, )"([a-z_]+)"`, readText(t, path)) {
+			want[code] = true
+		}
+	}
+	for _, s := range broker.States() {
+		want[s.String()] = true
+	}
+	delete(want, broker.StateLive.String())
+	got := map[string]bool{}
+	for _, row := range tableRows(readText(t, "docs/errors.md")) {
+		got[row[0]] = true
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("codes (-source +document):\n%s", d)
+	}
+	for _, readme := range []string{"README.md", "README.zh-CN.md"} {
+		for _, row := range tableRows(readText(t, readme)) {
+			for _, code := range strings.Split(row[0], "`, `") {
+				if regexp.MustCompile(`^[a-z_]+$`).MatchString(code) && !want[code] {
+					t.Errorf("%s: there is no code %s", readme, code)
+				}
+			}
+		}
+	}
+}
+
+// The states in docs/architecture.md are those of the code.
+func TestDocs_States(t *testing.T) {
+	_, table, _ := strings.Cut(readText(t, "docs/architecture.md"), "## States of a key")
+	table, _, _ = strings.Cut(table, "\n## ")
+	var want, got []string
+	for _, s := range broker.States() {
+		want = append(want, s.String())
+	}
+	for _, row := range tableRows(table) {
+		got = append(got, row[0])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("states (-code +document):\n%s", d)
+	}
+}
+
+// The two READMEs have the same headings, tables and commands.
+func TestDocs_READMEsAgree(t *testing.T) {
+	f := func(what, pattern string) {
+		t.Helper()
+		en, zh := found(pattern, readText(t, "README.md")), found(pattern, readText(t, "README.zh-CN.md"))
+		if d := cmp.Diff(en, zh); d != "" || len(en) == 0 {
+			t.Errorf("%s (-README.md +README.zh-CN.md):\n%s", what, d)
+		}
+	}
+	f("headings", `(?m)^(#+) `)
+	f("code", "(?m)^((?:wxsidecar|curl|go|make|docker|git|WXSIDECAR_\\w+=) ?[^#\n]*)")
+	f("codes", "(?m)^\\| (`[a-z_]+`[^|]*\\| [0-9, ]+)")
+	f("items of lists", `(?m)^(-) `)
+	f("links", `\]\((docs/[^)]+)\)`)
+}

@@ -1,0 +1,215 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+const (
+	memoryAccount  = "wx00000000000000aa"
+	memorySecret   = "own-secret"
+	memoryParallel = 8
+	memoryBody     = 50 << 20
+	memoryGrowth   = 32 << 20
+)
+
+// TestMemory sends eight bodies of 50 MiB up and down at once through the real
+// program, and wants them whole and its resident memory flat.
+func TestMemory(t *testing.T) {
+	upstream := newMemoryUpstream(t)
+	pid, apps := startForMemory(t, upstream.URL)
+	// What the first call brings into memory is not what a large body costs.
+	if err := exchangeLarge(apps, 1<<20, true); err != nil {
+		t.Fatal(err)
+	}
+	before := memoryOf(t, pid, "VmRSS")
+	// From here on the peak counts.
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range memoryParallel {
+		wg.Go(func() {
+			if err := exchangeLarge(apps, memoryBody, i%2 == 0); err != nil {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	peak := memoryOf(t, pid, "VmHWM")
+	t.Logf("resident before %d MiB, at most %d MiB", before>>20, peak>>20)
+	if peak-before > memoryGrowth {
+		t.Errorf("resident memory grew by %d MiB, from %d", (peak-before)>>20, before>>20)
+	}
+}
+
+// period yields n bytes that repeat at a length that no buffer has, so that a
+// shift, a gap or a swap of pieces changes the hash.
+type period struct{ n, at int64 }
+
+const periodBytes = 1_000_003
+
+var periodBlock = sync.OnceValue(func() []byte {
+	b := make([]byte, periodBytes)
+	for i := range b {
+		b[i] = byte(i ^ i>>8 ^ i>>16)
+	}
+	return b
+})
+
+// Read implements [io.Reader].
+func (p *period) Read(b []byte) (int, error) {
+	if p.at == p.n {
+		return 0, io.EOF
+	}
+	b = b[:min(int64(len(b)), p.n-p.at)]
+	n := copy(b, periodBlock()[p.at%periodBytes:])
+	p.at += int64(n)
+	return n, nil
+}
+
+// wholeBody wants r to be n bytes of a period, by hash.
+func wholeBody(r io.Reader, n int64) error {
+	got, want := sha256.New(), sha256.New()
+	size, err := io.Copy(got, r)
+	if err != nil || size != n {
+		return fmt.Errorf("%d of %d bytes: %w", size, n, errors.Join(err, io.ErrUnexpectedEOF))
+	}
+	if _, err := io.Copy(want, &period{n: n}); err != nil {
+		return err
+	}
+	if string(got.Sum(nil)) != string(want.Sum(nil)) {
+		return errors.New("the bytes differ")
+	}
+	return nil
+}
+
+// newMemoryUpstream is a WeChat that gives tokens and, at /large, takes a body and
+// answers with one.
+func newMemoryUpstream(t *testing.T) *httptest.Server {
+	sim := wechattest.New(wechattest.Options{})
+	sim.AddAccount(memoryAccount, memorySecret)
+	mux := http.NewServeMux()
+	mux.Handle("/", sim)
+	mux.HandleFunc("POST /large", func(w http.ResponseWriter, r *http.Request) {
+		size, err := strconv.ParseInt(r.URL.Query().Get("size"), 10, 64)
+		if err == nil {
+			err = wholeBody(r.Body, size)
+		}
+		if err == nil && r.URL.Query().Get("access_token") != sim.CurrentToken(memoryAccount) {
+			err = errors.New("the token is missing")
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusTeapot)
+			return
+		}
+		if r.ContentLength >= 0 {
+			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+		}
+		_, _ = io.Copy(w, &period{n: size})
+	})
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// exchangeLarge sends a body of that size and wants one back.
+func exchangeLarge(apps string, size int64, sized bool) error {
+	req, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://%s/large?size=%d", apps, size), &period{n: size})
+	if err != nil {
+		return err
+	}
+	if sized {
+		req.ContentLength = size
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
+		return fmt.Errorf("status %d: %s", resp.StatusCode, text)
+	}
+	return wholeBody(resp.Body, size)
+}
+
+// startForMemory builds and starts the program, and returns its pid and the
+// address for apps.
+func startForMemory(t *testing.T, upstream string) (pid int, apps string) {
+	t.Helper()
+	dir := t.TempDir()
+	binary := filepath.Join(dir, "wxsidecar")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	cmd := exec.Command(binary, "serve")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(),
+		"WXSIDECAR_ACCOUNTS_0_APPID="+memoryAccount, "WXSIDECAR_ACCOUNTS_0_SECRET="+memorySecret,
+		"WXSIDECAR_LISTEN_APPS=127.0.0.1:0", "WXSIDECAR_LISTEN_PUSH=off",
+		"WXSIDECAR_LISTEN_METRICS=off", "WXSIDECAR_LISTEN_ADMIN=off",
+		"WXSIDECAR_UPSTREAM_URL="+upstream, "WXSIDECAR_LOG_FORMAT=json",
+	)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	var seen strings.Builder
+	for lines := bufio.NewScanner(stderr); apps == "" && lines.Scan(); {
+		seen.WriteString(lines.Text() + "\n")
+		var line struct{ Msg, Listener, Address string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" && line.Listener == "apps" {
+			apps = line.Address
+		}
+	}
+	if apps == "" {
+		t.Fatalf("the program did not start:\n%s", seen.String())
+	}
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	return cmd.Process.Pid, apps
+}
+
+// memoryOf returns a line of /proc/pid/status in bytes.
+func memoryOf(t *testing.T, pid int, name string) int64 {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(string(status), "\n") {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			var kib int64
+			if _, err := fmt.Sscanf(value, "%d kB", &kib); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			return kib << 10
+		}
+	}
+	t.Fatalf("%s is not in /proc/%d/status", name, pid)
+	return 0
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// restGrace is how long the broker and the rest may take to end after
+// shutdown.grace was used up by calls.
+const restGrace = 3 * time.Second
+
+// pollEvery is how often the configuration's files are looked at for a change.
+const pollEvery = 3 * time.Second
+
+func (p *program) serveVerb() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the sidecar",
+		Long: "Serve opens the store and the listeners and keeps the tokens fresh until SIGTERM or SIGINT. Then it turns\n" +
+			"/readyz to 503, takes calls for shutdown.delay, lets those under way end within shutdown.grace, and closes the\n" +
+			"store. A second signal ends it at once. On SIGHUP, or when the configuration file or a secret's file changes, it\n" +
+			"takes over components, accounts, callers and events; the rest needs a restart. It logs on stderr.\n" +
+			"Exit codes: 0 stopped in order, 1 failed or calls had to be cut off, 2 the configuration is at fault,\n" +
+			"128 and the signal's number for a second signal.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			signals := make(chan os.Signal, 4)
+			signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+			defer signal.Stop(signals)
+			l := p.load(cmd.Flags())
+			if err := l.Err(); err != nil {
+				fmt.Fprintln(p.std.err, err)
+				return &exitError{code: exitUsage}
+			}
+			log := newLogger(p.std.err, l.Config.Log)
+			for _, w := range l.Warnings {
+				log.Warn(w)
+			}
+			for _, key := range inert(&l.Config) {
+				log.Warn("this key has no effect in this version", "key", key)
+			}
+			if err := harden(); err != nil {
+				log.Warn("a core dump could show secrets", "err", err)
+			}
+			return p.serve(cmd.Context(), l, log, signals, func() *Loaded { return p.load(cmd.Flags()) })
+		},
+	}
+	addConfigFlags(cmd.Flags())
+	return cmd
+}
+
+// serve starts a sidecar, runs it until it is told to stop, and stops it.
+func (p *program) serve(ctx context.Context, l *Loaded, log *slog.Logger, signals <-chan os.Signal, load func() *Loaded) error {
+	s, err := newSidecar(l.Config, log)
+	if err != nil {
+		return &exitError{exitFailure, err}
+	}
+	s.start()
+	r := &reloader{sidecar: s, config: l.Config, files: l.files, load: load, log: log}
+	cause := s.watch(ctx, r, signals)
+	shutdown := l.Config.Shutdown
+	if cause != nil {
+		shutdown.Delay = 0 // it is for load balancers to notice; what failed serves nobody
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop(shutdown) }()
+	for {
+		select {
+		case err := <-stopped:
+			return stopResult(cause, err)
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				continue
+			}
+			log.Warn("second signal: ending at once", "signal", sig.String())
+			number, _ := sig.(syscall.Signal)
+			return &exitError{code: 128 + int(number)}
+		}
+	}
+}
+
+func stopResult(cause, stopped error) error {
+	if err := errors.Join(cause, stopped); err != nil {
+		return &exitError{exitFailure, err}
+	}
+	return nil
+}
+
+// watch reloads what has changed until a signal says stop (nil) or a part of the
+// sidecar fails (its error).
+func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Signal) error {
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for {
+		select {
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				s.log.Info("stopping", "signal", sig.String())
+				return nil
+			}
+			r.reload("SIGHUP")
+		case <-poll.C:
+			r.poll()
+		case err := <-s.failed:
+			s.log.Error("stopping, as a part failed", "err", err)
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// stop ends the sidecar in the order in which its parts need each other. Its
+// error names what did not end within the grace.
+func (s *sidecar) stop(c ShutdownConfig) error {
+	s.state.Store(stateDraining)
+	delay := time.NewTimer(c.Delay)
+	<-delay.C
+	errs := s.stopTraffic(c.Grace)
+	ctx, cancel := context.WithTimeout(context.Background(), restGrace)
+	defer cancel()
+	s.stopBroker()
+	select {
+	case <-s.brokerDone:
+	case <-ctx.Done():
+		// Closing the store now would block, or pull it from under a renewal.
+		return errors.Join(append(errs, fmt.Errorf("the broker did not stop within %s", restGrace))...)
+	}
+	for _, l := range s.watchers {
+		if err := l.server.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))
+		}
+	}
+	if err := s.closeStore(); err != nil {
+		errs = append(errs, fmt.Errorf("close the store: %w", err))
+	}
+	s.log.Info("stopped")
+	return errors.Join(errs...)
+}
+
+// stopTraffic drains apps, then push, all within grace.
+func (s *sidecar) stopTraffic(grace time.Duration) []error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	var errs []error
+	for _, l := range s.traffic {
+		if err := l.server.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: calls were cut off after shutdown.grace %s: %w", l.key, grace, err))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/proxy"
+)
+
+// buildApps opens the listeners through which apps call, unless all are off.
+func (s *sidecar) buildApps(c Config, keys *seal.Keyring) error {
+	if c.Listen.Apps == off && c.Alias.HTTP == off && c.Alias.HTTPS == off {
+		return nil
+	}
+	if err := s.buildAuthority(c); err != nil {
+		return err
+	}
+	options, err := appsOptions(c)
+	if err != nil {
+		return err
+	}
+	options.Source, options.Exchange, options.HandleKeys = s.broker, s.broker, keys.Derive("handles")
+	options.Metrics, options.Log, options.BaseContext = s.metrics, s.log, s.base
+	options.Upstream.Own = s.own
+	options.Connect.TLS = s.authority.TLSConfig("api.weixin.qq.com")
+	if s.apps, err = proxy.New(options); err != nil {
+		return err
+	}
+	for _, l := range []struct {
+		listenKey
+		serve func(net.Listener) error
+	}{
+		{listenKey{"listen.apps", c.Listen.Apps}, s.apps.Serve},
+		{listenKey{"alias.http", c.Alias.HTTP}, s.apps.Serve},
+		{listenKey{"alias.https", c.Alias.HTTPS}, s.apps.ServeAliasTLS},
+	} {
+		if l.value == off {
+			continue
+		}
+		if err := s.open(&s.traffic, l.key, l.value, c, appsServer{s.apps, l.serve}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appsServer is the one server of apps on one of its listeners. The first Shutdown
+// ends all of them; more do no harm.
+type appsServer struct {
+	*proxy.Server
+	serve func(net.Listener) error
+}
+
+// Serve implements server.
+func (s appsServer) Serve(l net.Listener) error { return s.serve(l) }
+
+// checkLoop refuses to start a sidecar that would call itself. It is asked when
+// all listeners are open.
+func (s *sidecar) checkLoop() error {
+	if s.apps == nil {
+		return nil
+	}
+	err := s.apps.CheckLoop(context.Background())
+	if errors.Is(err, proxy.ErrLoop) {
+		return fmt.Errorf("the sidecar would call itself: %w", err)
+	}
+	return err
+}

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/proxy"
+	"github.com/wxsidecar/wxsidecar/proxy/admin"
+	"github.com/wxsidecar/wxsidecar/proxy/mitm"
+	"github.com/wxsidecar/wxsidecar/proxy/push"
+)
+
+// What a sidecar's state can be; only the middle one is ready.
+const (
+	stateStarting = iota
+	stateServing
+	stateDraining
+)
+
+// sidecar is everything that runs under serve.
+type sidecar struct {
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	broker  *broker.Broker
+	// own are the addresses of all listeners, which the sidecar never calls.
+	own *proxy.OwnAddresses
+	// authority ends the TLS of apps; nil while no app can call.
+	authority *mitm.Authority
+	// apps and push are nil while their listeners are off.
+	apps *proxy.Server
+	push *push.Server
+
+	// traffic are the listeners that drain first; watchers, which show how the
+	// sidecar is, last until the broker has stopped.
+	traffic, watchers []served
+	state             atomic.Int32
+	// failed gets the first error of a part that ended by itself.
+	failed chan error
+
+	closeStore func() error
+	// base is the context of all work; stopBroker ends it.
+	base       context.Context
+	stopBroker context.CancelFunc
+	brokerDone chan struct{}
+}
+
+// newSidecar opens the store and the listeners and builds all parts. It calls
+// nobody and serves nothing before start. On an error nothing stays open.
+func newSidecar(c Config, log *slog.Logger) (_ *sidecar, err error) {
+	s := &sidecar{
+		log: log, metrics: metrics.New(version()), own: &proxy.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}),
+		closeStore: func() error { return nil },
+	}
+	s.base, s.stopBroker = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.abandon())
+		}
+	}()
+	keys, err := sealKeys(c, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.buildBroker(c, keys); err != nil {
+		return nil, err
+	}
+	if err := s.buildTraffic(c, keys); err != nil {
+		return nil, err
+	}
+	if err := s.buildWatchers(c); err != nil {
+		return nil, err
+	}
+	return s, s.checkLoop()
+}
+
+// abandon gives up what a start that failed has opened.
+func (s *sidecar) abandon() error {
+	s.stopBroker()
+	for _, l := range append(s.traffic, s.watchers...) {
+		_ = l.listener.Close() // nobody was served
+	}
+	return s.closeStore()
+}
+
+func (s *sidecar) buildBroker(c Config, keys *seal.Keyring) error {
+	store, err := openStore(c, keys, s.log)
+	if err != nil {
+		return err
+	}
+	s.closeStore = store.close
+	client, err := newWeChat(c, s.own)
+	if err != nil {
+		return err
+	}
+	s.broker, err = broker.New(broker.Options{
+		Components: brokerComponents(c.Components), Accounts: brokerAccounts(c.Accounts),
+		WeChat: client, Store: store.Store, Seal: keys, Metrics: s.metrics, Log: s.log,
+		RenewAt: c.Renewal.At, Rate: c.Renewal.Rate, Workers: c.Renewal.Workers,
+		Checkpoint: checkpoint(),
+	})
+	if err != nil || !store.repaired {
+		return err
+	}
+	for _, component := range c.Components {
+		s.broker.Reconcile(component.AppID) // what the damage took, WeChat's list brings back
+	}
+	return nil
+}
+
+// buildTraffic opens the listeners of apps and of WeChat's pushes, unless they are
+// off.
+func (s *sidecar) buildTraffic(c Config, keys *seal.Keyring) error {
+	if err := s.buildApps(c, keys); err != nil {
+		return err
+	}
+	if c.Listen.Push == off {
+		return nil
+	}
+	var err error
+	s.push, err = push.New(push.Options{
+		Components: pushComponents(c.Components), Handler: s.broker, Window: c.Push.TimestampWindow,
+		Metrics: s.metrics, Log: s.log, BaseContext: s.base,
+	})
+	if err != nil {
+		return err
+	}
+	return s.open(&s.traffic, "listen.push", c.Listen.Push, c, s.push)
+}
+
+// buildWatchers opens the metrics listener, unless it is off.
+func (s *sidecar) buildWatchers(c Config) error {
+	if c.Listen.Metrics == off {
+		return nil
+	}
+	handler, err := admin.NewMetricsHandler(admin.MetricsOptions{
+		Metrics: s.metrics, Status: s.broker, Ready: s.ready, CAPEM: s.caPEM,
+	})
+	if err != nil {
+		return err
+	}
+	return s.open(&s.watchers, "listen.metrics", c.Listen.Metrics, c, httpServer{admin.NewServer(handler, s.log)})
+}
+
+// open opens the listener of a key and adds it, with its server, to list.
+func (s *sidecar) open(list *[]served, key, text string, c Config, srv server) error {
+	mode, err := parseSocketMode(c.Apps.SocketMode)
+	if err != nil {
+		return fmt.Errorf("apps.socket_mode: %w", err)
+	}
+	l, err := listen(key, text, mode)
+	if err != nil {
+		return err
+	}
+	s.own.Add(l.Addr())
+	*list = append(*list, served{key, srv, l})
+	return nil
+}
+
+// start sets everything going.
+func (s *sidecar) start() {
+	go s.runBroker()
+	for _, l := range append(s.traffic, s.watchers...) {
+		s.log.Info("ready", "listener", l.name(), "address", l.address())
+		go s.runServer(l)
+	}
+	s.state.Store(stateServing)
+}
+
+func (s *sidecar) runBroker() {
+	defer close(s.brokerDone)
+	if err := s.broker.Run(s.base); err != nil && s.base.Err() == nil {
+		s.fail(fmt.Errorf("the broker ended: %w", err))
+	}
+}
+
+func (s *sidecar) runServer(l served) {
+	if err := l.server.Serve(l.listener); err != nil && s.state.Load() != stateDraining {
+		s.fail(fmt.Errorf("%s: %w", l.key, err))
+	}
+}
+
+// fail reports the first failure; one is enough to stop.
+func (s *sidecar) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// ready returns why the sidecar is not ready, for /readyz.
+func (s *sidecar) ready() error {
+	switch s.state.Load() {
+	case stateServing:
+		return nil
+	case stateDraining:
+		return errors.New("draining: the sidecar was told to stop")
+	default:
+		return errors.New("starting")
+	}
+}
+
+// configure puts the keys that can change in force: all of them, or, with an
+// error, as few as possible.
+func (s *sidecar) configure(c *Config) error {
+	callers, err := proxyCallers(c.Callers)
+	if err != nil {
+		return err
+	}
+	// What can refuse comes first.
+	if s.push != nil {
+		if err := s.push.SetComponents(pushComponents(c.Components)); err != nil {
+			return err
+		}
+	}
+	if s.apps != nil {
+		if err := s.apps.SetCallers(callers); err != nil {
+			return err
+		}
+	}
+	return s.broker.SetConfig(brokerComponents(c.Components), brokerAccounts(c.Accounts))
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// server is what listens: fasthttp's on apps and push, net/http's elsewhere.
+type server interface {
+	// Serve takes connections until Shutdown, and then returns nil.
+	Serve(net.Listener) error
+	// Shutdown takes no more and returns when those under way have ended, or with
+	// an error when ctx ends first.
+	Shutdown(ctx context.Context) error
+}
+
+// served is a server with the listener that it serves.
+type served struct {
+	key      string
+	server   server
+	listener net.Listener
+}
+
+// name is the listener's short name: apps for listen.apps.
+func (s served) name() string { return s.key[strings.LastIndex(s.key, ".")+1:] }
+
+// address is where the listener really listens, as the configuration writes it.
+func (s served) address() string {
+	a := s.listener.Addr()
+	return address{a.Network(), a.String()}.String()
+}
+
+// listen opens the address of a key. mode is for sockets.
+func listen(key, text string, mode fs.FileMode) (net.Listener, error) {
+	a, err := parseAddress(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s %q: %w", key, text, err)
+	}
+	if a.network == "unix" {
+		l, err := listenUnix(a.text, mode)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: cannot listen: %w", key, a, err)
+		}
+		return l, nil
+	}
+	l, err := net.Listen(a.network, a.text)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: cannot listen: %w%s", key, a, cutOpError(err), listenHint(err))
+	}
+	return l, nil
+}
+
+// cutOpError takes the address out of a network error, since the text around it
+// has it.
+func cutOpError(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+func listenHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "; another process has the port: stop it, or give another port"
+	case errors.Is(err, syscall.EACCES):
+		return "; a port below 1024 needs the capability NET_BIND_SERVICE"
+	default:
+		return ""
+	}
+}
+
+// listenUnix listens on a socket of that mode. A socket that a killed process
+// left behind is removed; one that is answered is somebody's, and stays.
+func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
+	if err := removeStaleSocket(path); err != nil {
+		return nil, err
+	}
+	// By the umask, so that there is no moment with another mode. It is the whole
+	// process's; nothing else makes files while the listeners are opened.
+	before := syscall.Umask(int(0o777 &^ mode))
+	l, err := net.Listen("unix", path)
+	syscall.Umask(before)
+	if err != nil {
+		return nil, cutOpError(err)
+	}
+	return l, nil
+}
+
+func removeStaleSocket(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSocket == 0:
+		return errors.New("a file that is not a socket is in the way")
+	}
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		_ = conn.Close()
+		return errors.New("another process answers on the socket")
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return cutOpError(err)
+	}
+	return os.Remove(path)
+}
+
+// httpServer is a server of net/http.
+type httpServer struct{ *http.Server }
+
+// Serve is [http.Server.Serve], with nil for the orderly end.
+func (s httpServer) Serve(l net.Listener) error {
+	if err := s.Server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+func TestFixedChanges(t *testing.T) {
+	old, changed := defaultConfig(), defaultConfig()
+	if got := fixedChanges(&old, &changed); len(got) != 0 {
+		t.Errorf("two equal configurations differ in %q", got)
+	}
+	changed.Store = secret.New("memory:")
+	changed.Listen.Apps = off
+	changed.Upstream.Fallback = nil
+	changed.Components = []ComponentConfig{{AppID: "wx7f00c0de00000001"}}
+	changed.Callers = []CallerConfig{{Name: "shop"}}
+	want := []string{"listen.apps", "upstream.fallback", "store"}
+	if diff := cmp.Diff(want, fixedChanges(&old, &changed)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestInert(t *testing.T) {
+	c := defaultConfig()
+	if got := inert(&c); len(got) != 0 {
+		t.Errorf("the defaults have no effect: %q", got)
+	}
+	c.Admin.Pprof, c.Log.Level, c.Events = true, "debug", []EventConfig{{URL: "http://127.0.0.1:3000"}}
+	if diff := cmp.Diff([]string{"events", "admin.pprof"}, inert(&c)); diff != "" {
+		t.Error(diff)
+	}
+	for _, key := range later {
+		if path, typ := pathOfVariable(variableOfPath(key)); typ == nil && key != "events" {
+			t.Errorf("%s is no key (%v)", key, path)
+		}
+	}
+}
+
+func TestNewLogger(t *testing.T) {
+	f := func(level, format string, wantText, wantDebug bool) {
+		t.Helper()
+		var out bytes.Buffer
+		log := newLogger(&out, LogConfig{Level: level, Format: format})
+		log.Debug("d")
+		log.Error("e")
+		if got := strings.Contains(out.String(), "level=ERROR"); got != wantText {
+			t.Errorf("%s: %s", format, out.String())
+		}
+		if got := strings.Contains(out.String(), "DEBUG"); got != wantDebug {
+			t.Errorf("%s: %s", level, out.String())
+		}
+	}
+	f("info", "text", true, false)
+	f("debug", "json", false, true)
+	f("error", "auto", false, false) // a buffer is no terminal
+}
+
+// A start that fails leaves nothing open: the second finds port and store free.
+func TestNewSidecar_FailureClosesAll(t *testing.T) {
+	c := defaultConfig()
+	c.Listen = ListenConfig{Apps: "127.0.0.1:0", Push: "127.0.0.1:0", Metrics: "unix:///nonexistent/socket", Admin: off}
+	c.Accounts = []AccountConfig{{AppID: scriptAccount, Secret: secret.New("x")}}
+	c.DataDir = t.TempDir()
+	c.Store = secret.New("bolt:" + c.DataDir + "/wx.db")
+	for range 2 {
+		_, err := newSidecar(c, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.HasPrefix(err.Error(), "listen.metrics unix:///nonexistent/socket: cannot listen: ") {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
