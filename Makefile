@@ -1,0 +1,64 @@
+# make build      the program, ./wxsidecar
+# make test       everything that a change must pass; CI runs the same
+# make nightly    the same for longer
+# make lint fmt   what the tests ask of the code's form; fmt mends it
+# make image      the container image
+
+GO ?= go
+DOCKER ?= docker
+IMAGE ?= wxsidecar
+
+# How often every test runs and how long every fuzz target does.
+COUNT ?= 1
+FUZZTIME ?= 5s
+TIMEOUT ?= 30m
+# The Go vulnerability database for govulncheck: a URL or a folder.
+export VULNDB
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
+
+.PHONY: build test deps vet unit fuzz lint fmt vuln nightly image clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o wxsidecar .
+
+# The quick and telling parts first.
+test: deps build vet unit fuzz lint vuln
+
+deps:
+	.ci/deps
+
+vet:
+	$(GO) vet ./...
+
+unit:
+	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout=$(TIMEOUT) ./...
+
+fuzz:
+	.ci/fuzz $(FUZZTIME)
+
+lint: $(GOLANGCI)
+	$(GOLANGCI) run ./...
+	$(GO) tool -modfile=tools.mod staticcheck ./...
+
+fmt: $(GOLANGCI)
+	$(GOLANGCI) fmt ./...
+
+# Building it takes some minutes once; hence not in tools.mod, whose go.sum it
+# would make a thousand lines.
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv .bin/golangci-lint $@
+
+vuln:
+	.ci/vuln
+
+nightly:
+	WXSIDECAR_NIGHTLY=1 WXSIDECAR_CRASH_ROUNDS=100 $(MAKE) test TIMEOUT=10h FUZZTIME=2m
+
+image:
+	$(DOCKER) build -t $(IMAGE) .
+
+clean:
+	rm -rf .bin wxsidecar
