@@ -73,7 +73,7 @@ func (r *request) namedAppID() []byte {
 
 func (s *Server) account(appid string) (broker.Account, *fault) {
 	if !plausibleAppID(appid) {
-		return broker.Account{}, badRequest("the appid that the call names is none")
+		return broker.Account{}, badRequest("the call names an account, but not by an appid: one looks like wx0123456789abcdef")
 	}
 	a, err := s.source.Account(s.waiting(), appid)
 	if err != nil {

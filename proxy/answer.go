@@ -258,10 +258,3 @@ func readTrailer(br *bufio.Reader) error {
 	}
 	return errors.New("the trailer is too long")
 }
-
-// cutBody is the body of an answer that broke off while it was read: the app's
-// connection ends, and never a body that looks whole.
-type cutBody struct{}
-
-// Read implements [io.Reader].
-func (cutBody) Read([]byte) (int, error) { return 0, errCut }

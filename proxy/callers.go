@@ -128,10 +128,16 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 			"send the key in X-Wxsidecar-Key, as the password of Basic proxy credentials, or as the secret of an SDK")
 	}
 	who := "the caller " + r.caller.Name
-	if i := matching(r.caller.Deny, r.path); i >= 0 {
+	// As the catalogue does, rules disregard a slash at the end; and since nobody
+	// knows how WeChat reads other letters, what is denied is so in any.
+	path := r.path
+	if n := len(path); n > 1 && path[n-1] == '/' {
+		path = path[:n-1]
+	}
+	if i := matching(r.caller.Deny, path, equalFoldText); i >= 0 {
 		return forbidden("caller_refused", who+" may not call this path: deny has "+r.caller.Deny[i])
 	}
-	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, r.path) < 0 {
+	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, path, equalText) < 0 {
 		return forbidden("caller_refused", who+" may not call this path: it is not in allow")
 	}
 	if appid != "" && len(r.caller.AppIDs) > 0 && !slices.Contains(r.caller.AppIDs, appid) {
@@ -140,16 +146,31 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	return nil
 }
 
-// matching returns the index of the pattern that path matches, else -1.
-func matching(patterns []string, path []byte) int {
+// matching returns the index of the pattern that path matches, as same compares,
+// else -1.
+func matching(patterns []string, path []byte, same func([]byte, string) bool) int {
 	for i, p := range patterns {
-		if prefix, ok := strings.CutSuffix(p, "*"); ok {
-			if len(path) >= len(prefix) && string(path[:len(prefix)]) == prefix {
-				return i
-			}
-		} else if string(path) == p {
+		prefix, open := strings.CutSuffix(p, "*")
+		switch {
+		case open && len(path) >= len(prefix) && same(path[:len(prefix)], prefix):
+			return i
+		case !open && same(path, p):
 			return i
 		}
 	}
 	return -1
+}
+
+func equalText(b []byte, s string) bool { return string(b) == s }
+
+func equalFoldText(b []byte, s string) bool {
+	if len(b) != len(s) {
+		return false
+	}
+	for i, c := range b {
+		if lower(c) != lower(s[i]) {
+			return false
+		}
+	}
+	return true
 }

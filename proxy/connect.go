@@ -63,7 +63,7 @@ func (s *Server) serveConnect(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	s.metrics.AppError(f.code)
-	f.write(&ctx.Response, s.errorsAs200)
+	f.write(&ctx.Response, false) // a 200 would say that the tunnel is open
 	ctx.Response.SetConnectionClose()
 	var id requestID
 	id.set(s.process, s.calls.Add(1))

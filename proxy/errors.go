@@ -46,6 +46,8 @@ func (f *fault) result() result {
 	switch {
 	case f.status == statusClientGone:
 		return resultGone
+	case f.code == codeBroken:
+		return resultCut
 	case f.status >= fasthttp.StatusInternalServerError:
 		return resultFailed
 	default:
@@ -124,6 +126,18 @@ func unknownAccount(appid string) *fault {
 	}
 }
 
+// noSecret refuses a call that carries a secret which is not held.
+func noSecret(field, appid string) *fault {
+	f := &fault{status: fasthttp.StatusBadRequest, code: "no_secret", errcode: errcodeAppID}
+	if appid == "" {
+		f.message = field + " is missing"
+		return f
+	}
+	f.message = "no AppSecret is configured for " + appid + ", and this call needs one: for an account that authorised " +
+		"the component use the component's form of the call, such as /sns/component/jscode2session"
+	return f
+}
+
 func internalFault() *fault {
 	return &fault{
 		status: fasthttp.StatusInternalServerError, code: "internal", errcode: errcodeForbidden,
@@ -135,7 +149,7 @@ func upstreamFault(err error) *fault {
 	if isTimeout(err) {
 		return &fault{
 			status: fasthttp.StatusGatewayTimeout, code: "upstream_timeout", errcode: errcodeBusy,
-			message: "WeChat did not answer in time (upstream.timeout)",
+			message: "WeChat did not answer in time (upstream.timeout)", retryAfter: time.Second,
 		}
 	}
 	return &fault{
@@ -158,6 +172,22 @@ func answerTooLarge() *fault {
 	return &fault{
 		status: fasthttp.StatusBadGateway, code: "answer_too_large",
 		message: "WeChat's answer is too long to take the secrets out of it: ask for fewer accounts at once",
+	}
+}
+
+func answerEncoded() *fault {
+	return &fault{
+		status: fasthttp.StatusBadGateway, code: "answer_encoded",
+		message: "WeChat's answer came compressed although it was not asked to, so the secrets in it cannot be taken out",
+	}
+}
+
+const codeBroken = "answer_broken"
+
+func answerBroken() *fault {
+	return &fault{
+		status: fasthttp.StatusBadGateway, code: codeBroken, errcode: errcodeBusy, retryAfter: time.Second,
+		message: "WeChat's answer broke off before its end; the call itself may have been carried out",
 	}
 }
 

@@ -50,6 +50,9 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 		return f
 	}
 	appid := r.field(fields.appid)
+	if r.doubled(fields.appid) {
+		return badBody(fields.appid + " is given twice")
+	}
 	if f := c.mayCall(r, appid); f != nil {
 		return f
 	}
@@ -59,7 +62,7 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 		r.setField(fields.secret, value.Reveal())
 	case unkeyed && r.caller != nil:
 		// What stands there is the caller's key, which is not WeChat's to see.
-		return unknownAccount(appid)
+		return noSecret(fields.appid, appid)
 	}
 	if f := s.identify(r); f != nil {
 		return f
@@ -173,11 +176,11 @@ func (s *Server) serveCaptured(r *request, c *callers, resp *fasthttp.Response) 
 	if f := s.forward(r, resp); f != nil {
 		return f
 	}
+	if encoded(resp) {
+		return answerEncoded()
+	}
 	if r.result != resultOK {
 		return nil
-	}
-	if len(resp.Header.ContentEncoding()) > 0 {
-		return internalFault()
 	}
 	masked, f := s.mask(r, component, held(resp))
 	if f != nil {

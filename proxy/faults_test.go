@@ -97,8 +97,8 @@ func TestFaults_Resets(t *testing.T) {
 	wantFault(t, "closes once", "POST", smallPost, once, 502, unreachable, 1)
 	for _, method := range []string{"GET", "POST"} {
 		wantFault(t, "half a head", method, "", sendsAndResets("HTTP/1.1 200 OK\r\nContent-Le"), 502, unreachable, 1)
-		wantFault(t, "head only", method, "", sendsAndResets("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"), 0, "", 1)
-		wantFault(t, "amid a body", method, "", sendsAndResets("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"errcode\":0"), 0, "", 1)
+		wantFault(t, "head only", method, "", sendsAndResets("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"), 502, codeBroken, 1)
+		wantFault(t, "amid a body", method, "", sendsAndResets("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"errcode\":0"), 502, codeBroken, 1)
 		wantFault(t, "amid a stream", method, "", sendsAndResets(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", 2*bigSize, upload)), 0, "", 1)
 	}
 }
@@ -177,7 +177,7 @@ func TestFaults_SlowBodies(t *testing.T) {
 			s := start(t, Options{Source: platform(), Metrics: m, Upstream: UpstreamOptions{URL: up.url, Timeout: 30 * time.Second}})
 			s.upstream.idle = idle
 			got := s.call(t, "GET", "/cgi-bin/x", "", forMerchant())
-			if whole != (got.err == nil) || whole && len(got.body) != size {
+			if good := got.err == nil && got.status == 200; whole != good || whole && len(got.body) != size {
 				t.Errorf("%d bytes, %v; want it whole: %v", len(got.body), got.err, whole)
 			}
 			if n := up.conns.Load(); n != 1 {
@@ -253,13 +253,13 @@ func TestFaults_Framing(t *testing.T) {
 	f("50 times 100", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 50)+head+"Content-Length: 2\r\n\r\nok", 502, unreachable)
 	f("a few times 100", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 3)+head+"Content-Length: 2\r\n\r\nok", 200, "")
 	f("switches", "HTTP/1.1 101 Switching Protocols\r\n\r\n", 502, unreachable)
-	f("short body", head+"Content-Length: 50\r\n\r\n{\"errcode\":0", 0, "")
+	f("short body", head+"Content-Length: 50\r\n\r\n{\"errcode\":0", 502, codeBroken)
 	f("short stream", fmt.Sprintf(head+"Content-Length: %d\r\n\r\n%s", 2*bigSize, strings.Repeat("u", bigSize)), 0, "")
 	const chunked = head + "Transfer-Encoding: chunked\r\n\r\n"
-	f("cut chunk", chunked+"5\r\nab", 0, "")
-	f("no last chunk", chunked+"2\r\nab\r\n", 0, "")
-	f("no trailer's end", chunked+"2\r\nab\r\n0\r\n", 0, "")
-	f("bad chunk", chunked+"zz\r\nab\r\n0\r\n\r\n", 0, "")
+	f("cut chunk", chunked+"5\r\nab", 502, codeBroken)
+	f("no last chunk", chunked+"2\r\nab\r\n", 502, codeBroken)
+	f("no trailer's end", chunked+"2\r\nab\r\n0\r\n", 502, codeBroken)
+	f("bad chunk", chunked+"zz\r\nab\r\n0\r\n\r\n", 502, codeBroken)
 	f("cut stream", fmt.Sprintf(chunked+"%x\r\n%s", 2*bigSize, strings.Repeat("u", bigSize)), 0, "")
 }
 

@@ -104,8 +104,7 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 	}
 	r.outside += s.now().Sub(began)
 	if errors.Is(err, errCut) {
-		s.cut(r, resp)
-		return 0, nil
+		return 0, s.cut(r)
 	}
 	if err != nil {
 		return 0, s.unreachable(r, err)
@@ -162,12 +161,11 @@ func (s *Server) unreachable(r *request, err error) *fault {
 	return f
 }
 
-// cut makes the app's connection end: what came of the answer was not all of it.
-func (s *Server) cut(r *request, resp *fasthttp.Response) {
-	resp.SetBodyStream(cutBody{}, max(resp.Header.ContentLength(), lengthChunked))
-	r.result = resultCut
+// cut is the fault of an answer that broke off before any of it went to the app.
+func (s *Server) cut(r *request) *fault {
 	s.metrics.UpstreamFailure("cut")
 	s.log.Warn("the answer of the upstream broke off", "request_id", string(r.id[:]), "path", string(r.path))
+	return answerBroken()
 }
 
 // pass lets an answer stream through, uninspected: errors are never that long.
@@ -189,9 +187,15 @@ func (s *Server) pass(r *request, resp *fasthttp.Response, st *stream) {
 	resp.SetBodyStream(st, size)
 }
 
+// encoded reports whether an answer is encoded, although identity was asked for.
+func encoded(resp *fasthttp.Response) bool {
+	encoding := resp.Header.ContentEncoding()
+	return len(encoding) > 0 && !equalFold(encoding, "identity")
+}
+
 // look finds the errcode in an answer that was held, and counts it.
 func (s *Server) look(r *request, resp *fasthttp.Response) int {
-	if encoding := resp.Header.ContentEncoding(); len(encoding) > 0 && !equalFold(encoding, "identity") {
+	if encoded(resp) {
 		s.metrics.UninspectedAnswer()
 		return 0
 	}

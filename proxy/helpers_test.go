@@ -247,6 +247,9 @@ func (s *sidecar) do(req *http.Request) answer {
 	return answer{resp.StatusCode, resp.Header, string(b), err}
 }
 
+// port is the port that the apps listener is on.
+func (s *sidecar) port() string { return s.addr[strings.LastIndexByte(s.addr, ':')+1:] }
+
 func forMerchant() string { return "X-Wechat-Appid: " + merchant }
 
 // weixin is an upstream that answers with handler and counts calls.

@@ -168,7 +168,7 @@ func TestHostile_Passes(t *testing.T) {
 	f("8 KiB of query", "GET /x?q="+long+" HTTP/1.1\r\nHost: localhost\r\n\r\n", "q="+long+"&access_token=")
 	f("200 headers", "GET /x HTTP/1.1\r\nHost: localhost\r\n"+many.String()+"\r\n", many.String())
 	f("two tokens", "GET /x?access_token=a&b=c&access_token=d HTTP/1.1\r\nHost: localhost\r\n\r\n", "GET /x?b=c&access_token=tok-authorizer-"+merchant+"-1 ")
-	f("IPv6", "GET http://[::1]:7080/x HTTP/1.1\r\nHost: [::1]:7080\r\n\r\n", "GET /x?")
+	f("IPv6", "GET http://[::1]:"+s.port()+"/x HTTP/1.1\r\nHost: [::1]:"+s.port()+"\r\n\r\n", "GET /x?")
 	f("HTTP/1.0", "GET /x HTTP/1.0\r\nHost: localhost\r\n\r\n", "GET /x?")
 	var calls []string
 	for i := range 20 {

@@ -139,6 +139,15 @@ var (
 )
 
 // hostNames returns the names under which apps may call for these hosts.
+// authorities returns the upstreams as they stand in their URLs.
+func authorities(hosts []*host) map[string]struct{} {
+	all := map[string]struct{}{}
+	for _, h := range hosts {
+		all[h.name] = struct{}{}
+	}
+	return all
+}
+
 func hostNames(hosts []*host, extra []string) map[string]struct{} {
 	names := map[string]struct{}{}
 	for _, n := range wechatHosts {

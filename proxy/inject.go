@@ -40,12 +40,16 @@ func scanQuery(query []byte) (params, *fault) {
 		name, value, _ := bytes.Cut(piece, equals)
 		switch which := paramOf(name); {
 		case which == namedFrom:
-			p.named |= which
-			if p.from == nil {
-				p.from = value
+			if p.named&namedFrom != 0 {
+				return p, badRequest("from_appid is given twice")
 			}
+			p.named |= which
+			p.from = value
 		case which != 0:
 			p.named |= which
+			if twoHandles(p.token, value) {
+				return p, badRequest("two token parameters hold different handles")
+			}
 			if len(p.token) == 0 {
 				p.token = value
 			}
@@ -55,6 +59,11 @@ func scanQuery(query []byte) (params, *fault) {
 		}
 	}
 	return p, nil
+}
+
+// twoHandles reports whether two token parameters name two accounts.
+func twoHandles(a, b []byte) bool {
+	return len(a) > 0 && len(b) > 0 && (isHandle(a) || isHandle(b)) && !bytes.Equal(a, b)
 }
 
 var (

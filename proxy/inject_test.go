@@ -58,7 +58,7 @@ func TestScanQuery(t *testing.T) {
 	f("a=1&b=2", 0, "", "")
 	f("access_token=x", namedAccess, "x", "")
 	f("access_token=&component_access_token=y", namedAccess|namedComponent, "y", "")
-	f("from_appid=wx1&from_appid=wx2", namedFrom, "", "wx1")
+	f("from_appid=wx1", namedFrom, "", "wx1")
 	f("a=;b&c=x;y", 0, "", "")
 	f("text=%E4%BD%A0%20%2541&x=%", 0, "", "")
 	f("redirect=https%3A%2F%2Fx%2F%3Faccess_token%3D1", 0, "", "")

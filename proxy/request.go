@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -98,7 +99,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f != nil {
 		return f
 	}
-	if f := s.checkHost(t.host, host, r.socket); f != nil {
+	if f := s.checkHost(t.host, host, ctx.LocalAddr()); f != nil {
 		return f
 	}
 	r.prefix, r.path = cutAppIDPrefix(t.path)
@@ -167,7 +168,7 @@ func checkProtocol(h *fasthttp.RequestHeader) *fault {
 // checkHost refuses hosts that are neither ours nor WeChat's: a name that an
 // attacker's DNS points at the loopback address must not open a merchant's
 // account. absolute is the authority of the request target, if it has one.
-func (s *Server) checkHost(absolute, host []byte, socket bool) *fault {
+func (s *Server) checkHost(absolute, host []byte, local net.Addr) *fault {
 	var buf [maxHost]byte
 	name, ok := hostName(buf[:0], host)
 	if !ok {
@@ -176,19 +177,36 @@ func (s *Server) checkHost(absolute, host []byte, socket bool) *fault {
 	if absolute != nil && !sameHost(absolute, host) {
 		return badRequest("the Host and the host of the request target differ")
 	}
-	if _, allowed := s.hosts[string(name)]; allowed || isLoopback(name) {
+	_, known := s.hosts[string(name)]
+	if absolute != nil && isLoopback(name) {
+		// Else it is an app's call to another service of this machine, as a proxy's
+		// client sends it.
+		known = s.ourselves(absolute, local)
+	}
+	if known || absolute == nil && isLoopback(name) {
 		return nil
 	}
 	if absolute != nil {
 		return forbidden("forbidden_host", "as an HTTP proxy the sidecar serves WeChat's API hosts, not "+string(name)+
 			": send the app's other traffic past it (NO_PROXY)")
 	}
-	if socket {
+	if local.Network() == "unix" {
 		// No browser reaches a unix socket, and its clients make the Host up.
 		return nil
 	}
 	return forbidden("forbidden_host", "the host "+string(name)+" is not one of the sidecar's: "+
 		"call it by a loopback name, or add the host to apps.allowed_hosts")
+}
+
+// ourselves reports whether a loopback authority is the listener that the call
+// came to, or WeChat's stand-in in a trial.
+func (s *Server) ourselves(authority []byte, local net.Addr) bool {
+	if _, upstream := s.authorities[string(authority)]; upstream {
+		return true
+	}
+	_, own, err := net.SplitHostPort(local.String())
+	_, port, err2 := net.SplitHostPort(string(authority))
+	return err == nil && err2 == nil && own == port
 }
 
 // sameHost compares two authorities, for which :80 goes without saying.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"net/url"
 	"strconv"
 	"time"
@@ -190,6 +191,10 @@ func (s *Server) admitBySecret(r *request, c *callers, field string) *fault {
 	if f := s.readForm(r); f != nil {
 		return f
 	}
+	if r.doubled(field) {
+		// One of the two could be the caller's key, which is not WeChat's to see.
+		return badBody(field + " is given twice")
+	}
 	if len(c.all) > 0 && r.caller == nil {
 		r.caller = c.byKey([]byte(r.field(field)))
 	}
@@ -199,6 +204,9 @@ func (s *Server) admitBySecret(r *request, c *callers, field string) *fault {
 // accountIn returns the account whose appid stands in the form, else the one that
 // the call names in another way, else the default.
 func (s *Server) accountIn(r *request, field string) (broker.Account, *fault) {
+	if r.doubled(field) {
+		return broker.Account{}, badBody(field + " is given twice")
+	}
 	appid := r.field(field)
 	if appid == "" {
 		if a, explicit, f := s.named(r); explicit || f != nil {
@@ -230,6 +238,33 @@ func (r *request) field(name string) string {
 		return v
 	}
 	return queryValue(r.body.kept, name)
+}
+
+// doubled reports whether the call's form holds a name more than once, so that
+// WeChat could read another value than we do.
+func (r *request) doubled(name string) bool {
+	n := countParam(r.query, name)
+	if v := gjson.ParseBytes(r.body.kept); v.IsObject() {
+		v.ForEach(func(key, _ gjson.Result) bool {
+			if key.Str == name {
+				n++
+			}
+			return true
+		})
+	} else {
+		n += countParam(r.body.kept, name)
+	}
+	return n > 1
+}
+
+func countParam(query []byte, name string) int {
+	n := 0
+	for piece := range bytes.SplitSeq(query, ampersand) {
+		if key, _, _ := bytes.Cut(piece, equals); string(key) == name {
+			n++
+		}
+	}
+	return n
 }
 
 // queryValue returns the first value of a parameter, decoded.

@@ -72,6 +72,7 @@ type Server struct {
 	upstream     *upstream
 	table        *routes.Table
 	hosts        map[string]struct{}
+	authorities  map[string]struct{} // host:port of the upstreams
 	local        map[string]localHandler
 	defaultAppID string
 	errorsAs200  bool
@@ -132,7 +133,7 @@ func New(o Options) (*Server, error) {
 	if err := s.setRandom(); err != nil {
 		return nil, err
 	}
-	s.hosts = hostNames(s.upstream.hosts, o.AllowedHosts)
+	s.hosts, s.authorities = hostNames(s.upstream.hosts, o.AllowedHosts), authorities(s.upstream.hosts)
 	s.local = s.localHandlers()
 	s.inflight = newInflight(s.limits)
 	s.memory.limit = int64(s.limits.ReplayMemory)
@@ -248,6 +249,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 		return f
 	}
 	r.route = s.table.Match(r.path).For(r.query)
+	if !r.route.Catalogued && s.resembles(r.path) {
+		return badRequest("the path differs from one that the sidecar treats specially only in upper and lower case: spell it as WeChat does")
+	}
 	callers := s.callers.Load()
 	if f := s.readHandle(r, callers); f != nil {
 		return f
@@ -259,6 +263,24 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 		return serveLocal(r, callers, &ctx.Response)
 	}
 	return s.serveAccount(r, callers, &ctx.Response)
+}
+
+// resembles reports whether a path is one of those with a treatment of their own
+// but for the case of its letters: nobody knows whether WeChat tells them apart,
+// and their answers may hold secrets.
+func (s *Server) resembles(path []byte) bool {
+	var buf [64]byte // the longest of them is shorter
+	if n := len(path); n > 1 && path[n-1] == '/' {
+		path = path[:n-1]
+	}
+	if len(path) > len(buf) {
+		return false
+	}
+	for i, c := range path {
+		buf[i] = lower(c)
+	}
+	_, found := s.local[string(buf[:len(path)])]
+	return found
 }
 
 // readHandle reads the handle in the token parameter. On paths of a user's token
