@@ -74,7 +74,7 @@ func (b *Broker) activate(key Key, rec *record, permanent bool) *entry {
 	}
 	b.active[key] = e
 	if b.idle(e, now) {
-		e.touch(now) // who brings it back is about to use it; it must not be dropped before
+		e.touch(now, 0) // who brings it back is about to use it; it must not be dropped before
 	}
 	switch {
 	case t.Alive(now):

@@ -125,6 +125,7 @@ type Broker struct {
 	ctx           context.Context // of Run; nil before
 	active        map[Key]*entry
 	unsaved       map[Key]*entry
+	coming        map[string]chan struct{} // by appid: authorizations in the inbox, closed when done
 	blocked       map[Key]map[*entry]struct{}
 	breakers      [KindWXCardTicket + 1]breaker
 	spent         dayBudget
@@ -150,7 +151,7 @@ func New(o Options) (*Broker, error) {
 		limiter: rate.NewLimiter(rate.Limit(o.Rate), 1),
 		wake:    make(chan struct{}, 1), mail: make(chan struct{}, 1), silence: make(chan struct{}, 1),
 		lessons: make(chan lesson, lessonsKept),
-		active:  map[Key]*entry{}, unsaved: map[Key]*entry{}, blocked: map[Key]map[*entry]struct{}{},
+		active:  map[Key]*entry{}, unsaved: map[Key]*entry{}, coming: map[string]chan struct{}{}, blocked: map[Key]map[*entry]struct{}{},
 		exchanges: exchanges{under: map[string]*exchangeFlight{}},
 	}
 	b.config.Store(&configuration{})

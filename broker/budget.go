@@ -130,5 +130,15 @@ func (b *breaker) allow(now time.Time) bool {
 	return true
 }
 
+// succeeded notes that a call for key went well: it ends an open breaker, as its
+// probe did well, and no longer counts key among those in trouble.
+func (b *breaker) succeeded(key Key, now time.Time) {
+	if now.Before(b.until) {
+		b.reset()
+		return
+	}
+	delete(b.met, key)
+}
+
 // reset closes the breaker: a call went well, or an operator says so.
 func (b *breaker) reset() { *b = breaker{} }

@@ -162,12 +162,38 @@ func (b *Broker) Account(ctx context.Context, appID string) (Account, error) {
 		e, err = b.entryOf(ctx, Key{Kind: KindAuthorizer, AppID: appID})
 	}
 	if errors.Is(err, ErrUnknownAccount) {
+		e, err = b.awaitComing(ctx, appID, err)
+	}
+	if errors.Is(err, ErrUnknownAccount) {
 		b.doubtLists()
 	}
 	if err != nil {
 		return Account{}, err
 	}
 	return *e.account.Load(), nil
+}
+
+// awaitComing waits for an account whose authorization lies in the inbox, as long
+// as a caller waits for a token; unknown is returned for one that is not coming.
+func (b *Broker) awaitComing(ctx context.Context, appID string, unknown error) (*entry, error) {
+	b.mu.Lock()
+	done := b.coming[appID]
+	b.mu.Unlock()
+	if done == nil {
+		return nil, unknown
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.opts.Wait)
+	defer cancel()
+	key := Key{Kind: KindAuthorizer, AppID: appID}
+	select {
+	case <-done:
+		return b.entryOf(ctx, key)
+	case <-ctx.Done():
+		return nil, &StateError{
+			Key: key, State: StateRetrying, RetryAfter: time.Second,
+			Reason: "the merchant has just authorised, and the authorization code is still being exchanged",
+		}
+	}
 }
 
 // doubtLists has the lists read again because an app names an account that nobody

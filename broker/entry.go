@@ -26,6 +26,7 @@ type entry struct {
 	usedSaved time.Time     // the last use that the store knows
 	fullLife  time.Duration // the longest life seen of its tokens
 	suspect   *Token        // rejected by WeChat and held back while its successor is awaited
+	rejected  uint64        // the generation that WeChat rejected and that is served for want of a better; 0: none
 	unchanged uint64        // the generation that a forced renewal brought back unchanged; 0: none
 	forces    dayBudget
 	forceAt   time.Time // when a force_refresh is allowed again
@@ -43,10 +44,10 @@ type entry struct {
 
 func newEntry(key Key) *entry { return &entry{key: key, changed: make(chan struct{})} }
 
-// touch notes a call at now, coarsely: a store to a shared cache line on every
-// call would cost more than the rest.
-func (e *entry) touch(now time.Time) {
-	const coarse = 30
+// touch notes a call at now, coarsely for a token that lives long: a store to a
+// shared cache line on every call would cost more than the rest.
+func (e *entry) touch(now time.Time, life time.Duration) {
+	coarse := min(30, int64(life/(240*time.Second)))
 	if sec := now.Unix(); sec-e.used.Load() > coarse {
 		e.used.Store(sec)
 	}

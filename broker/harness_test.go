@@ -209,6 +209,7 @@ func (w *world) authorize(appID string) {
 // a stale one and try once more. It returns WeChat's errcode.
 func (w *world) call(key broker.Key) (int, error) {
 	var code int
+	var spent uint64
 	for range 2 {
 		if key.Kind == broker.KindAuthorizer {
 			account, err := w.broker.Account(context.Background(), key.AppID)
@@ -217,14 +218,16 @@ func (w *world) call(key broker.Key) (int, error) {
 			}
 			key = account.Key()
 		}
-		t, err := w.broker.Token(context.Background(), key)
+		t, err := w.broker.TokenAfter(context.Background(), key, spent)
 		if err != nil {
 			return 0, err
 		}
 		if code = w.use(key, t); !wechat.Stale(code) {
 			return code, nil
 		}
-		w.broker.Report(key, t.Generation, code)
+		if spent = t.Generation; !w.broker.Report(key, spent, code) {
+			return code, nil
+		}
 	}
 	return code, nil
 }

@@ -43,6 +43,25 @@ func (b *Broker) readInbox() {
 	}
 }
 
+// comes notes that the authorization of appID lies in the inbox.
+func (b *Broker) comes(appID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if appID != "" && b.coming[appID] == nil {
+		b.coming[appID] = make(chan struct{})
+	}
+}
+
+// came ends the wait of those who call for appID.
+func (b *Broker) came(appID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if done := b.coming[appID]; done != nil {
+		close(done)
+		delete(b.coming, appID)
+	}
+}
+
 // attempts is what memory knows of an item that failed.
 type attempts struct {
 	failed int
@@ -79,6 +98,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 		var item inboxItem
 		if plain != nil && json.Unmarshal(plain, &item) == nil {
 			items = append(items, pending{name, generation, item})
+			b.comes(item.AppID)
 		}
 		return ctx.Err() == nil
 	})
@@ -102,6 +122,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 			continue
 		}
 		delete(tried, p.name)
+		b.came(p.item.AppID)
 	}
 	return wait
 }

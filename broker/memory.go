@@ -95,6 +95,9 @@ func (b *Broker) adopt(e *entry, rec *record) {
 		return
 	}
 	e.token.Store(t)
+	if t == nil || t.Generation != e.rejected {
+		e.rejected = 0
+	}
 	if t != nil && e.suspect != nil && t.Generation > e.suspect.Generation {
 		e.suspect = nil
 	}

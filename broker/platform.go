@@ -17,6 +17,8 @@ const (
 	// https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/troubleshooting/component_verify_ticket_troubleshooting.html
 	ticketLife  = 12 * time.Hour
 	ticketsKept = 3
+	// ticketFuture is how far ahead of WeChat's time a CreateTime is believed.
+	ticketFuture = 10 * time.Minute
 )
 
 // ticket is one component_verify_ticket.

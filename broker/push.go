@@ -35,7 +35,11 @@ func (b *Broker) HandlePush(ctx context.Context, p wechat.Push) error {
 
 // takeTicket keeps a ticket durably. It renews nothing that lives.
 func (b *Broker) takeTicket(ctx context.Context, c *component, p wechat.Push) error {
-	t := ticket{value: p.Ticket, created: p.CreateTime, received: b.clock.now()}
+	now := b.clock.now()
+	t := ticket{value: p.Ticket, created: p.CreateTime, received: now}
+	if t.created.After(now.Add(ticketFuture)) {
+		t.created = now // else no later ticket could replace it
+	}
 	news := false
 	b.checkpoint("push-saving")
 	err := b.updatePlatform(ctx, c, func(held platformRecord) (next platformRecord, changed bool) {
@@ -148,6 +152,7 @@ func (b *Broker) takeAuthorization(ctx context.Context, c *component, p wechat.P
 	if err != nil {
 		return fmt.Errorf("keep the authorization of %s: %w", p.AuthorizerAppID, err)
 	}
+	b.comes(p.AuthorizerAppID)
 	b.readInbox()
 	return nil
 }

@@ -171,7 +171,7 @@ func (b *Broker) renewed(e *entry, rec *record, result string) outcome {
 		out.due = b.clock.now()
 		return out
 	}
-	b.breakers[e.key.Kind].reset()
+	b.breakers[e.key.Kind].succeeded(e.key, b.clock.now())
 	out.due = due(t, rec.fullLife, b.opts.RenewAt, b.opts.Rand())
 	if again := askAgain(t, rec.fullLife, b.clock.now(), b.opts.Rand()); out.unchanged && out.due.Before(again) {
 		out.due = again

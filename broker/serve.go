@@ -17,20 +17,39 @@ func (b *Broker) Token(ctx context.Context, key Key) (*Token, error) {
 		now := b.clock.now()
 		if t := e.token.Load(); t.Alive(now) {
 			b.metrics.CacheRequest(true)
-			e.touch(now)
+			e.touch(now, t.Life())
 			return t, nil
 		}
 	}
 	b.metrics.CacheRequest(false)
+	return b.TokenAfter(ctx, key, 0)
+}
+
+// TokenAfter is [Broker.Token] for a caller whose token of that generation WeChat
+// has just rejected: it waits for the next one, and does not give the rejected one
+// again, unless WeChat itself has said meanwhile that it is the one (stable_token
+// does so). A *StateError says why there is no other in time.
+func (b *Broker) TokenAfter(ctx context.Context, key Key, generation uint64) (*Token, error) {
 	e, err := b.entryOf(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return b.await(ctx, e)
+	return b.await(ctx, e, generation)
 }
 
-// await returns a living token of e, and waits for it if need be.
-func (b *Broker) await(ctx context.Context, e *entry) (*Token, error) {
+// good returns the living token of e if it is of use to one whose token of the
+// generation spent was rejected, else nil. Broker.mu is held.
+func (e *entry) good(now time.Time, spent uint64) *Token {
+	t := e.token.Load()
+	if !t.Alive(now) || t.Generation == spent && e.unchanged != spent {
+		return nil
+	}
+	return t
+}
+
+// await returns a living token of e, other than that of the generation spent, and
+// waits for it if need be.
+func (b *Broker) await(ctx context.Context, e *entry, spent uint64) (*Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.opts.Wait)
 	defer cancel()
 	b.mu.Lock()
@@ -40,8 +59,8 @@ func (b *Broker) await(ctx context.Context, e *entry) (*Token, error) {
 	end := b.clock.now().Add(b.opts.Wait)
 	for {
 		now := b.clock.now()
-		e.touch(now)
-		if t := e.token.Load(); t.Alive(now) {
+		e.touch(now, e.life())
+		if t := e.good(now, spent); t != nil {
 			return t, nil
 		}
 		if err := b.hopeless(e, now, end); err != nil {
@@ -54,7 +73,7 @@ func (b *Broker) await(ctx context.Context, e *entry) (*Token, error) {
 		case <-changed:
 		case <-ctx.Done():
 			b.mu.Lock()
-			if t := e.token.Load(); t.Alive(b.clock.now()) {
+			if t := e.good(b.clock.now(), spent); t != nil {
 				return t, nil
 			}
 			return nil, b.stateError(e, b.clock.now())
@@ -104,13 +123,16 @@ func (b *Broker) stateError(e *entry, now time.Time) *StateError {
 		s.Reason = fmt.Sprintf("%s is %s: %s", root.key, c.state, c.reason)
 	}
 	switch {
-	case b.paused && c.trouble == StateRetrying:
-		s.RetryAfter = probeInterval
+	case b.paused && (c.trouble == StateRetrying || c.trouble == StateUnknown):
+		s.State, s.RetryAfter = StateRetrying, probeInterval
+		if s.Reason == "" {
+			s.Reason = "WeChat does not answer; renewals wait for its return"
+		}
 	case c.state == StateWaitingTicket:
 		s.Reason = b.ticketReason(root, now)
 		s.RetryAfter = 10 * time.Second
 	case s.Reason == "":
-		s.Reason = "the first token is being asked for"
+		s.Reason = "a token is being asked for"
 		s.RetryAfter = time.Second
 	}
 	if s.RetryAfter == 0 && s.Passing() {
@@ -135,7 +157,7 @@ func (b *Broker) ticketReason(e *entry, now time.Time) string {
 
 // Report says that WeChat answered a call that carried generation of key with
 // errcode 40001, 40014 or 42001. If that generation is still in force a renewal
-// starts and Token waits for it; if not, nothing happens. It returns false when
+// starts and TokenAfter waits for it; if not, nothing happens. It returns false when
 // the token will not be replaced now: forced renewals came too close together. It
 // does not block.
 func (b *Broker) Report(key Key, generation uint64, errcode int) bool {
@@ -147,6 +169,10 @@ func (b *Broker) Report(key Key, generation uint64, errcode int) bool {
 	}
 	t := e.token.Load()
 	if t == nil || t.Generation != generation {
+		return true
+	}
+	if generation == e.rejected {
+		b.want(e) // known, and its successor is being tried for
 		return true
 	}
 	now := b.clock.now()
@@ -171,9 +197,9 @@ func (b *Broker) held(key Key) *Token {
 		return nil
 	}
 	now := b.clock.now()
-	if t := e.token.Load(); t.Alive(now) {
-		e.touch(now)
-		return t
+	t := b.sound(e, now)
+	if t != nil {
+		e.touch(now, t.Life())
 	}
-	return nil
+	return t
 }

@@ -31,7 +31,10 @@ func (b *Broker) settle(e *entry, out outcome) {
 	if e.blockedOn == (Key{}) && out.what != happenedUnblocked {
 		b.release(e, out)
 	}
-	out.alive = e.token.Load().Alive(now)
+	if out.what == happenedRenewed {
+		e.rejected = 0
+	}
+	out.alive = b.sound(e, now) != nil
 	b.turn(e, out.event, now)
 	b.reschedule(e, out, now)
 	e.announce()
@@ -80,13 +83,23 @@ func (b *Broker) release(e *entry, out outcome) {
 	}
 	if e.token.Load() == nil && out.what != happenedRevoked && out.what != happenedRefreshVoid {
 		e.token.Store(suspect)
+		e.rejected = suspect.Generation
 	}
+}
+
+// sound returns the living token of e unless WeChat has rejected it, else nil.
+// Broker.mu is held.
+func (b *Broker) sound(e *entry, now time.Time) *Token {
+	if t := e.token.Load(); t.Alive(now) && t.Generation != e.rejected {
+		return t
+	}
+	return nil
 }
 
 // block notes which key e waits for. Broker.mu is held.
 func (b *Broker) block(e *entry, out *outcome, now time.Time) {
 	other := b.active[out.blockedOn]
-	if other == nil || other.token.Load().Alive(now) {
+	if other == nil || b.sound(other, now) != nil {
 		out.what = happenedUnblocked // it got its token while this renewal was on its way back
 		return
 	}
@@ -109,7 +122,7 @@ func (b *Broker) unblock(e *entry) {
 // of its trouble otherwise. Broker.mu is held.
 func (b *Broker) tellDependents(e *entry) {
 	now := b.clock.now()
-	live := e.token.Load().Alive(now)
+	live := b.sound(e, now) != nil
 	for d := range b.blocked[e.key] {
 		if live {
 			b.unblock(d)

@@ -16,6 +16,7 @@ import (
 // method promises. The texts that it is given may be kept.
 type TokenSource interface {
 	Token(ctx context.Context, key broker.Key) (*broker.Token, error)
+	TokenAfter(ctx context.Context, key broker.Key, generation uint64) (*broker.Token, error)
 	Report(key broker.Key, generation uint64, errcode int) bool
 	Account(ctx context.Context, appid string) (broker.Account, error)
 	OnlyAccount(ctx context.Context) (broker.Account, error)
@@ -228,12 +229,16 @@ func (s *Server) renew(r *request, tok *broker.Token, errcode, replays int, resp
 		s.metrics.Replay(replayStillStale)
 		return nil, nil
 	}
-	next, f := s.token(key)
-	if f != nil {
-		s.metrics.Replay(replayRefused)
-		return nil, f
+	if !reported {
+		s.metrics.Replay(replayRefused) // no other token is coming
+		return nil, nil
 	}
-	if next.Generation == tok.Generation && (!own || replays > 0 || !reported) {
+	next, err := s.source.TokenAfter(s.waiting(), key, tok.Generation)
+	if err != nil {
+		s.metrics.Replay(replayRefused)
+		return nil, brokerFault(err, key.AppID)
+	}
+	if next.Generation == tok.Generation && (!own || replays > 0) {
 		s.metrics.Replay(replayRefused)
 		return nil, nil
 	}

@@ -89,6 +89,10 @@ func (s *source) Token(_ context.Context, key broker.Key) (*broker.Token, error)
 	return nil, fmt.Errorf("%w: %s", broker.ErrUnknownAccount, key.AppID)
 }
 
+func (s *source) TokenAfter(ctx context.Context, key broker.Key, _ uint64) (*broker.Token, error) {
+	return s.Token(ctx, key)
+}
+
 func (s *source) Report(key broker.Key, generation uint64, _ int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

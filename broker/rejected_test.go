@@ -1,0 +1,119 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+func TestRejected_OnePassingFailureIsWaitedOut(t *testing.T) {
+	for _, fault := range []wechattest.Fault{
+		{Errcode: -1}, {Status: 500}, {Mode: wechattest.HTML}, {Mode: wechattest.ResetAfter},
+	} {
+		lit(t, worldOptions{merchants: 1, own: true}, func(w *world) {
+			fault.Times = 1
+			w.sim.Fault(authorizerPath, fault)
+			w.sim.Fault(stablePath, fault)
+			w.sim.Displace(merchant(0))
+			w.sim.Displace(ownID)
+			w.mustCall(authorizerKey(merchant(0)))
+			w.mustCall(ownKey)
+		})
+	}
+}
+
+func TestRejected_IsNotShownAsLive(t *testing.T) {
+	lit(t, worldOptions{merchants: 1, own: true}, func(w *world) {
+		w.sim.Fault(stablePath, wechattest.Fault{Errcode: 40164})
+		w.sim.Displace(ownID)
+		w.mustFail(ownKey, broker.StateMisconfigured)
+		missing := w.broker.Missing()
+		if len(missing) != 1 || missing[0].AppID != ownID || missing[0].State != "misconfigured" {
+			t.Errorf("missing: %+v", missing)
+		}
+		if n := w.metric("wxsidecar_keys", "kind", "account", "state", "misconfigured"); n != 1 {
+			t.Errorf("%g own accounts are counted as misconfigured, want 1", n)
+		}
+		w.sim.ClearFaults()
+		time.Sleep(4 * time.Minute)
+		if missing := w.broker.Missing(); len(missing) != 0 {
+			t.Errorf("missing after the cure: %+v", missing)
+		}
+		w.mustCall(ownKey)
+	})
+}
+
+func TestRejected_ComponentThatCannotBeRenewed(t *testing.T) {
+	lit(t, worldOptions{merchants: 3}, func(w *world) {
+		w.sim.Fault(componentPath, wechattest.Fault{Errcode: 40125})
+		w.sim.ExpireAllTokens()
+		calls := w.sim.Calls("")
+		for i := range 3 {
+			w.mustFail(authorizerKey(merchant(i)), broker.StateMisconfigured)
+		}
+		time.Sleep(time.Minute)
+		if n := w.sim.Calls("") - calls; n > 20 {
+			t.Errorf("%d calls although nothing can help", n)
+		}
+		if missing := w.broker.Missing(); len(missing) != 1 || missing[0].State != "misconfigured" {
+			t.Errorf("missing: %+v", missing)
+		}
+		w.sim.ClearFaults()
+		w.broker.Renew(platformKey)
+		time.Sleep(time.Second)
+		for i := range 3 {
+			w.mustCall(authorizerKey(merchant(i)))
+		}
+	})
+}
+
+func TestOutage_IsNamedToWhoWaits(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		w.silence()
+		time.Sleep(3 * time.Hour)
+		s := w.mustFail(authorizerKey(merchant(0)), broker.StateRetrying)
+		if !strings.Contains(s.Reason, "answer") || s.RetryAfter == 0 {
+			t.Errorf("%+v", s)
+		}
+		w.sim.ClearFaults()
+	})
+}
+
+func TestAuthorized_CallsWaitForTheExchange(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Latency: time.Second})
+		w.authorize(merchant(1))
+		w.mustCall(authorizerKey(merchant(1)))
+		w.sim.ClearFaults()
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: -1})
+		w.authorize(merchant(2))
+		_, err := w.broker.Account(context.Background(), merchant(2))
+		var s *broker.StateError
+		if !errors.As(err, &s) || !s.Passing() || !strings.Contains(s.Reason, "being exchanged") {
+			t.Errorf("an account whose exchange fails: %v", err)
+		}
+		w.sim.ClearFaults()
+		time.Sleep(2 * time.Minute)
+		w.mustCall(authorizerKey(merchant(2)))
+	})
+}
+
+func TestIdle_ScalesWithTheTokensLife(t *testing.T) {
+	o := worldOptions{merchants: 1, sim: wechattest.Options{TokenLife: 12 * time.Second}}
+	lit(t, o, func(w *world) {
+		key := authorizerKey(merchant(0))
+		if failed := w.keepCalling([]broker.Key{key}, time.Minute, time.Second/2); failed != 0 {
+			t.Errorf("%d calls failed", failed)
+		}
+		before := w.sim.Calls(authorizerPath)
+		time.Sleep(15 * time.Second) // less than two lives
+		if n := w.sim.Calls(authorizerPath) - before; n == 0 {
+			t.Error("a key in use was not renewed ahead")
+		}
+	})
+}
