@@ -59,6 +59,9 @@ func currentKey(c Config, log *slog.Logger) ([]byte, error) {
 		return key, nil
 	}
 	path := filepath.Join(c.DataDir, keyFileName)
+	if err := keyNotLost(c, path); err != nil {
+		return nil, err
+	}
 	key, created, err := seal.ReadOrCreateKeyFile(path)
 	if err != nil {
 		return nil, err
@@ -72,6 +75,20 @@ func currentKey(c Config, log *slog.Logger) ([]byte, error) {
 		log.Warn(warning)
 	}
 	return key, nil
+}
+
+// keyNotLost refuses to make a new key for a store that is sealed with one that is
+// gone: it would hide the loss.
+func keyNotLost(c Config, keyFile string) error {
+	store, _ := strings.CutPrefix(c.Store.Reveal(), "bolt:")
+	if _, err := os.Stat(keyFile); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if info, err := os.Stat(store); err != nil || info.Size() == 0 {
+		return nil
+	}
+	return fmt.Errorf("the key file %s is missing, and the store %s is sealed with it: put the file back, set seal.key_file, "+
+		"or move the store away to begin anew (WeChat brings everything back with the next ticket)", keyFile, store)
 }
 
 // opened is a store with what closes it.

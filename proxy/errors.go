@@ -46,7 +46,7 @@ func (f *fault) result() result {
 	switch {
 	case f.status == statusClientGone:
 		return resultGone
-	case f.code == codeBroken:
+	case f.code == "answer_broken":
 		return resultCut
 	case f.status >= fasthttp.StatusInternalServerError:
 		return resultFailed
@@ -182,11 +182,9 @@ func answerEncoded() *fault {
 	}
 }
 
-const codeBroken = "answer_broken"
-
 func answerBroken() *fault {
 	return &fault{
-		status: fasthttp.StatusBadGateway, code: codeBroken, errcode: errcodeBusy, retryAfter: time.Second,
+		status: fasthttp.StatusBadGateway, code: "answer_broken", errcode: errcodeBusy, retryAfter: time.Second,
 		message: "WeChat's answer broke off before its end; the call itself may have been carried out",
 	}
 }

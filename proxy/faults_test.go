@@ -61,6 +61,8 @@ func wantFault(t *testing.T, name, method, body string, serve serveFault, status
 	}
 }
 
+const codeBroken = "answer_broken"
+
 func wantOurShape(t *testing.T, name string, got answer) {
 	t.Helper()
 	var shape struct {
