@@ -66,6 +66,19 @@ func TestServer_ProxyOfLoopbackServices(t *testing.T) {
 	f("[::1]:9", "403")
 }
 
+// What the sidecar serves in a way of its own, wxsidecar routes says.
+func TestRoutes_ExplainWhatIsServed(t *testing.T) {
+	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: newWeChat(t, echo).URL}})
+	for path := range s.local {
+		if text := s.table.Explain(path); !strings.Contains(text, "served: ") {
+			t.Errorf("%s", text)
+		}
+	}
+	if text := s.table.Explain("/cgi-bin/menu/get"); strings.Contains(text, "served: ") {
+		t.Errorf("%s", text)
+	}
+}
+
 // What is given twice could be read two ways.
 func TestRequest_Doubled(t *testing.T) {
 	up := newWeChat(t, echo)

@@ -73,14 +73,3 @@ func (t *Table) All() []*Route {
 	slices.SortFunc(rows, func(a, b *Route) int { return strings.Compare(a.Pattern, b.Pattern) })
 	return slices.Concat([]*Route{t.fallback}, t.prefixes, rows)
 }
-
-// Explain says in a few lines how a call to path is treated and why. path may
-// carry a query, of which only the action counts, and that only where it decides.
-func (t *Table) Explain(path string) string {
-	path, query, _ := strings.Cut(path, "?")
-	r := t.Match([]byte(path)).For([]byte(query))
-	if base, _, _ := strings.Cut(r.Pattern, "?"); base == path {
-		return r.String()
-	}
-	return path + " is matched by " + r.String()
-}
