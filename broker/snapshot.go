@@ -68,6 +68,29 @@ func (b *Broker) stateOf(e *entry, now time.Time) State {
 	return shown(e.cond, b.living(e, now))
 }
 
+// TicketStatus says how old a component's newest component_verify_ticket is.
+type TicketStatus struct {
+	Component string
+	// Age is 0 with Held false when there is none.
+	Age  time.Duration
+	Held bool
+}
+
+// Tickets returns the state of the configured components' tickets, sorted by appid.
+// WeChat pushes one every ten minutes.
+func (b *Broker) Tickets() []TicketStatus {
+	var all []TicketStatus
+	for appID, c := range b.configured() {
+		age, held := b.ticketAge(c)()
+		if !held {
+			age = 0
+		}
+		all = append(all, TicketStatus{Component: appID, Age: age, Held: held})
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Component < all[j].Component })
+	return all
+}
+
 // ticketAge returns what tells the age of a component's newest ticket.
 func (b *Broker) ticketAge(c *component) func() (time.Duration, bool) {
 	return func() (time.Duration, bool) {

@@ -47,6 +47,19 @@ func TestTickets_AnOlderOneNeverReplacesANewer(t *testing.T) {
 	})
 }
 
+func TestTickets_AgeIsShown(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		if got := w.broker.Tickets(); len(got) != 1 || got[0].Held || got[0].Component != componentID || got[0].Age != 0 {
+			t.Errorf("before the first ticket: %+v", got)
+		}
+		w.ticket()
+		time.Sleep(7 * time.Minute)
+		if got := w.broker.Tickets(); len(got) != 1 || !got[0].Held || (got[0].Age-7*time.Minute).Abs() > time.Second {
+			t.Errorf("seven minutes later: %+v", got)
+		}
+	})
+}
+
 func TestTickets_AskedForWithPatience(t *testing.T) {
 	inWorld(t, worldOptions{}, func(w *world) {
 		time.Sleep(59 * time.Minute) // between two requests

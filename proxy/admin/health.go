@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/metrics"
@@ -16,6 +18,8 @@ type TokenStatus interface {
 	// Missing returns the components and own accounts that hold no living token;
 	// empty when all do. It is safe for concurrent use and does not block.
 	Missing() []broker.Missing
+	// Tickets returns how old the components' tickets are, on the same terms.
+	Tickets() []broker.TicketStatus
 }
 
 // MetricsOptions are what the metrics listener shows. Status is needed.
@@ -41,7 +45,7 @@ func NewMetricsHandler(o MetricsOptions) (http.Handler, error) {
 		return nil, errors.New("admin: MetricsOptions.Status is nil")
 	}
 	pages := readOnly{
-		"/":       text(index),
+		"/":       o.index,
 		"/livez":  text("ok\n"),
 		"/readyz": o.readyz,
 		"/tokenz": o.tokenz,
@@ -63,6 +67,22 @@ const index = `wxsidecar
 /tokenz   200 when every component and own account holds a living token, else 503 and what is missing
 /ca.pem   the certificate that apps which call api.weixin.qq.com through the proxy must trust
 `
+
+// index lists the pages, and below them what an operator wants to see first.
+func (o MetricsOptions) index(w http.ResponseWriter, _ *http.Request) {
+	body := index + "\n"
+	for _, t := range o.Status.Tickets() {
+		if t.Held {
+			body += fmt.Sprintf("component %s: newest ticket %s old (one comes every ten minutes)\n", t.Component, t.Age.Round(time.Second))
+		} else {
+			body += fmt.Sprintf("component %s: no ticket yet\n", t.Component)
+		}
+	}
+	for _, m := range o.Status.Missing() {
+		body += fmt.Sprintf("missing: the token of %s %s: %s: %s\n", m.Kind, m.AppID, m.State, m.Reason)
+	}
+	reply(w, http.StatusOK, "text/plain; charset=utf-8", body)
+}
 
 // readOnly serves pages by their exact path. It is no ServeMux, as that answers
 // unclean paths by redirects.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,6 +23,13 @@ import (
 type status []broker.Missing
 
 func (s *status) Missing() []broker.Missing { return *s }
+
+func (s *status) Tickets() []broker.TicketStatus {
+	return []broker.TicketStatus{
+		{Component: "wx7f00c0de00000001", Age: 187 * time.Second, Held: true},
+		{Component: "wx7f00c0de00000002"},
+	}
+}
 
 type answer struct {
 	status int
@@ -153,6 +161,21 @@ func TestIndex_ListsWhatThereIs(t *testing.T) {
 	}
 	if found != 5 {
 		t.Errorf("/ lists %d paths; want 5", found)
+	}
+}
+
+func TestIndex_ShowsTicketsAndWhatIsMissing(t *testing.T) {
+	ask := serve(t, admin.MetricsOptions{Status: &status{
+		{Kind: "component", AppID: "wx7f00c0de00000002", State: "waiting_ticket", Reason: "no ticket"},
+	}})
+	got := ask("GET", "/").body
+	for _, line := range []string{
+		"component wx7f00c0de00000001: newest ticket 3m7s old", "component wx7f00c0de00000002: no ticket yet",
+		"missing: the token of component wx7f00c0de00000002: waiting_ticket: no ticket",
+	} {
+		if !strings.Contains(got, line) {
+			t.Errorf("/ shows no %q:\n%s", line, got)
+		}
 	}
 }
 
