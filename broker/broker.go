@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -304,9 +303,4 @@ func (b *Broker) observeDate(date, sent, received time.Time) {
 	}
 	skew, _ := b.clock.offset()
 	b.metrics.ClockSkew(skew)
-}
-
-// errSealedOtherwise words a wrong key for the operator.
-func errSealedOtherwise(err error) error {
-	return fmt.Errorf("the store is sealed with another key than seal.key_file gives: %w", err)
 }

@@ -140,5 +140,5 @@ func (b *breaker) succeeded(key Key, now time.Time) {
 	delete(b.met, key)
 }
 
-// reset closes the breaker: a call went well, or an operator says so.
+// reset closes the breaker.
 func (b *breaker) reset() { *b = breaker{} }

@@ -30,6 +30,8 @@ type inboxItem struct {
 
 func (i inboxItem) encode() ([]byte, error) { return json.Marshal(i) }
 
+func (i inboxItem) code() secret.Text { return secret.New(i.Code) }
+
 // inboxName sorts by time, and is the same for a repeat.
 func inboxName(component string, created time.Time, id string) string {
 	return fmt.Sprintf("%s%s/%013d-%s", inboxPrefix, component, millis(created), id)
@@ -135,7 +137,7 @@ func (b *Broker) workItem(ctx context.Context, name string, generation uint64, i
 	gone := change{name: name, base: generation, generation: generation}
 	err := errSpent
 	if item.Code != "" {
-		_, err = b.exchange(ctx, item.Component, item.codeOf(), moment(item.Expires), moment(item.Created), gone)
+		_, err = b.exchange(ctx, item.Component, item.code(), moment(item.Expires), moment(item.Created), gone)
 	}
 	if wechat.Code(err) == wechat.CodeCodeInvalid || wechat.Code(err) == wechat.CodeCodeExpired || errors.Is(err, errSpent) {
 		err = b.recoverAuthorization(ctx, item)

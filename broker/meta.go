@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
@@ -32,6 +33,11 @@ func (b *Broker) checkSeal(ctx context.Context) error {
 		return errSealedOtherwise(err)
 	}
 	return nil // a damaged canary says nothing of the others
+}
+
+// errSealedOtherwise words a wrong key for the operator.
+func errSealedOtherwise(err error) error {
+	return fmt.Errorf("the store is sealed with another key than seal.key_file gives: %w", err)
 }
 
 type wireClock struct {

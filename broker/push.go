@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -143,6 +142,7 @@ func (b *Broker) takeAuthorization(ctx context.Context, c *component, p wechat.P
 		return err
 	}
 	name := inboxName(c.appID, p.CreateTime, p.ID)
+	b.comes(p.AuthorizerAppID) // before the inbox can know of it, and end the wait
 	b.checkpoint("push-saving")
 	err = b.records.write(ctx, change{name: name, generation: 1, plain: plain})
 	b.checkpoint("push-saved")
@@ -150,9 +150,9 @@ func (b *Broker) takeAuthorization(ctx context.Context, c *component, p wechat.P
 		return nil // a repeat of one that waits already
 	}
 	if err != nil {
+		b.came(p.AuthorizerAppID)
 		return fmt.Errorf("keep the authorization of %s: %w", p.AuthorizerAppID, err)
 	}
-	b.comes(p.AuthorizerAppID)
 	b.readInbox()
 	return nil
 }
@@ -171,6 +171,3 @@ func (b *Broker) PushRefused(appID, cause string) {
 		c.refused.Store(&refusedPush{cause: cause, at: b.clock.now()})
 	}
 }
-
-// codeOf returns the item's code.
-func (i inboxItem) codeOf() secret.Text { return secret.New(i.Code) }

@@ -103,6 +103,21 @@ func TestAuthorized_CallsWaitForTheExchange(t *testing.T) {
 	})
 }
 
+func TestAuthorized_ComingToNothingEndsTheWait(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 61009})
+		w.sim.Fault(infoPath, wechattest.Fault{Errcode: 61003})
+		w.authorize(merchant(50))
+		w.sim.Revoke(componentID, merchant(50)) // at once
+		time.Sleep(time.Second)
+		start := time.Now()
+		if _, err := w.broker.Account(context.Background(), merchant(50)); !errors.Is(err, broker.ErrUnknownAccount) || time.Since(start) != 0 {
+			t.Errorf("an authorization that came to nothing: %v after %s", err, time.Since(start))
+		}
+		w.sim.ClearFaults()
+	})
+}
+
 func TestIdle_ScalesWithTheTokensLife(t *testing.T) {
 	o := worldOptions{merchants: 1, sim: wechattest.Options{TokenLife: 12 * time.Second}}
 	lit(t, o, func(w *world) {
