@@ -8,9 +8,9 @@ GO ?= go
 DOCKER ?= docker
 IMAGE ?= wxsidecar
 
-# How often every test runs and how long every fuzz target does.
+# How often every test runs, and with how many inputs every fuzz target.
 COUNT ?= 1
-FUZZTIME ?= 5s
+FUZZ ?= 20000x
 TIMEOUT ?= 30m
 # The Go vulnerability database for govulncheck: a URL or a folder.
 export VULNDB
@@ -36,7 +36,7 @@ unit:
 	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout=$(TIMEOUT) ./...
 
 fuzz:
-	.ci/fuzz $(FUZZTIME)
+	.ci/fuzz $(FUZZ)
 
 lint: $(GOLANGCI)
 	$(GOLANGCI) run ./...
@@ -55,7 +55,7 @@ vuln:
 	.ci/vuln
 
 nightly:
-	WXSIDECAR_NIGHTLY=1 WXSIDECAR_CRASH_ROUNDS=100 $(MAKE) test TIMEOUT=10h FUZZTIME=2m
+	WXSIDECAR_NIGHTLY=1 WXSIDECAR_CRASH_ROUNDS=100 $(MAKE) test TIMEOUT=10h FUZZ=1000000x
 
 image:
 	$(DOCKER) build -t $(IMAGE) .
