@@ -18,13 +18,27 @@ const maxDrain = 8 * msgcrypt.MaxEnvelope
 // errTooLarge and errCutOff are why a body could not be read.
 var (
 	errTooLarge = errors.New("the body is longer than 1 MiB")
-	errCutOff   = errors.New("the body ended early")
+	errCutOff   = errors.New("the body ended early, or did not come within ten seconds")
 )
 
 // request is what a push needs of a call. All of it is owned.
 type request struct {
 	method, path, remote                               string
 	signature, msgSignature, timestamp, nonce, encType string
+}
+
+// head is what is kept of a request while its body is read. It is owned.
+type head struct{ method, uri string }
+
+// readHead copies it out of the bytes that fasthttp lends.
+func readHead(h *fasthttp.RequestHeader) head {
+	return head{method: string(h.Method()), uri: string(h.RequestURI())}
+}
+
+// restore gives a request that was wiped its head again.
+func (h head) restore(ctx *fasthttp.RequestCtx) {
+	ctx.Request.Header.SetMethod(h.method)
+	ctx.Request.SetRequestURI(h.uri)
 }
 
 // target is what the path of a call names.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +28,10 @@ type Server struct {
 	base    context.Context
 	codecs  atomic.Pointer[codecs]
 	seen    *memory
-	server  *fasthttp.Server
+	// heads has the head of each request whose body is being read, by the address
+	// of fasthttp's header.
+	heads  sync.Map
+	server *fasthttp.Server
 }
 
 // New returns a server, or an error that names each component whose keys cannot be
@@ -77,8 +82,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:      s.serve,
-		ErrorHandler: refuseUnread,
+		Handler:        s.serve,
+		HeaderReceived: s.keepHead,
+		ErrorHandler:   s.serveUnread,
 
 		// A body is counted while it is read (readBody); without streaming it would
 		// be in memory before the first line of ours runs.
@@ -115,8 +121,28 @@ func (s *Server) newServer() *fasthttp.Server {
 	}
 }
 
-// refuseUnread answers what is not HTTP, with the status alone.
-func refuseUnread(ctx *fasthttp.RequestCtx, err error) {
+// keepHead is called between head and body. fasthttp reads the beginning of a body
+// itself, and when that breaks off it forgets whose it was before it tells us.
+func (s *Server) keepHead(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	s.heads.Store(h, readHead(h))
+	return fasthttp.RequestConfig{}
+}
+
+// serve answers a request whose head and, if it is short, body have arrived.
+func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	s.heads.Delete(&ctx.Request.Header)
+	s.serveWith(ctx, readBody)
+}
+
+// serveUnread answers what never became a request: one whose body broke off like
+// any other push, what is not HTTP with the status alone.
+func (s *Server) serveUnread(ctx *fasthttp.RequestCtx, err error) {
+	h, ok := s.heads.LoadAndDelete(&ctx.Request.Header)
+	if ok && brokeOff(err) {
+		h.(head).restore(ctx)
+		s.serveWith(ctx, func(*fasthttp.RequestCtx) ([]byte, error) { return nil, errCutOff })
+		return
+	}
 	status := fasthttp.StatusBadRequest
 	if tooLong := (*fasthttp.ErrSmallBuffer)(nil); errors.As(err, &tooLong) {
 		status = fasthttp.StatusRequestHeaderFieldsTooLarge
@@ -124,8 +150,15 @@ func refuseUnread(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetStatusCode(status)
 }
 
-// serve turns a panic into one 500: fasthttp would end the process.
-func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+// brokeOff tells a connection that ended or fell silent from a request that is
+// malformed.
+func brokeOff(err error) bool {
+	var network net.Error
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network)
+}
+
+// serveWith turns a panic into one 500: fasthttp would end the process.
+func (s *Server) serveWith(ctx *fasthttp.RequestCtx, body func(*fasthttp.RequestCtx) ([]byte, error)) {
 	defer func() {
 		if p := recover(); p != nil {
 			// The value may quote a push; its type and the stack cannot.
@@ -134,11 +167,11 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 			write(ctx, answer{status: fasthttp.StatusInternalServerError})
 		}
 	}()
-	write(ctx, s.route(ctx))
+	write(ctx, s.route(ctx, body))
 }
 
 // route answers one call.
-func (s *Server) route(ctx *fasthttp.RequestCtx) answer {
+func (s *Server) route(ctx *fasthttp.RequestCtx, read func(*fasthttp.RequestCtx) ([]byte, error)) answer {
 	r := readRequest(ctx)
 	to, known := r.target()
 	switch {
@@ -147,7 +180,7 @@ func (s *Server) route(ctx *fasthttp.RequestCtx) answer {
 	case r.method != fasthttp.MethodPost:
 		return answer{status: fasthttp.StatusMethodNotAllowed, allow: fasthttp.MethodPost}
 	}
-	body, err := readBody(ctx)
+	body, err := read(ctx)
 	return s.event(r, to.component, body, err)
 }
 

@@ -83,6 +83,40 @@ func TestServer_GarbageIsNotLogged(t *testing.T) {
 	r.wantCounted("none", "too_large", 1)
 }
 
+// A short body that breaks off is refused like any other push, and told.
+func TestServer_BodyBreaksOff(t *testing.T) {
+	const path = "/wechat/" + component + "/event?timestamp=1"
+	f := func(line string, sent int, want string) *rig {
+		t.Helper()
+		r := newRig(t)
+		conn, err := net.Dial("tcp", r.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = io.WriteString(conn, line+" HTTP/1.1\r\nHost: x\r\nContent-Length: 600\r\n\r\n"+strings.Repeat("s3cr3t", sent))
+		if err := errors.Join(err, conn.(*net.TCPConn).CloseWrite()); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+want) || !strings.HasSuffix(string(answer), "\r\n\r\n") {
+			t.Errorf("%s: answer %q, %v; want the status %s alone", line, answer, err, want)
+		}
+		return r
+	}
+	for _, sent := range []int{0, 1, 99} {
+		r := f("POST "+path, sent, "403")
+		r.wantCounted("none", "cut_off", 1)
+		r.wantLogged("level=WARN", "push refused", "cause=cut_off", component, "ended early")
+		if told := r.handler.refused; len(told) != 1 || told[0] != component+" cut_off" {
+			t.Errorf("the handler was told %q", told)
+		}
+	}
+	f("PUT "+path, 1, "405").wantCounted("none", "cut_off", 0)
+	f("POST /other", 1, "404").wantCounted("none", "cut_off", 0)
+	f("POST http://%zz/", 1, "400").wantCounted("none", "cut_off", 0)
+}
+
 func TestServer_ChunkedBody(t *testing.T) {
 	r := newRig(t)
 	c := ticketPush(t)
