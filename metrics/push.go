@@ -23,7 +23,8 @@ var (
 	pushResults = []string{"accepted", "repeated", "failed"}
 	pushCauses  = []string{
 		"cut_off", "empty", "envelope", "foreign_appid", "forged", "frame", "not_base64", "not_encrypted",
-		"outside_window", "padding", "panic", "too_large", "truncated", "unknown_component", "unreadable",
+		"outside_window", "padding", "panic", "too_large", "truncated", "unknown_component", "unknown_path",
+		"unreadable",
 	}
 )
 

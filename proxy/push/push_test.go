@@ -212,14 +212,19 @@ func TestPush_EmptyBodyOfWeChat(t *testing.T) {
 func TestPush_OtherPathsAndMethods(t *testing.T) {
 	r := newRig(t)
 	good := ticketPush(t)
-	for _, path := range []string{
+	paths := []string{
 		"/", "/wechat", "/wechat/" + component, "/wechat/" + component + "/event/", "/wechat//event",
 		"/wechat/" + component + "/other", "//wechat/" + component + "/event", "/wechat/x/../" + component + "/event", "/wechat/" + component + "%2fevent",
-	} {
+	}
+	for _, path := range paths {
 		c := good
 		c.path = path
 		r.wantStatus(c, http.StatusNotFound)
 	}
+	r.wantCounted("none", "unknown_path", len(paths))
+	r.wantLogged("level=WARN", "cause=unknown_path", "remote=127.0.0.1:", "path=/wechat/"+component+"/other", "/wechat/<component appid>/event")
+	r.wantStatus(call{path: "/"}, http.StatusNotFound) // nobody's push
+	r.wantCounted("none", "unknown_path", len(paths))
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodHead, http.MethodDelete} {
 		c := good
 		c.method = method
