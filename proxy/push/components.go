@@ -3,6 +3,7 @@ package push
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -33,16 +34,34 @@ func (c Component) codecs() ([]*msgcrypt.Codec, error) {
 	if len(c.Keys) == 0 {
 		return nil, errors.New("no push_token and encoding_aes_key")
 	}
-	var list []*msgcrypt.Codec
+	tokens, keys := []secret.Text{c.Keys[0].Token}, []secret.Text{c.Keys[0].EncodingAESKey}
 	for i, k := range c.Keys {
 		token, key := orFirst(k.Token, c.Keys[0].Token), orFirst(k.EncodingAESKey, c.Keys[0].EncodingAESKey)
-		codec, err := msgcrypt.New(token.Reveal(), key.Reveal(), c.AppID)
-		if err != nil {
+		if _, err := msgcrypt.New(token.Reveal(), key.Reveal(), c.AppID); err != nil {
 			return nil, fmt.Errorf("%s keys: %w", ageOfKey(i), err)
 		}
-		list = append(list, codec)
+		tokens, keys = appendNew(tokens, token), appendNew(keys, key)
+	}
+	// Each token with each key: the two are changed one after the other as well,
+	// and nothing says that a change of both spreads as one.
+	var list []*msgcrypt.Codec
+	for _, token := range tokens {
+		for _, key := range keys {
+			codec, err := msgcrypt.New(token.Reveal(), key.Reveal(), c.AppID)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, codec)
+		}
 	}
 	return list, nil
+}
+
+func appendNew(list []secret.Text, t secret.Text) []secret.Text {
+	if slices.ContainsFunc(list, t.Equal) {
+		return list
+	}
+	return append(list, t)
 }
 
 func orFirst(t, first secret.Text) secret.Text {

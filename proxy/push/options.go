@@ -37,6 +37,7 @@ type Component struct {
 	AppID string
 	// Keys are the current pair, then those that are still accepted while a
 	// change spreads. A part that is empty in a later pair is that of the first.
+	// Any of the tokens goes with any of the keys: they may change apart.
 	Keys []Key
 }
 

@@ -322,15 +322,32 @@ func TestPush_BaseContextEnds(t *testing.T) {
 
 func TestPush_PreviousKeys(t *testing.T) {
 	keys := currentKeys()
-	keys.Keys = append(keys.Keys, push.Key{Token: secret.New(previousToken), EncodingAESKey: secret.New(previousKey)},
-		push.Key{EncodingAESKey: secret.New(previousKey)})
+	keys.Keys = append(keys.Keys, push.Key{Token: secret.New(previousToken), EncodingAESKey: secret.New(previousKey)})
 	r := newRig(t, func(o *push.Options) { o.Components = []push.Component{keys} })
 	r.wantSuccess(ticketPush(t))
 	r.wantSuccess(sealed(t, previousToken, previousKey, component, ticketXML(component)+" ", start))
+	// The token was changed last week, the key today, or the other way round.
 	r.wantSuccess(sealed(t, token, previousKey, component, ticketXML(component)+"  ", start))
-	r.wantStatus(sealed(t, previousToken, aesKey, component, ticketXML(component)+"   ", start), http.StatusForbidden)
+	r.wantSuccess(sealed(t, previousToken, aesKey, component, ticketXML(component)+"   ", start))
+	r.wantStatus(sealed(t, previousToken, strings.Repeat("A", 43), component, ticketXML(component), start), http.StatusForbidden)
 	r.wantCounted("none", "padding", 1)
-	if got := r.handler.got(); len(got) != 3 {
-		t.Errorf("the handler got %d pushes; want 3", len(got))
+	r.wantStatus(sealed(t, "other-token", previousKey, component, ticketXML(component), start), http.StatusForbidden)
+	r.wantCounted("none", "forged", 1)
+	if got := r.handler.got(); len(got) != 4 {
+		t.Errorf("the handler got %d pushes; want 4", len(got))
 	}
+}
+
+// One part alone may be given as previous.
+func TestPush_PreviousPart(t *testing.T) {
+	f := func(previous push.Key, token, key string) {
+		t.Helper()
+		keys := currentKeys()
+		keys.Keys = append(keys.Keys, previous)
+		r := newRig(t, func(o *push.Options) { o.Components = []push.Component{keys} })
+		r.wantSuccess(sealed(t, token, key, component, ticketXML(component), start))
+		r.wantStatus(sealed(t, previousToken, previousKey, component, ticketXML(component), start), http.StatusForbidden)
+	}
+	f(push.Key{Token: secret.New(previousToken)}, previousToken, aesKey)
+	f(push.Key{EncodingAESKey: secret.New(previousKey)}, token, previousKey)
 }
