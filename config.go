@@ -28,8 +28,9 @@ type Config struct {
 	// DataDir is where the key file and the CA certificate lie. Empty means the
 	// folder of the bolt file, else the working directory; [Load] fills it.
 	DataDir string `yaml:"data_dir"`
-	// Store is bolt:PATH, redis://…, rediss://…, redis-cluster://… or memory:. It
-	// may hold a password, and ${NAME} anywhere in it stands for a variable.
+	// Store is bolt:PATH or memory:; a Redis URL is refused in this version, without
+	// being shown, as it may hold a password. ${NAME} anywhere in it stands for a
+	// variable.
 	Store     secret.Text    `yaml:"store"`
 	StoreFile string         `yaml:"store_file"`
 	Seal      SealConfig     `yaml:"seal"`

@@ -89,7 +89,7 @@ func (l *Loaded) validateStore() {
 		}
 	}
 	if !l.faulty("store") && !l.faulty("store_file") {
-		l.fault("store", "", "not a store", "write bolt:PATH, redis://…, rediss://…, redis-cluster://… or memory:")
+		l.fault("store", "", "not a store", "write bolt:PATH, or memory: for trials")
 	}
 }
 

@@ -56,7 +56,7 @@ func isNull(n *yaml.Node) bool {
 
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.MappingNode {
-		d.fault(n, path, "", "want keys with values, got "+kindName(n), "")
+		d.fault(n, path, "", "want keys with values, got "+kindName(n), "write its keys below it, further in, each with a colon")
 		return
 	}
 	seen := map[string]int{}
@@ -98,7 +98,7 @@ func unknownKeyHint(key, path string, names []string) string {
 			return "there is " + known
 		}
 	}
-	return ""
+	return "the keys here are " + strings.Join(names, ", ")
 }
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
@@ -116,7 +116,7 @@ func (d *decoder) list(n *yaml.Node, v reflect.Value, path string) {
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 	if n.Kind != yaml.ScalarNode {
-		d.fault(n, path, "", "want a single value, got "+kindName(n), "")
+		d.fault(n, path, "", "want a single value, got "+kindName(n), "write one value behind the colon; quotes keep special characters together")
 		return
 	}
 	reason, hint := setScalar(v, n.Value)

@@ -53,6 +53,12 @@ type fault struct {
 	hint   string
 }
 
+// Hints of faults that can befall many keys.
+const (
+	defaultHint    = "leave the key out for its default"
+	unreadableHint = "compare the path, and let the user of the process read it"
+)
+
 // String is the fault's line in the report.
 func (f fault) String() string {
 	var b strings.Builder

@@ -73,7 +73,7 @@ func (l *Loaded) readFile(src sources) *yaml.Node {
 	content, err := l.files.read(src.file)
 	if err != nil {
 		l.faults = append(l.faults, fault{
-			at: src.fileFrom, value: src.file, reason: "the configuration file cannot be read: " + cause(err),
+			at: src.fileFrom, value: src.file, reason: "the configuration file cannot be read: " + cause(err), hint: unreadableHint,
 		})
 		return &yaml.Node{Kind: yaml.MappingNode}
 	}

@@ -31,13 +31,13 @@ func setScalar(v reflect.Value, text string) (reason, hint string) {
 	case reflect.Int:
 		n, err := strconv.Atoi(text)
 		if err != nil {
-			return "not a whole number", ""
+			return "not a whole number", "write it in digits, like 1024"
 		}
 		v.SetInt(int64(n))
 	case reflect.Float64:
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return "not a number", ""
+			return "not a number", "write it in digits, like 20 or 0.75"
 		}
 		v.SetFloat(f)
 	}
@@ -51,7 +51,7 @@ func setBool(v reflect.Value, text string) (reason, hint string) {
 	case "false":
 		v.SetBool(false)
 	default:
-		return "neither true nor false", ""
+		return "neither true nor false", "write one of the two"
 	}
 	return "", ""
 }

@@ -96,12 +96,12 @@ func (l *Loaded) resolveSecrets(env environment) {
 func (l *Loaded) readSecret(s secretSlot) {
 	content, err := l.files.read(s.file)
 	if err != nil {
-		l.fault(s.path+"_file", shownPath(s.file), "cannot be read: "+cause(err), "")
+		l.fault(s.path+"_file", shownPath(s.file), "cannot be read: "+cause(err), unreadableHint)
 		return
 	}
 	content = bytes.TrimRight(content, "\r\n")
 	if len(content) == 0 {
-		l.fault(s.path+"_file", shownPath(s.file), "the file is empty", "")
+		l.fault(s.path+"_file", shownPath(s.file), "the file is empty", "write the secret into it, and nothing else")
 		return
 	}
 	*s.text = secret.New(string(content))

@@ -114,6 +114,11 @@ func TestLoad_FaultsGolden(t *testing.T) {
 	if strings.Contains(text, "s3cr3t") {
 		t.Error("the report shows a secret")
 	}
+	for _, f := range l.faults {
+		if f.hint == "" {
+			t.Errorf("no hint: %s", f)
+		}
+	}
 }
 
 func TestLoad_Faults(t *testing.T) {
@@ -176,8 +181,8 @@ func TestLoad_Faults(t *testing.T) {
 
 func TestLoad_FileUnreadable(t *testing.T) {
 	l := Load(sources{file: "/nonexistent.yaml", fileFrom: origin{rank: fromFlag, name: "--config"}})
-	want := "flag --config: value \"/nonexistent.yaml\": the configuration file cannot be read: no such file or directory\n" +
-		"the configuration has 1 fault"
+	want := "flag --config: value \"/nonexistent.yaml\": the configuration file cannot be read: no such file or directory; " +
+		"compare the path, and let the user of the process read it\nthe configuration has 1 fault"
 	if got := report(l); got != want {
 		t.Errorf("got %q\nwant %q", got, want)
 	}

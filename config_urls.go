@@ -108,7 +108,7 @@ func privateHost(host string) bool {
 func (l *Loaded) validateCAFile(path string) {
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		l.fault("upstream.ca_file", path, "cannot be read: "+cause(err), "")
+		l.fault("upstream.ca_file", path, "cannot be read: "+cause(err), unreadableHint)
 		return
 	}
 	if !x509.NewCertPool().AppendCertsFromPEM(pem) {

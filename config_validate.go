@@ -151,10 +151,10 @@ func (l *Loaded) validateNumbers() {
 	// Later than three quarters there would not be half an hour left of two in
 	// which WeChat may be away unnoticed.
 	if at := c.Renewal.At; at <= 0 || at > 0.75 {
-		l.fault("renewal.at", fmt.Sprint(at), "not a share of a token's life above 0 and up to 0.75", "")
+		l.fault("renewal.at", fmt.Sprint(at), "not a share of a token's life above 0 and up to 0.75", defaultHint)
 	}
 	if c.Renewal.Rate <= 0 {
-		l.fault("renewal.rate", fmt.Sprint(c.Renewal.Rate), "not above 0", "")
+		l.fault("renewal.rate", fmt.Sprint(c.Renewal.Rate), "not above 0", defaultHint)
 	}
 	l.atLeast("renewal.workers", c.Renewal.Workers, 1)
 	l.atLeast("shutdown.delay", c.Shutdown.Delay, 0)
@@ -174,15 +174,15 @@ func (l *Loaded) atLeast(key string, value, least any) {
 		below = v < Size(least.(int))
 	}
 	if below && least == 0 {
-		l.fault(key, fmt.Sprint(value), "below 0", "")
+		l.fault(key, fmt.Sprint(value), "below 0", defaultHint)
 	} else if below {
-		l.fault(key, fmt.Sprint(value), "not above 0", "")
+		l.fault(key, fmt.Sprint(value), "not above 0", defaultHint)
 	}
 }
 
 func (l *Loaded) oneOf(key, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
-		l.fault(key, value, "none of "+strings.Join(allowed, ", "), "")
+		l.fault(key, value, "none of "+strings.Join(allowed, ", "), "write one of them")
 	}
 }
 

@@ -21,7 +21,7 @@ var configFlags = []configFlag{
 	{"listen-metrics", "where /metrics, /livez, /readyz and /tokenz are", []any{"listen", "metrics"}},
 	{"listen-admin", "where the status page is", []any{"listen", "admin"}},
 	{"upstream-url", "where WeChat's API is", []any{"upstream", "url"}},
-	{"store", "bolt:PATH, redis://… or memory:", []any{"store"}},
+	{"store", "bolt:PATH, or memory: for trials", []any{"store"}},
 	{"data-dir", "where the key file and the CA certificate lie", []any{"data_dir"}},
 	{"log-level", "debug, info, warn or error", []any{"log", "level"}},
 	{"log-format", "text, json or auto", []any{"log", "format"}},
