@@ -103,7 +103,7 @@ func (l *Loaded) keyFile(key, path string) {
 	var unreadable *fs.PathError
 	switch {
 	case errors.As(err, &unreadable):
-		l.fault(key, path, "cannot be read: "+cause(err), howTo)
+		l.fault(key, shownKeyPath(path), "cannot be read: "+cause(err), howTo)
 	case err != nil:
 		l.fault(key, path, "does not hold a key", howTo)
 	}

@@ -15,6 +15,8 @@ import (
 var (
 	wholeVariable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 	anyVariable   = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+	// keyPattern is an AES key in base64 or hex. The former may have slashes.
+	keyPattern = regexp.MustCompile(`^([A-Za-z0-9+/]{43}=?|[0-9a-fA-F]{64})$`)
 )
 
 // fileSums has the SHA-256 of every file that the configuration was made from, so
@@ -110,10 +112,19 @@ func (l *Loaded) readSecret(s secretSlot) {
 // shownPath returns path for a report, or nothing if it does not look like a
 // path: then it may be the secret itself, put where its file belongs.
 func shownPath(path string) string {
-	if strings.ContainsAny(path, "/.") {
-		return path
+	if strings.ContainsAny(path, "/.") && !strings.Contains(path, "://") {
+		return shownKeyPath(path)
 	}
 	return ""
+}
+
+// shownKeyPath is shownPath for the files of keys, which are known by their form,
+// so that a plain file name is shown.
+func shownKeyPath(path string) string {
+	if keyPattern.MatchString(path) {
+		return ""
+	}
+	return path
 }
 
 // expandSecret replaces ${NAME}: as the whole value, and in a store's URL also as

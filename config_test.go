@@ -140,6 +140,12 @@ func TestLoad_Faults(t *testing.T) {
 	f("store: *s3cr3t\n", "unknown anchor … referenced")
 	f("a: &x 1\ndata_dir: *x\n", "data_dir: aliases are not supported")
 	f("log: {}\n---\nlog: {}\n", "a second document begins here")
+	// A secret where its file belongs, as the likes of it have slashes too.
+	f("store_file: redis://:s3cr3t@h/0\n", "c.yaml:1: store_file: cannot be read")
+	f("components: [{encoding_aes_key_file: s3cr3t/888888888888888888888888888888888888}]\n", "encoding_aes_key_file: cannot be read")
+	f("seal: {key_file: s3cr3t+/88888888888888888888888888888888888=}\n", "seal.key_file: cannot be read")
+	f("seal: {key_file: nokey}\n", "seal.key_file: value \"nokey\": cannot be read")
+	f("components: [{previous: {push_token: 's3cr3t '}}]\n", "components[0].previous.push_token: has white space")
 	f("- a\n", "c.yaml:1: want keys with values, got a list")
 	f("? {a: b}\n: c\n", "unknown key")
 	f("level: debug\n", "level: unknown key; there is log.level")

@@ -73,6 +73,7 @@ func (l *Loaded) validateComponent(key string, c *ComponentConfig) {
 		l.required(key+".encoding_aes_key", c.EncodingAESKey)
 	}
 	l.aesKey(key+".encoding_aes_key", c.EncodingAESKey)
+	l.noSpace(key+".previous.push_token", c.Previous.PushToken)
 	l.aesKey(key+".previous.encoding_aes_key", c.Previous.EncodingAESKey)
 }
 
@@ -108,6 +109,11 @@ func (l *Loaded) required(key string, s secret.Text) {
 		l.fault(key, "", "missing", fmt.Sprintf("give %s, %s_file, or the variable %s", key, key, variableOfPath(key)))
 		return
 	}
+	l.noSpace(key, s)
+}
+
+// noSpace reports what a slip with the clipboard leaves in a secret.
+func (l *Loaded) noSpace(key string, s secret.Text) {
 	if strings.ContainsFunc(s.Reveal(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		l.fault(key, "", "has white space or a control character in it", "copy it again from WeChat's console")
 	}
