@@ -17,6 +17,9 @@ import (
 // shutdown.grace was used up by calls.
 const restGrace = 3 * time.Second
 
+// sameSignal is within what time a signal that comes twice was sent once.
+const sameSignal = 200 * time.Millisecond
+
 // pollEvery is how often the configuration's files are looked at for a change.
 const pollEvery = 3 * time.Second
 
@@ -64,26 +67,45 @@ func (p *program) serve(ctx context.Context, l *Loaded, log *slog.Logger, signal
 	}
 	s.start()
 	r := &reloader{sidecar: s, config: l.Config, files: l.files, load: load, log: log}
-	cause := s.watch(ctx, r, signals)
+	first, cause := s.watch(ctx, r, signals)
 	shutdown := l.Config.Shutdown
 	if cause != nil {
 		shutdown.Delay = 0 // it is for load balancers to notice; what failed serves nobody
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.stop(shutdown) }()
-	for {
-		select {
-		case err := <-stopped:
-			return stopResult(cause, err)
-		case sig := <-signals:
-			if sig == syscall.SIGHUP {
-				continue
-			}
-			log.Warn("second signal: ending at once", "signal", sig.String())
-			number, _ := sig.(syscall.Signal)
-			return &exitError{code: 128 + int(number)}
-		}
+	select {
+	case err := <-stopped:
+		return stopResult(cause, err)
+	case sig := <-secondSignal(signals, first):
+		log.Warn("second signal: ending at once", "signal", sig.String())
+		return &exitError{code: 128 + int(sig)}
 	}
+}
+
+// secondSignal passes on the first signal that asks to end at once. Wrappers such
+// as timeout(1) send theirs to us and to our process group: what comes as one is
+// one.
+func secondSignal(signals <-chan os.Signal, first os.Signal) <-chan syscall.Signal {
+	second, soon := make(chan syscall.Signal, 1), time.After(sameSignal)
+	go func() {
+		for {
+			select {
+			case <-soon:
+				first = nil
+			case sig, ok := <-signals:
+				number, _ := sig.(syscall.Signal)
+				switch {
+				case !ok:
+					return
+				case sig != syscall.SIGHUP && sig != first:
+					second <- number
+					return
+				}
+			}
+		}
+	}()
+	return second
 }
 
 func stopResult(cause, stopped error) error {
@@ -93,9 +115,9 @@ func stopResult(cause, stopped error) error {
 	return nil
 }
 
-// watch reloads what has changed until a signal says stop (nil) or a part of the
-// sidecar fails (its error).
-func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Signal) error {
+// watch reloads what has changed until a signal says stop, which it returns, or a
+// part of the sidecar fails (its error).
+func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Signal) (os.Signal, error) {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	for {
@@ -103,16 +125,16 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 		case sig := <-signals:
 			if sig != syscall.SIGHUP {
 				s.log.Info("stopping", "signal", sig.String())
-				return nil
+				return sig, nil
 			}
 			r.reload("SIGHUP")
 		case <-poll.C:
 			r.poll()
 		case err := <-s.failed:
 			s.log.Error("stopping, as a part failed", "err", err)
-			return err
+			return nil, err
 		case <-ctx.Done():
-			return nil
+			return nil, nil
 		}
 	}
 }

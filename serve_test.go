@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -75,4 +79,25 @@ func TestNewSidecar_FailureClosesAll(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 	}
+}
+
+func TestSecondSignal(t *testing.T) {
+	f := func(first, again os.Signal, after time.Duration, want bool) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			signals := make(chan os.Signal, 1)
+			second := secondSignal(signals, first)
+			time.Sleep(after)
+			signals <- again
+			synctest.Wait()
+			if got := len(second) == 1; got != want {
+				t.Errorf("%s, and %s after %s: ends at once is %v", first, again, after, got)
+			}
+			close(signals)
+		})
+	}
+	f(syscall.SIGTERM, syscall.SIGTERM, 0, false) // timeout(1), to us and to our group
+	f(syscall.SIGTERM, syscall.SIGTERM, 2*sameSignal, true)
+	f(syscall.SIGTERM, syscall.SIGINT, 0, true)
+	f(syscall.SIGTERM, syscall.SIGHUP, time.Hour, false)
 }
