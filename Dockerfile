@@ -14,7 +14,9 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /out/passwd /etc/passwd
 COPY --from=build /out/wxsidecar /wxsidecar
 COPY --from=build --chown=65532:65532 /out/data /data
-ENV WXSIDECAR_STORE=bolt:/data/wxsidecar.db
+# The default store is a file in the working directory; a variable for it would
+# beat the store of a configuration file.
+WORKDIR /data
 VOLUME ["/data"]
 USER 65532:65532
 # apps and admin (7080, 7083) listen on 127.0.0.1: the containers of one pod share
