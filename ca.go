@@ -47,9 +47,9 @@ func (s *sidecar) buildAuthority(c Config) error {
 	switch {
 	case err != nil:
 		// Apps that do not need it are served all the same, and /ca.pem has it.
-		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", path, "err", err)
+		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", absolute(path), "err", err)
 	case changed:
-		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", path)
+		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", absolute(path))
 	}
 	return nil
 }

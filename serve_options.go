@@ -70,11 +70,19 @@ func currentKey(c Config, log *slog.Logger) ([]byte, error) {
 	if created {
 		text = "made a key file, as seal.key_file is not set: without it the store cannot be read"
 	}
-	log.Warn(text, "file", path)
+	log.Warn(text, "file", absolute(path))
 	if warning := seal.KeyFileWarning(path); warning != "" {
 		log.Warn(warning)
 	}
 	return key, nil
+}
+
+// absolute returns path for people, who do not know where the process stands.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // keyNotLost refuses to make a new key for a store that is sealed with one that is
