@@ -25,7 +25,7 @@ func (p *program) healthVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			ctx, cancel := context.WithTimeoutCause(cmd.Context(), timeout, fmt.Errorf("nothing came within %s", timeout))
 			defer cancel()
 			if err := metrics.alive(ctx); err != nil {
 				return &exitError{exitFailure, err}
@@ -88,7 +88,10 @@ func (c *metricsClient) get(ctx context.Context, path string) (*http.Response, e
 	}
 	res, err := c.http.Do(req)
 	var failed *url.Error
-	if errors.As(err, &failed) {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.As(err, &failed):
 		err = failed.Err
 	}
 	if err != nil {

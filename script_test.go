@@ -52,7 +52,7 @@ type script struct{ wechat *wechattest.Server }
 //	called PATH COUNT             waits until WeChat got COUNT calls of PATH
 //	secretless FILE               FILE holds no secret of WeChat's or of the scripts
 //
-// $WECHAT is the address of a simulator of WeChat.
+// $WECHAT is the address of a simulator of WeChat, $WECHAT_HOST without the scheme.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -71,7 +71,9 @@ func setupScript(env *testscript.Env) error {
 	env.Vars = slices.DeleteFunc(env.Vars, func(v string) bool { return strings.HasPrefix(v, envPrefix) })
 	s := &script{wechat: wechattest.New(wechattest.Options{})}
 	env.Defer(s.wechat.Close)
-	env.Setenv("WECHAT", s.wechat.Start())
+	address := s.wechat.Start()
+	env.Setenv("WECHAT", address)
+	env.Setenv("WECHAT_HOST", strings.TrimPrefix(address, "http://"))
 	s.wechat.AddComponent(wechattest.Component{AppID: scriptComponent, Secret: scriptAppSecret})
 	s.wechat.AddAuthorizer(scriptComponent, scriptAuthorizer)
 	s.wechat.AddAccount(scriptAccount, scriptAppSecret)

@@ -32,7 +32,7 @@ func (p *program) waitVerb() *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			ctx, cancel := context.WithTimeout(ctx, timeout)
+			ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("--timeout %s is over", timeout))
 			defer cancel()
 			w := &waiter{metrics: metrics, interval: interval, out: p.std.out}
 			if err := w.wait(ctx); err != nil {
@@ -63,7 +63,7 @@ type waiter struct {
 func (w *waiter) wait(ctx context.Context) error {
 	ticker := time.NewTicker(w.interval)
 	defer ticker.Stop()
-	last := "nothing was asked yet"
+	last := fmt.Sprintf("the metrics listener %s has not answered yet", w.metrics.address)
 	for {
 		missing, text, err := w.look(ctx)
 		if err == nil && len(missing) == 0 {
@@ -99,7 +99,8 @@ func (w *waiter) tell(missing []missingToken, text string) {
 // look asks once. text says for people what is missing, or why it is not known.
 func (w *waiter) look(ctx context.Context) (missing []missingToken, text string, err error) {
 	// A sidecar that hangs must not take the whole time.
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	const most = 5 * time.Second
+	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("nothing came within %s", most))
 	defer cancel()
 	missing, err = w.metrics.missing(ctx)
 	if err != nil {
