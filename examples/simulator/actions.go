@@ -6,11 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
+
+// appIDPattern is the form of WeChat's appids.
+var appIDPattern = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 
 func (k control) pushTicket(r *http.Request) (any, error) {
 	component, err := k.component(r)
@@ -40,9 +44,9 @@ func (k control) authorize(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := appID(r)
-	if err != nil {
-		return nil, err
+	id := r.FormValue("appid")
+	if !appIDPattern.MatchString(id) {
+		return nil, fmt.Errorf("appid=%q: want wx and 16 hexadecimal digits", id)
 	}
 	renewed := k.s.Knows(component, id)
 	code := k.s.Authorize(component, id)
@@ -78,8 +82,11 @@ func (k control) expire(r *http.Request) (any, error) {
 		k.s.ExpireAllTokens()
 		return nil, nil
 	}
-	k.s.ExpireToken(r.FormValue("appid"))
-	return nil, nil
+	id, err := k.appID(r)
+	if err == nil {
+		k.s.ExpireToken(id)
+	}
+	return nil, err
 }
 
 func (k control) expireTickets(r *http.Request) (any, error) {
@@ -91,7 +98,7 @@ func (k control) expireTickets(r *http.Request) (any, error) {
 }
 
 func (k control) displace(r *http.Request) (any, error) {
-	id, err := appID(r)
+	id, err := k.appID(r)
 	if err != nil {
 		return nil, err
 	}
@@ -138,9 +145,12 @@ func (k control) stopPushing(r *http.Request) (any, error) {
 }
 
 func (k control) refuseIP(r *http.Request) (any, error) {
-	id, err := appID(r)
+	id, err := k.appID(r)
 	if err != nil {
 		return nil, err
+	}
+	if !k.configured(id) {
+		return nil, fmt.Errorf("appid %q is an authorizer, whose calls come under its component's whitelist: name that", id)
 	}
 	on, err := flagOf(r, "on", true)
 	if err == nil {
@@ -150,7 +160,7 @@ func (k control) refuseIP(r *http.Request) (any, error) {
 }
 
 func (k control) exhaustQuota(r *http.Request) (any, error) {
-	id, err := appID(r)
+	id, err := k.appID(r)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +193,7 @@ func (k control) certificate(r *http.Request) (any, error) {
 }
 
 func (k control) loginCode(r *http.Request) (any, error) {
-	id, err := appID(r)
+	id, err := k.appID(r)
 	if err != nil {
 		return nil, err
 	}

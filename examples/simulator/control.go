@@ -106,12 +106,22 @@ func (k control) authorizer(r *http.Request) (component, appID string, err error
 	return component, appID, nil
 }
 
-// appID is the account or component that the request names.
-func appID(r *http.Request) (string, error) {
-	if id := r.FormValue("appid"); id != "" {
-		return id, nil
+// appID is the account or component that the request names. A lever that is
+// pulled on nobody would seem to work.
+func (k control) appID(r *http.Request) (string, error) {
+	id := r.FormValue("appid")
+	switch {
+	case id == "":
+		return "", errors.New("say which account: ?appid=")
+	case !k.configured(id) && !slices.ContainsFunc(k.s.Components(), func(c string) bool { return k.s.Knows(c, id) }):
+		return "", fmt.Errorf("appid %q is no component, own account or authorizer here; /control/state lists them", id)
 	}
-	return "", errors.New("say which account: ?appid=")
+	return id, nil
+}
+
+// configured reports whether id is a component or an own account.
+func (k control) configured(id string) bool {
+	return slices.Contains(append(k.s.Components(), k.s.Accounts()...), id)
 }
 
 // flag reads a boolean parameter; a missing one is otherwise.

@@ -132,7 +132,7 @@ func TestControl(t *testing.T) {
 		"/control/rotate?appid=wxa000000000000002", "/control/void?appid=wxa000000000000002",
 		"/control/unlist?appid=wxa000000000000002", "/control/stop-pushing", "/control/expire-tickets",
 		"/control/refuse-ip?appid=wx00000000000000aa", "/control/exhaust-quota?appid=wx00000000000000aa&path=/cgi-bin/token",
-		"/control/skew?by=-1h", "/control/expire", "/control/login-code?appid=wx1", "/control/certificate",
+		"/control/skew?by=-1h", "/control/expire", "/control/login-code?appid=wx00000000000000aa", "/control/certificate",
 	} {
 		s.want(200, "", "POST", path, "")
 	}
@@ -158,10 +158,15 @@ func TestControl_Refuses(t *testing.T) {
 	f("no URL", "POST", "/control/push-ticket", "")
 	f("say which account", "POST", "/control/displace", "")
 	f("never authorised", "POST", "/control/revoke?appid=wxnone", "")
+	for _, lever := range []string{"expire?", "displace?", "refuse-ip?", "login-code?", "exhaust-quota?path=/x&"} {
+		f("no component, own account or authorizer", "POST", "/control/"+lever+"appid=wx00000000000000ff", "")
+	}
+	f("name that", "POST", "/control/refuse-ip?appid=wxa000000000000001", "")
+	f("16 hexadecimal digits", "POST", "/control/authorize?appid=wxA", "")
 	f("want one of", "POST", "/control/fault", `{"mode":"nonsense"}`)
 	f("unknown field", "POST", "/control/fault", `{"mod":"html"}`)
 	f("want true or false", "POST", "/control/outage?on=perhaps", "")
-	f("want a path", "POST", "/control/exhaust-quota?appid=x&path=y", "")
+	f("want a path", "POST", "/control/exhaust-quota?appid=wx00000000000000aa&path=y", "")
 	f("want expired", "POST", "/control/certificate?show=x", "")
 	f("want a number", "GET", "/control/requests?limit=x", "")
 	s.want(404, "", "GET", "/control/nothing", "")
