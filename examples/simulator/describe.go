@@ -24,14 +24,24 @@ func (c config) describe(w io.Writer, s *wechattest.Server, api, control string)
 
 // describeSidecar prints the environment and the file of a sidecar in front.
 func (c config) describeSidecar(w io.Writer, api string) {
-	p := c.Components[0]
 	fmt.Fprintf(w, "\nwxsidecar environment:\n  WXSIDECAR_UPSTREAM_URL=%s\n", api)
+	upstream := "url: " + api
 	if c.TLS {
 		fmt.Fprintf(w, "  WXSIDECAR_UPSTREAM_CA_FILE=%s\n", orNone(c.CAFile))
+		upstream += ", ca_file: " + orNone(c.CAFile)
 	}
-	fmt.Fprintf(w, "  WXSIDECAR_COMPONENT_APPID=%s\n  WXSIDECAR_COMPONENT_SECRET=%s\n  WXSIDECAR_COMPONENT_PUSH_TOKEN=%s\n  WXSIDECAR_COMPONENT_ENCODING_AES_KEY=%s\n",
-		p.AppID, p.Secret, p.PushToken, p.EncodingAESKey)
-	fmt.Fprintf(w, "\nor its file:\n  upstream: {url: %s}\n  components:\n", api)
+	for i, p := range c.Components {
+		name := "WXSIDECAR_COMPONENT"
+		if len(c.Components) > 1 {
+			name = fmt.Sprintf("WXSIDECAR_COMPONENTS_%d", i)
+		}
+		fmt.Fprintf(w, "  %[1]s_APPID=%[2]s\n  %[1]s_SECRET=%[3]s\n  %[1]s_PUSH_TOKEN=%[4]s\n  %[1]s_ENCODING_AES_KEY=%[5]s\n",
+			name, p.AppID, p.Secret, p.PushToken, p.EncodingAESKey)
+	}
+	for i, a := range c.Accounts {
+		fmt.Fprintf(w, "  WXSIDECAR_ACCOUNTS_%[1]d_APPID=%[2]s\n  WXSIDECAR_ACCOUNTS_%[1]d_SECRET=%[3]s\n", i, a.AppID, a.Secret)
+	}
+	fmt.Fprintf(w, "\nor its file:\n  upstream: {%s}\n  components:\n", upstream)
 	for _, p := range c.Components {
 		fmt.Fprintf(w, "    - {appid: %s, secret: %s, push_token: %s, encoding_aes_key: %s}\n", p.AppID, p.Secret, p.PushToken, p.EncodingAESKey)
 	}
