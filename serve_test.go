@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,4 +101,31 @@ func TestSecondSignal(t *testing.T) {
 	f(syscall.SIGTERM, syscall.SIGTERM, 2*sameSignal, true)
 	f(syscall.SIGTERM, syscall.SIGINT, 0, true)
 	f(syscall.SIGTERM, syscall.SIGHUP, time.Hour, false)
+}
+
+// A faulty change is told once, not at each look.
+func TestReloader_FaultIsToldOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(minimal)
+	var out bytes.Buffer
+	load := func() *Loaded { return Load(sources{file: path}) }
+	first := load()
+	r := &reloader{config: first.Config, files: first.files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
+	r.poll()
+	if out.Len() != 0 {
+		t.Errorf("a file that is the same is read again:\n%s", &out)
+	}
+	write("nonsense: 1\n")
+	for range 3 {
+		r.poll()
+	}
+	if n := strings.Count(out.String(), "the old one stays in force"); n != 1 {
+		t.Errorf("a faulty file is told %d times:\n%s", n, &out)
+	}
 }
