@@ -121,8 +121,6 @@ func openStore(c Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
 		},
 	})
 	switch {
-	case errors.Is(err, boltstore.ErrLocked):
-		return opened{}, fmt.Errorf("open the store bolt:%s: %w; a second sidecar needs a store of its own, or both a shared one", path, err)
 	case errors.Is(err, fs.ErrPermission):
 		return opened{}, fmt.Errorf("open the store bolt:%s: %w; the folder must be writable for the user of the process", path, err)
 	case err != nil:

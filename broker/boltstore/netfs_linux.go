@@ -23,7 +23,7 @@ func (o *opener) warnNetwork(f *os.File) {
 		return
 	}
 	if kind, ok := networkFS[int64(st.Type)]; ok {
-		o.Log.Warn("the store file is on a network file system, where its lock may not keep another host out; use a local disk, or store: redis://…",
+		o.Log.Warn("the store file is on a network file system, where its lock may not keep another host out; use a local disk",
 			"file", o.Path, "file_system", kind)
 	}
 }

@@ -68,7 +68,7 @@ func (o *opener) explain(err error) error {
 	hint := ""
 	switch {
 	case errors.Is(err, ErrLocked):
-		hint = "\nhint: stop the other process; two replicas need a shared store (store: redis://…), not one volume"
+		hint = "\nhint: stop the other process; a second sidecar needs a store of its own; two replicas need a shared store, which this version does not have"
 	case errors.Is(err, errForeign):
 		hint = "\nhint: store: names a file of something else; name another, or move this one away"
 	case errors.Is(err, fs.ErrPermission):
