@@ -64,6 +64,9 @@ func (s *Server) serveConnect(ctx *fasthttp.RequestCtx) {
 	}
 	s.metrics.AppError(f.code)
 	f.write(&ctx.Response, false) // a 200 would say that the tunnel is open
+	if f.status == fasthttp.StatusProxyAuthRequired {
+		ctx.Response.Header.Set(fasthttp.HeaderProxyAuthenticate, `Basic realm="wxsidecar"`)
+	}
 	ctx.Response.SetConnectionClose()
 	var id requestID
 	id.set(s.process, s.calls.Add(1))
@@ -124,9 +127,11 @@ func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r
 
 // tunnel connects to a host that is not WeChat's API and passes all bytes.
 func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *request) *fault {
+	if !s.connect.permits(host, port) {
+		return notAllowed(host, port)
+	}
 	if len(s.callers.Load().all) > 0 && r.caller == nil {
-		return forbidden("caller_refused", "this sidecar tunnels only for callers that it knows: "+
-			"send the key as the password of Basic proxy credentials")
+		return unauthenticated()
 	}
 	addrs, f := s.connect.addresses(s.base, host, port)
 	if f != nil {
@@ -166,17 +171,21 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, serve func(net.Conn)) {
 	})
 }
 
-// addresses returns where a tunnel to host may go. What the name means is asked
-// once: the address that was checked is the one that is connected to.
+// permits reports whether the rules have a tunnel to host, as far as can be told
+// without asking what a name means.
+func (c *connector) permits(host string, port uint16) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return c.rules.literal(a, port) && !c.own.Has(netip.AddrPortFrom(a, port))
+	}
+	return !numeric(host) && c.rules.name(host, port)
+}
+
+// addresses returns where a tunnel to host, which the rules have, may go. What the
+// name means is asked once: the address that was checked is the one that is
+// connected to.
 func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]netip.AddrPort, *fault) {
 	if a, err := netip.ParseAddr(host); err == nil {
-		if !c.rules.literal(a, port) || c.own.Has(netip.AddrPortFrom(a, port)) {
-			return nil, notAllowed(host, port)
-		}
 		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), port)}, nil
-	}
-	if numeric(host) || !c.rules.name(host, port) {
-		return nil, notAllowed(host, port)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -212,6 +221,19 @@ func (c *connector) reach(ctx context.Context, addrs []netip.AddrPort) (conn net
 		}
 	}
 	return nil, fmt.Errorf("connect: %w", err)
+}
+
+// unauthenticated asks for the key of one who showed none. Many clients (Java's,
+// Apache's, .NET's) send proxy credentials only when they are asked for them, and
+// for a tunnel a key can come in no other way. A call of WeChat's API is never
+// asked: an SDK may have its key in the call itself.
+//
+// See https://www.rfc-editor.org/rfc/rfc9110#section-15.5.8
+func unauthenticated() *fault {
+	return &fault{
+		status: fasthttp.StatusProxyAuthRequired, code: "caller_refused",
+		message: "this sidecar tunnels only for callers that it knows: send the key as the password of Basic proxy credentials",
+	}
 }
 
 func notAllowed(host string, port uint16) *fault {

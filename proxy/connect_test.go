@@ -117,6 +117,12 @@ func TestConnect_OnlyHTTP11(t *testing.T) {
 // connection and the status of the answer.
 func dialConnect(tb testing.TB, addr, target, data string, headers ...string) (net.Conn, int) {
 	tb.Helper()
+	return dialConnectTo(tb, addr, target, data, &http.Response{}, headers...)
+}
+
+// dialConnectTo is dialConnect, and stores the answer in answer.
+func dialConnectTo(tb testing.TB, addr, target, data string, answer *http.Response, headers ...string) (net.Conn, int) {
+	tb.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		tb.Fatal(err)
@@ -136,6 +142,7 @@ func dialConnect(tb testing.TB, addr, target, data string, headers ...string) (n
 	if resp.StatusCode == 200 && (len(resp.Header) > 0 || resp.ContentLength > 0) {
 		tb.Errorf("the answer to CONNECT has headers: %v", resp.Header)
 	}
+	*answer = *resp
 	return &readAhead{conn, br}, resp.StatusCode
 }
 
@@ -172,10 +179,40 @@ func TestConnect_Callers(t *testing.T) {
 	f("nothing at all", nil, 403, forMerchant())
 	f("by a header inside", nil, 200, forMerchant(), "X-Wxsidecar-Key: shop-key")
 	f("a header inside counts more", shop, 200, "X-Wechat-Appid: "+merchant2, "X-Wxsidecar-Key: bank-key")
-	if _, status := dialConnect(t, s.addr, "mp.weixin.qq.com:443", ""); status != 403 {
-		t.Errorf("a tunnel for nobody: %d", status)
-	}
 	if _, status := dialConnect(t, s.addr, "api.weixin.qq.com:443", "", "X-Wxsidecar-Key: wrong"); status != 403 {
 		t.Errorf("a wrong key: %d", status)
 	}
+}
+
+// Who shows no key for a tunnel is asked for one, since many clients send proxy
+// credentials only then; an API host does not ask, and a wrong key is refused.
+func TestConnect_AsksForCredentials(t *testing.T) {
+	o := &outside{names: map[string][]string{"shop.example": {"93.184.216.34"}}}
+	s := startTunnels(t, o, "shop.example")
+	callers := []Caller{{Name: "shop", KeySHA256: sha256.Sum256([]byte("shop-key"))}}
+	if err := s.SetCallers(callers); err != nil {
+		t.Fatal(err)
+	}
+	f := func(target string, want int, headers ...string) {
+		t.Helper()
+		answer := &http.Response{}
+		if dialConnectTo(t, s.addr, target, "", answer, headers...); answer.StatusCode != want {
+			t.Errorf("%s %q: %d, want %d", target, headers, answer.StatusCode, want)
+		}
+		if asked := answer.Header.Get("Proxy-Authenticate"); (asked == `Basic realm="wxsidecar"`) != (want == 407) {
+			t.Errorf("%s %q: %d asks for %q", target, headers, answer.StatusCode, asked)
+		}
+	}
+	const right, wrong = "Proxy-Authorization: Basic YW55OnNob3Ata2V5", "Proxy-Authorization: Basic YW55Ondyb25n"
+	f("shop.example:443", 407)
+	if o.asked > 0 || len(o.take()) > 0 {
+		t.Error("a name was looked up, or somebody called, for one who showed no key")
+	}
+	f("shop.example:443", 200, right)
+	f("shop.example:443", 403, wrong)
+	f("shop.example:443", 403, "Proxy-Authorization: Bearer shop-key")
+	f("other.example:443", 403) // no key would help
+	f("169.254.169.254:443", 403)
+	f("api.weixin.qq.com:443", 200)
+	f("api.weixin.qq.com:443", 403, wrong)
 }
