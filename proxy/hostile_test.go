@@ -63,12 +63,14 @@ func TestHostile_Refused(t *testing.T) {
 		"//cgi-bin/token", "/cgi-bin//token", "/cgi-bin;x/token", "/cgi-bin/token#x", "/cgi-bin/token%00", "/cgi-bin/%c0%ae%c0%ae/x",
 		"/cgi-bin/token%0d%0aX:1", "/\xc0\xae", "/x?a=%0d%0aX:1", "/x?a=%00", "/x#access_token=1", "/wx0123456789abcdef//x",
 		"/x?access%5Ftoken=1", "/x?ACCESS_TOKEN=1", "/x?a=1;access_token=2", "/x?access_token[]=1", "/x?%61ccess_token=1",
-		"*", "x", "//evil/x", "http://localhost//x", "http://localhost/../x", "https://localhost/x", "ftp://localhost/x", "localhost:80",
+		"*", "x", "//evil/x", "http://localhost//x", "http://localhost/../x", "https://localhost/../x", "ftp://localhost/x", "localhost:80",
 	} {
 		f("GET "+path, host, "400")
 	}
 	f("GET http://evil.example/x", host, "400")
 	f("GET http://evil.example/x", "Host: evil.example\r\n", "403")
+	f("GET https://evil.example/x", host, "400")
+	f("GET https://localhost/x", host, "403")
 	f("GET http://u:p@api.weixin.qq.com/x", "Host: api.weixin.qq.com\r\n", "400")
 	f("GET http://api.weixin.qq.com@evil.example/x", "Host: api.weixin.qq.com\r\n", "400")
 	f("GET http://[fe80::1%25eth0]/x", "Host: [fe80::1%25eth0]\r\n", "403")

@@ -99,7 +99,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f != nil {
 		return f
 	}
-	if f := s.checkHost(t.host, host, ctx.LocalAddr()); f != nil {
+	if f := s.checkHost(t, host, ctx.LocalAddr()); f != nil {
 		return f
 	}
 	r.prefix, r.path = cutAppIDPrefix(t.path)
@@ -167,8 +167,9 @@ func checkProtocol(h *fasthttp.RequestHeader) *fault {
 
 // checkHost refuses hosts that are neither ours nor WeChat's: a name that an
 // attacker's DNS points at the loopback address must not open a merchant's
-// account. absolute is the authority of the request target, if it has one.
-func (s *Server) checkHost(absolute, host []byte, local net.Addr) *fault {
+// account. The request target may have an authority as well.
+func (s *Server) checkHost(t target, host []byte, local net.Addr) *fault {
+	absolute := t.host
 	var buf [maxHost]byte
 	name, ok := hostName(buf[:0], host)
 	if !ok {
@@ -181,7 +182,7 @@ func (s *Server) checkHost(absolute, host []byte, local net.Addr) *fault {
 	if absolute != nil && isLoopback(name) {
 		// Else it is an app's call to another service of this machine, as a proxy's
 		// client sends it.
-		known = s.ourselves(absolute, local)
+		known = s.ourselves(t, local)
 	}
 	if known || absolute == nil && isLoopback(name) {
 		return nil
@@ -198,15 +199,15 @@ func (s *Server) checkHost(absolute, host []byte, local net.Addr) *fault {
 		"call it by a loopback name, or add the host to apps.allowed_hosts")
 }
 
-// ourselves reports whether a loopback authority is the listener that the call
-// came to, or WeChat's stand-in in a trial.
-func (s *Server) ourselves(authority []byte, local net.Addr) bool {
-	if _, upstream := s.authorities[string(authority)]; upstream {
+// ourselves reports whether the target's loopback authority is the listener that
+// the call came to, or WeChat's stand-in in a trial.
+func (s *Server) ourselves(t target, local net.Addr) bool {
+	if _, upstream := s.authorities[string(t.host)]; upstream {
 		return true
 	}
 	_, own, err := net.SplitHostPort(local.String())
-	_, port, err2 := net.SplitHostPort(string(authority))
-	return err == nil && err2 == nil && own == port
+	_, port, err2 := net.SplitHostPort(string(t.host))
+	return err == nil && err2 == nil && own == port && !t.secure
 }
 
 // sameHost compares two authorities, for which :80 goes without saying.

@@ -57,7 +57,13 @@ func TestServer_Hosts(t *testing.T) {
 	f("http://evil.example/x", "api.weixin.qq.com", "bad_request")
 	f("http://evil.example/x", "evil.example", "forbidden_host")
 	f("http://u:p@api.weixin.qq.com/x", "api.weixin.qq.com", "bad_request")
-	f("https://api.weixin.qq.com/x", "api.weixin.qq.com", "bad_request")
+	f("https://api.weixin.qq.com/x", "api.weixin.qq.com", "200")
+	f("https://sz.api.weixin.qq.com:443/x", "sz.api.weixin.qq.com", "200")
+	f("https://evil.example/x", "api.weixin.qq.com", "bad_request")
+	f("https://evil.example/x", "evil.example", "forbidden_host")
+	f("https://mp.weixin.qq.com/x", "mp.weixin.qq.com", "forbidden_host")
+	f("http://"+s.addr+"/x", s.addr, "200")
+	f("https://"+s.addr+"/x", s.addr, "forbidden_host") // no TLS is spoken there
 	f("//evil.example/x", "localhost", "bad_request")
 }
 

@@ -9,6 +9,7 @@ import (
 type target struct {
 	// host is the authority of an absolute-form target, else nil.
 	host        []byte
+	secure      bool // its scheme is https
 	path, query []byte
 }
 
@@ -21,11 +22,15 @@ func splitTarget(raw []byte) (target, *fault) {
 	}
 	rest := raw
 	if len(rest) == 0 || rest[0] != '/' {
-		const scheme = "http://"
-		if len(rest) < len(scheme) || !equalFold(rest[:len(scheme)], scheme) {
-			return t, badRequest("the request target must begin with / or http://")
+		// Some clients, axios up to 1.16 among them, make no tunnel for https, but send
+		// the whole URL to their proxy.
+		t.host, t.secure = afterScheme(rest, "https://")
+		if !t.secure {
+			var plain bool
+			if t.host, plain = afterScheme(rest, "http://"); !plain {
+				return t, badRequest("the request target must begin with /, http:// or https://")
+			}
 		}
-		t.host = rest[len(scheme):]
 		rest = nil
 		if i := bytes.IndexAny(t.host, "/?"); i >= 0 {
 			t.host, rest = t.host[:i], t.host[i:]
@@ -37,6 +42,14 @@ func splitTarget(raw []byte) (target, *fault) {
 	}
 	t.path, t.query = path, query
 	return t, checkPath(path)
+}
+
+// afterScheme returns what follows a scheme, and whether b begins with it.
+func afterScheme(b []byte, scheme string) ([]byte, bool) {
+	if len(b) < len(scheme) || !equalFold(b[:len(scheme)], scheme) {
+		return nil, false
+	}
+	return b[len(scheme):], true
 }
 
 var (

@@ -24,11 +24,12 @@ func TestSplitTarget(t *testing.T) {
 	f("http://api.weixin.qq.com", "api.weixin.qq.com", "/", "")
 	f("HTTP://api.weixin.qq.com?x=1", "api.weixin.qq.com", "/", "x=1")
 	f("http://api.weixin.qq.com:80/a", "api.weixin.qq.com:80", "/a", "")
+	f("https://api.weixin.qq.com/a?b", "api.weixin.qq.com", "/a", "b")
 }
 
 func TestSplitTarget_Refuses(t *testing.T) {
 	for _, raw := range []string{
-		"", "*", "x", "api.weixin.qq.com:443", "https://api.weixin.qq.com/", "ftp://x/",
+		"", "*", "x", "api.weixin.qq.com:443", "ftp://x/", "httpss://x/", "https:/x", "https//x/",
 		"//evil/x", "/a//b", "/a/../b", "/..", "/.", "/a/.", "/a/..", "/./a",
 		"/%2e%2e/a", "/a%2fb", "/a%5cb", "/a%00", "/%252e%252e", "/a\\b", "/a#b", "/a?b#c", "/a;b", "/%c0%af",
 		"/\x80", "/a b", "/a\x7f", "http://h//x", "http://h/../x",
