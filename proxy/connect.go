@@ -81,13 +81,16 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx) *fault {
 	r := &request{}
 	raw, _ := r.own(&ctx.Request.Header)
 	host, port, ok := splitAuthority(raw.target)
-	if !ok || ctx.Request.Header.ContentLength() > 0 {
-		return badRequest("CONNECT wants host:port, and no body")
+	if !ok {
+		return badRequest("CONNECT wants host:port")
 	}
 	h, f := readHeadInto(r, raw.head)
 	switch {
 	case f != nil:
 		return f
+	case h.chunked || ctx.Request.Header.ContentLength() > 0:
+		// One side would take it for a body, the other for the tunnel's first bytes.
+		return badRequest("CONNECT has no body")
 	case h.browser:
 		return forbidden("browser_refused", "a web page may not call through the sidecar")
 	}

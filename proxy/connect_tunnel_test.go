@@ -183,6 +183,28 @@ func TestConnect_TunnelsBytes(t *testing.T) {
 	}
 }
 
+// What follows the head is the tunnel's, and can be nothing else.
+func TestConnect_NoBody(t *testing.T) {
+	o := &outside{names: map[string][]string{"public.example": {"93.184.216.34"}}}
+	s := startTunnels(t, o, "*")
+	for _, target := range []string{"public.example:443", "api.weixin.qq.com:443"} {
+		for _, headers := range [][]string{
+			{"Content-Length: 5"}, {"Content-Length: 0", "Content-Length: 5"}, {"Transfer-Encoding: chunked"},
+			{"Transfer-Encoding: chunked", "Content-Length: 5"}, {"Transfer-Encoding: x"},
+		} {
+			if _, status := dialConnect(t, s.addr, target, "0\r\n\r\n", headers...); status != 400 {
+				t.Errorf("%s %q: %d", target, headers, status)
+			}
+		}
+		if _, status := dialConnect(t, s.addr, target, "", "Content-Length: 0"); status != 200 {
+			t.Errorf("%s: a length of nothing: %d", target, status)
+		}
+	}
+	if d := o.take(); len(d) != 1 {
+		t.Errorf("dialled %q", d)
+	}
+}
+
 func TestConnect_ShutdownLeavesNothing(t *testing.T) {
 	addr := echoServer(t)
 	config, roots := interception(t)
