@@ -43,13 +43,17 @@ func (s *sidecar) buildAuthority(c Config) error {
 		return fmt.Errorf("the CA for apps: %w", err)
 	}
 	path := filepath.Join(c.DataDir, caFileName)
-	changed, err := writeCAFile(path, s.authority.CertificatePEM())
+	pem := s.authority.CertificatePEM()
+	before, err := writeCAFile(path, pem)
 	switch {
 	case err != nil:
 		// Apps that do not need it are served all the same, and /ca.pem has it.
 		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", absolute(path), "err", err)
-	case changed:
+	case before == nil:
 		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", absolute(path))
+	case !bytes.Equal(before, pem):
+		s.log.Warn("the CA certificate is another than before (a new store has a new one): apps that trusted the former must be given this one",
+			"file", absolute(path))
 	}
 	return nil
 }
@@ -62,15 +66,16 @@ func (s *sidecar) caPEM() []byte {
 	return s.authority.CertificatePEM()
 }
 
-// writeCAFile makes pem the content of the file, readable for all. An app never
-// sees half of it.
-func writeCAFile(path string, pem []byte) (changed bool, err error) {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, pem) {
-		return false, nil
+// writeCAFile makes pem the content of the file, readable for all, and returns
+// what was in it before, nil if there was none. An app never sees half of it.
+func writeCAFile(path string, pem []byte) (before []byte, err error) {
+	before, err = os.ReadFile(path)
+	if err == nil && bytes.Equal(before, pem) {
+		return before, nil
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), caFileName+".new-*")
 	if err != nil {
-		return false, err
+		return before, err
 	}
 	_, err = f.Write(pem)
 	err = errors.Join(err, f.Chmod(0o644), f.Close())
@@ -79,9 +84,8 @@ func writeCAFile(path string, pem []byte) (changed bool, err error) {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name()) // it is of no use to anybody
-		return false, err
 	}
-	return true, nil
+	return before, err
 }
 
 func (p *program) caVerb() *cobra.Command {
