@@ -205,6 +205,60 @@ func TestConnect_NoBody(t *testing.T) {
 	}
 }
 
+// A web page and what is inside a tunnel make none, and a name of ours that is not
+// WeChat's is no API host.
+func TestConnect_NotForEverybody(t *testing.T) {
+	o := &outside{names: map[string][]string{"public.example": {"93.184.216.34"}, "sidecar.internal": {"93.184.216.34"}}}
+	config, roots := interception(t)
+	s := start(t, Options{
+		Source: platform(), AllowedHosts: []string{"sidecar.internal"}, Connect: ConnectOptions{TLS: config, Allow: []string{"public.example"}},
+	})
+	s.connect.lookup, s.connect.dial = o.lookup, o.dial
+	for _, target := range []string{"public.example:443", "api.weixin.qq.com:443"} {
+		for _, header := range []string{"Origin: http://evil.example", "Sec-Fetch-Site: cross-site"} {
+			if _, status := dialConnect(t, s.addr, target, "", header); status != 403 {
+				t.Errorf("%s, %s: %d", target, header, status)
+			}
+		}
+		outer, _ := dialConnect(t, s.addr, "api.weixin.qq.com:443", "")
+		inner := tls.Client(outer, &tls.Config{RootCAs: roots, ServerName: "api.weixin.qq.com"})
+		fmt.Fprintf(inner, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", target, target)
+		if answer, err := io.ReadAll(inner); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+			t.Errorf("%s inside a tunnel: %q, %v", target, answer, err)
+		}
+	}
+	if _, status := dialConnect(t, s.addr, "sidecar.internal:443", ""); status != 403 {
+		t.Errorf("a name of ours: %d", status)
+	}
+	if d := o.take(); len(d) > 0 {
+		t.Errorf("dialled %q", d)
+	}
+}
+
+// A rule that has the sidecar's own listeners, by a range that somebody allowed,
+// opens no way around what these listeners ask for.
+func TestConnect_NotToItself(t *testing.T) {
+	o := &outside{names: map[string][]string{"self.example": {"127.0.0.1"}, "both.example": {"127.0.0.1", "127.0.0.2"}}}
+	own := &OwnAddresses{}
+	own.Add(tcpAddr("127.0.0.1:7083"))
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{Own: own}, Connect: ConnectOptions{
+		Allow: []string{"127.0.0.0/8:7083", "self.example:7083", "both.example:7083"},
+	}})
+	s.connect.lookup, s.connect.dial = o.lookup, o.dial
+	f := func(target string, want int, dialed string) {
+		t.Helper()
+		_, status := dialConnect(t, s.addr, target, "")
+		if got := strings.Join(o.take(), " "); status != want || got != dialed {
+			t.Errorf("%s: %d, dialled %q", target, status, got)
+		}
+	}
+	f("127.0.0.1:7083", 403, "")
+	f("[::ffff:127.0.0.1]:7083", 403, "")
+	f("self.example:7083", 403, "")
+	f("both.example:7083", 200, "127.0.0.2:7083")
+	f("127.0.0.2:7083", 200, "127.0.0.2:7083")
+}
+
 func TestConnect_ShutdownLeavesNothing(t *testing.T) {
 	addr := echoServer(t)
 	config, roots := interception(t)

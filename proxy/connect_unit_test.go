@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -79,6 +81,23 @@ func TestTunnel_EndsWithOneSide(t *testing.T) {
 		if lasted != 0 {
 			t.Errorf("side %d: ended after %s", side, lasted)
 		}
+	}
+}
+
+// upstream.resolver is asked for WeChat's names, which the hosts file may point at
+// us; a cluster's own names are only the system's to know.
+func TestConnector_ResolverIsForWeChat(t *testing.T) {
+	server := newDNS(t, func(_ string, question []byte) []byte { return dnsAnswer(question, 0, "93.184.216.34") })
+	c, err := newConnector(ConnectOptions{}, UpstreamOptions{Resolver: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := netip.MustParseAddr("93.184.216.34")
+	if addrs, err := c.lookup(t.Context(), "mp.weixin.qq.com"); err != nil || !slices.Contains(addrs, asked) {
+		t.Errorf("WeChat's: %v, %v", addrs, err)
+	}
+	if addrs, err := c.lookup(t.Context(), "localhost"); err != nil || slices.Contains(addrs, asked) {
+		t.Errorf("another: %v, %v", addrs, err)
 	}
 }
 
