@@ -138,7 +138,6 @@ var (
 	sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 )
 
-// hostNames returns the names under which apps may call for these hosts.
 // authorities returns the upstreams as they stand in their URLs.
 func authorities(hosts []*host) map[string]struct{} {
 	all := map[string]struct{}{}
@@ -148,6 +147,7 @@ func authorities(hosts []*host) map[string]struct{} {
 	return all
 }
 
+// hostNames returns the names under which apps may call for these hosts.
 func hostNames(hosts []*host, extra []string) map[string]struct{} {
 	names := map[string]struct{}{}
 	for _, n := range wechatHosts {
