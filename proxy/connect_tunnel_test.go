@@ -110,7 +110,7 @@ func TestConnect_DialsWhatWasChecked(t *testing.T) {
 		"mixed.example": {"127.0.0.1", "2606:2800:220:1::1", "93.184.216.34"}, "intra.example": {"10.1.2.3"},
 		"shop.example": {"10.9.9.9"}, "mp.weixin.qq.com": {"64:ff9b::101:101"},
 	}}
-	s := startTunnels(t, o, "mixed.example", "intra.example:8443", "10.1.0.0/16:8443", "shop.example", "192.168.5.5", "*.weixin.qq.com", "[fd00::5]:444")
+	s := startTunnels(t, o, "mixed.example", "intra.example:8443", "10.1.0.0/16:8443", "shop.example", "10.9.0.0/16:8443", "192.168.5.5", "*.weixin.qq.com", "[fd00::5]:444")
 	f := func(target string, want string) {
 		t.Helper()
 		before := o.asked
@@ -127,10 +127,11 @@ func TestConnect_DialsWhatWasChecked(t *testing.T) {
 	f("MIXED.example.:443", "93.184.216.34:443")
 	f("intra.example:8443", "10.1.2.3:8443")
 	f("intra.example:443", "")
-	f("shop.example:443", "") // its name is allowed, its address is not
+	f("shop.example:443", "") // its name is allowed, its address is not for this port
 	f("192.168.5.5:443", "192.168.5.5:443")
 	f("[::ffff:192.168.5.5]:443", "192.168.5.5:443")
 	f("10.1.9.9:8443", "10.1.9.9:8443")
+	f("10.1.9.9:443", "")
 	f("[fd00::5]:444", "[fd00::5]:444")
 	f("93.184.216.34:443", "") // public, but only * allows that
 	f("mp.weixin.qq.com:443", "[64:ff9b::101:101]:443")
@@ -189,8 +190,11 @@ func TestConnect_NoBody(t *testing.T) {
 	s := startTunnels(t, o, "*")
 	for _, target := range []string{"public.example:443", "api.weixin.qq.com:443"} {
 		for _, headers := range [][]string{
-			{"Content-Length: 5"}, {"Content-Length: 0", "Content-Length: 5"}, {"Transfer-Encoding: chunked"},
-			{"Transfer-Encoding: chunked", "Content-Length: 5"}, {"Transfer-Encoding: x"},
+			{"Content-Length: 5"},
+			{"Content-Length: 0", "Content-Length: 5"},
+			{"Transfer-Encoding: chunked"},
+			{"Transfer-Encoding: chunked", "Content-Length: 5"},
+			{"Transfer-Encoding: x"},
 		} {
 			if _, status := dialConnect(t, s.addr, target, "0\r\n\r\n", headers...); status != 400 {
 				t.Errorf("%s %q: %d", target, headers, status)

@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +83,37 @@ func TestTunnel_EndsWithOneSide(t *testing.T) {
 		if lasted != 0 {
 			t.Errorf("side %d: ended after %s", side, lasted)
 		}
+	}
+}
+
+// A handshake that comes drop by drop, or not at all, holds no connection for long.
+func TestTLSEnd_HandshakeHasALimit(t *testing.T) {
+	for _, drip := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			app, side := net.Pipe()
+			defer app.Close()
+			defer side.Close()
+			config, _ := interception(t)
+			if drip {
+				wg.Go(func() {
+					hello := []byte{22, 3, 1, 1, 0} // a record of 256 bytes
+					for {
+						time.Sleep(headTimeout / 10)
+						if _, err := app.Write(hello[:1]); err != nil {
+							return
+						}
+						hello = append(hello[1:], 0)
+					}
+				})
+			}
+			began := time.Now()
+			_, err := newTLSEnd(side, config, time.Now, slog.New(slog.DiscardHandler)).Read(make([]byte, 1))
+			if !isTimeout(err) || time.Since(began) != headTimeout {
+				t.Errorf("drip %v: %v after %s", drip, err, time.Since(began))
+			}
+		})
 	}
 }
 

@@ -65,6 +65,13 @@ func TestHandle_Void(t *testing.T) {
 		f("cut short", text[:i], keys, c)
 	}
 	f("longer", text+"A", keys, c)
+	for i := len(text) - macText; i < len(text); i++ {
+		other := byte('A')
+		if text[i] == other {
+			other = 'B'
+		}
+		f("a changed MAC", text[:i]+string(other)+text[i+1:], keys, c)
+	}
 }
 
 func FuzzHandle(f *testing.F) {
