@@ -179,6 +179,8 @@ func TestConnect_Callers(t *testing.T) {
 	f("nothing at all", nil, 403, forMerchant())
 	f("by a header inside", nil, 200, forMerchant(), "X-Wxsidecar-Key: shop-key")
 	f("a header inside counts more", shop, 200, "X-Wechat-Appid: "+merchant2, "X-Wxsidecar-Key: bank-key")
+	const bank = "Proxy-Authorization: Basic YW55OmJhbmsta2V5" // as Java's HttpURLConnection sends what it was given by hand
+	f("proxy credentials inside count more", shop, 200, "X-Wechat-Appid: "+merchant2, bank)
 	if _, status := dialConnect(t, s.addr, "api.weixin.qq.com:443", "", "X-Wxsidecar-Key: wrong"); status != 403 {
 		t.Errorf("a wrong key: %d", status)
 	}

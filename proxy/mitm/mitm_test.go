@@ -293,4 +293,7 @@ func TestTLSConfig(t *testing.T) {
 	f(apiHost, []string{"h2", "http/1.1"}, true)
 	f(apiHost, []string{"h2"}, false)
 	f("example.com", nil, false)
+	if v := a.TLSConfig(apiHost).MinVersion; v < tls.VersionTLS12 {
+		t.Errorf("takes %s", tls.VersionName(v))
+	}
 }
