@@ -26,7 +26,7 @@ type Caller struct {
 // caller is a Caller in use. It never changes.
 type caller struct{ Caller }
 
-// callers is the set of callers in force, nil when anybody may call. A change
+// callers is the set of callers in force; without any, anybody may call. A change
 // replaces it whole, and with it the handles that were found good.
 type callers struct {
 	all     []*caller

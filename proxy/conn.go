@@ -44,10 +44,9 @@ type conn struct {
 	reused   bool
 	got      bool // a byte of the present answer came
 
-	// streaming says that a body moves: a deadline is to be renewed with each read
-	// and write, so that it ends after idle without one; next is when that is due.
-	// Otherwise the head of an answer is
-	// awaited, up to until, for app.
+	// streaming says that a body moves: its deadline is renewed as it does, next
+	// when that is due, so that idle without a byte ends it. Otherwise the head of
+	// an answer is awaited, up to until, for app.
 	streaming bool
 	idle      time.Duration
 	next      time.Time

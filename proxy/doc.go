@@ -2,9 +2,12 @@
 // api.weixin.qq.com. It adds the right token to each call, forwards it, and hides
 // every token error that a fresh token cures.
 //
-// One call is served by one goroutine, in the order of these files:
+// One call is served by one goroutine, in this order:
 //
-//	server.go     the listener's settings, the recover wrapper, shutdown; appconn.go
+//	server.go     the listener's settings, the recover wrapper, the steps of a call,
+//	              shutdown; listeners.go, appconn.go
+//	connect.go    calls that come as CONNECT; connect_*.go
+//	alias.go      calls that come by a hosts entry
 //	request.go    borrowed bytes become ours; what could be read two ways is refused
 //	target.go     the request target: path, query, host
 //	header.go     which header lines pass
@@ -13,7 +16,7 @@
 //	sdk.go        the token endpoints that we answer ourselves; exchange.go
 //	account.go    whose call it is, and which token it takes
 //	limits.go     how many calls at once
-//	forward.go    the token, one attempt, the replay
+//	forward.go    the token, one attempt, the replay; waiting.go
 //	body.go       what is kept of a request's body, and how it is sent
 //	inject.go     the token into the raw query (pure)
 //	upstream.go   hosts.go, pool.go, dial.go, dns.go, roundtrip.go, conn.go: the outside

@@ -21,8 +21,8 @@ const (
 const maxClassifiedName = 32
 
 // classify says what becomes of a header line of that name, in requests and in
-// answers. An underscore counts as a hyphen, since some servers behind us fold
-// them; spelled reports that the name has none.
+// answers. An underscore counts as a hyphen, since some servers behind us take one
+// for the other; spelled is false for a name with an underscore.
 func classify(name []byte) (c class, spelled bool) {
 	if len(name) > maxClassifiedName {
 		if hasOurPrefix(name) {

@@ -138,7 +138,7 @@ var (
 	sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 )
 
-// authorities returns the upstreams as they stand in their URLs.
+// authorities returns the hosts as their URLs name them: host or host:port.
 func authorities(hosts []*host) map[string]struct{} {
 	all := map[string]struct{}{}
 	for _, h := range hosts {
@@ -147,7 +147,9 @@ func authorities(hosts []*host) map[string]struct{} {
 	return all
 }
 
-// hostNames returns the names under which apps may call for these hosts.
+// hostNames returns the names under which apps may call: WeChat's, those of the
+// upstreams, and extra ones from the configuration, all in lower case and without
+// ports.
 func hostNames(hosts []*host, extra []string) map[string]struct{} {
 	names := map[string]struct{}{}
 	for _, n := range wechatHosts {

@@ -30,21 +30,26 @@ const (
 	tokenWait = 10 * time.Second
 )
 
-// Options says how calls are served. Source is required.
+// Options says how calls are served. Source is required; every other zero value
+// has a use.
 type Options struct {
+	// Source gives the tokens.
 	Source TokenSource
 	// Exchange serves the endpoints with which SDKs trade codes and secrets; nil
 	// lets these calls pass as they are.
 	Exchange Exchange
+	// Upstream is where calls go.
 	Upstream UpstreamOptions
 	// DefaultAppID is whom a call is for that does not say; may be empty.
 	DefaultAppID string
 	// AllowedHosts are names under which apps may call, beside loopback names and
 	// those of the upstream.
 	AllowedHosts []string
-	// ErrorsAsHTTP200 gives our own errors the status 200.
+	// ErrorsAsHTTP200 gives our own errors the status 200, but for CONNECT, where
+	// that would mean an open tunnel.
 	ErrorsAsHTTP200 bool
-	Limits          Limits
+	// Limits bounds what is served at once.
+	Limits Limits
 	// Callers are who may call; none for anybody.
 	Callers []Caller
 	// ExposeTokens gives out real tokens instead of handles.
@@ -158,7 +163,8 @@ func (s *Server) setRandom() error {
 	return nil
 }
 
-// SetCallers replaces the callers; calls under way keep those that they met.
+// SetCallers replaces the callers; calls under way keep those that they met. An
+// error says which caller is malformed, and then nothing changes.
 func (s *Server) SetCallers(list []Caller) error {
 	c, err := newCallers(list)
 	if err != nil {
@@ -187,6 +193,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		// Heads that never end, and answers that nobody reads. Bodies renew these
 		// deadlines as they move, since both cover whole bodies.
 		ReadTimeout: headTimeout, WriteTimeout: idleTimeout, IdleTimeout: keepAlive,
+		// Connections, those that wait included; calls are counted by inflight.
 		Concurrency: 16384,
 		// Buffers of idle connections go back to the pool.
 		ReduceMemoryUsage: true,
@@ -195,10 +202,11 @@ func (s *Server) newHTTP() *fasthttp.Server {
 	}
 }
 
-// Serve takes calls from ln until Shutdown or until ln fails. It blocks.
+// Serve takes calls from ln until Shutdown, which closes ln and makes it return
+// nil, or until ln fails. It blocks.
 func (s *Server) Serve(ln net.Listener) error { return s.serveOn(appListener{ln}) }
 
-// ServeConn serves one connection that came about elsewhere, until it ends.
+// ServeConn serves one connection that was accepted elsewhere, until it ends.
 func (s *Server) ServeConn(nc net.Conn) error { return s.http.ServeConn(&appConn{Conn: nc}) }
 
 // Shutdown stops accepting and waits until the calls under way have ended or ctx
