@@ -50,7 +50,7 @@ func Create(now time.Time) ([]byte, error) {
 }
 
 // Renew returns nil while less than half of the authority's life is over, and then
-// a new certificate of the same name for the same key: leafs verify against both,
+// a new certificate of the same name for the same key: leaves verify against both,
 // so that clients have the other half to be told of the new one.
 func Renew(kept []byte, now time.Time) ([]byte, error) {
 	cert, key, err := parse(kept)
@@ -73,7 +73,7 @@ func certify(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLenZero:        true, // signs leafs, no further authority
+		MaxPathLenZero:        true, // signs leaves, no further authority
 
 		PermittedDNSDomainsCritical: true,
 		PermittedDNSDomains:         []string{Domain},
@@ -144,14 +144,14 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Authority makes leafs. Its methods are safe for concurrent use.
+// Authority makes leaves. Its methods are safe for concurrent use.
 type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	now  func() time.Time
 
-	mu    sync.Mutex
-	leafs map[string]*leaf
+	mu     sync.Mutex
+	leaves map[string]*leaf
 }
 
 // New returns the authority that o.PEM holds.
@@ -163,7 +163,7 @@ func New(o Options) (*Authority, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Authority{cert: cert, key: key, now: o.Now, leafs: map[string]*leaf{}}, nil
+	return &Authority{cert: cert, key: key, now: o.Now, leaves: map[string]*leaf{}}, nil
 }
 
 // CertificatePEM returns the certificate, which clients must trust, without the

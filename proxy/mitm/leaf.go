@@ -18,8 +18,8 @@ const (
 	// it when it is renewed is longer than any connection lasts.
 	leafLife  = 30 * 24 * time.Hour
 	leafRenew = 10 * 24 * time.Hour
-	// maxLeafs is more than WeChat has API hosts; names come from clients.
-	maxLeafs = 64
+	// maxLeaves is more than WeChat has API hosts; names come from clients.
+	maxLeaves = 64
 )
 
 // ErrForeign is what a name outside [Domain] is refused with: a client would not
@@ -58,17 +58,17 @@ func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()
-	if l := a.leafs[name]; l != nil && now.Before(l.due) {
+	if l := a.leaves[name]; l != nil && now.Before(l.due) {
 		return l.cert, nil
 	}
 	l, err := a.issue(name, now)
 	if err != nil {
 		return nil, fmt.Errorf("certificate for %q: %w", host, err)
 	}
-	if len(a.leafs) >= maxLeafs {
-		clear(a.leafs) // they cost a fraction of a millisecond each
+	if len(a.leaves) >= maxLeaves {
+		clear(a.leaves) // they cost a fraction of a millisecond each
 	}
-	a.leafs[name] = l
+	a.leaves[name] = l
 	return l.cert, nil
 }
 

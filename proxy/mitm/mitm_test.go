@@ -165,7 +165,7 @@ func TestLeaf_CachedAndRenewed(t *testing.T) {
 	a, _ := authority(t, c.Now)
 	first := mustLeaf(t, a, apiHost)
 	if mustLeaf(t, a, "API.weixin.qq.com") != first {
-		t.Error("one name has two leafs")
+		t.Error("one name has two leaves")
 	}
 	c.now = start.Add(leafLife - leafRenew - time.Second)
 	if mustLeaf(t, a, apiHost) != first {
@@ -184,11 +184,11 @@ func TestLeaf_CachedAndRenewed(t *testing.T) {
 func TestLeaf_Bounded(t *testing.T) {
 	c := &clock{start}
 	a, _ := authority(t, c.Now)
-	for i := range 3 * maxLeafs {
+	for i := range 3 * maxLeaves {
 		mustLeaf(t, a, fmt.Sprintf("h%d.weixin.qq.com", i))
 	}
-	if n := len(a.leafs); n > maxLeafs {
-		t.Errorf("%d leafs are kept", n)
+	if n := len(a.leaves); n > maxLeaves {
+		t.Errorf("%d leaves are kept", n)
 	}
 }
 
