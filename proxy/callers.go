@@ -84,8 +84,8 @@ func (c *callers) admit(r *request) *fault {
 	switch {
 	case len(r.key) > 0:
 		r.caller = c.byKey(r.key)
-	case len(r.proxied) > 0:
-		r.caller = c.byCredentials(r.proxied)
+	case len(r.credentials) > 0:
+		r.caller = c.byCredentials(r.credentials)
 	case r.handle != nil:
 		r.caller = r.handle.caller
 		return nil

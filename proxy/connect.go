@@ -117,7 +117,7 @@ func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r
 	if !s.connect.tunnels.add(inner) {
 		return tooMany("too many tunnels, or the sidecar is stopping")
 	}
-	key, credentials := slices.Clone(r.key), slices.Clone(r.proxied)
+	key, credentials := slices.Clone(r.key), slices.Clone(r.credentials)
 	s.hijack(ctx, func(conn net.Conn) {
 		defer s.connect.tunnels.remove(inner)
 		inner.Conn = conn

@@ -49,10 +49,10 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	if f := s.admitBySecret(r, c, fields.secret); f != nil {
 		return f
 	}
-	appid := r.field(fields.appid)
-	if r.doubled(fields.appid) {
-		return badBody(fields.appid + " is given twice")
+	if f := r.refuseTwice(fields.appid); f != nil {
+		return f
 	}
+	appid := r.field(fields.appid)
 	if f := c.mayCall(r, appid); f != nil {
 		return f
 	}

@@ -180,7 +180,7 @@ func (h *head) framing(name, value []byte) *fault {
 
 func once(dst *[]byte, value []byte, name string) *fault {
 	if *dst != nil {
-		return badRequest("the header " + name + " stands there twice")
+		return badRequest("the header " + name + " is given twice")
 	}
 	*dst = value
 	return nil

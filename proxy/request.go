@@ -26,10 +26,10 @@ type request struct {
 	appid   []byte // X-Wechat-Appid
 	prefix  []byte // the appid that stood before the path
 	key     []byte // X-Wxsidecar-Key
-	proxied []byte // Proxy-Authorization
 	params  params
 	http11  bool
-	socket  bool // came over a unix socket
+
+	credentials []byte // Proxy-Authorization; in buf as well
 
 	body  body
 	route *routes.Route
@@ -84,13 +84,12 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	}
 	r.http11 = h.IsHTTP11()
 	raw, host := r.own(h)
-	r.socket = ctx.LocalAddr().Network() == "unix"
 	head, f := readHeadInto(r, raw.head)
 	if f != nil {
 		return f
 	}
-	if c, ok := ctx.Conn().(*appConn); ok && c.inside && r.key == nil && r.proxied == nil {
-		r.key, r.proxied = c.key, c.credentials
+	if c, ok := ctx.Conn().(*appConn); ok && c.inside && r.key == nil && r.credentials == nil {
+		r.key, r.credentials = c.key, c.credentials
 	}
 	if head.browser {
 		return forbidden("browser_refused", "a web page may not call through the sidecar (Origin or a cross-site Sec-Fetch-Site came along)")
@@ -142,7 +141,7 @@ func readHeadInto(r *request, lines []byte) (head, *fault) {
 	var h head
 	var f *fault
 	r.headers, h, f = readHead(r.headers[:0], lines)
-	r.appid, r.key, r.proxied = h.appid, h.key, h.credentials
+	r.appid, r.key, r.credentials = h.appid, h.key, h.credentials
 	return h, f
 }
 

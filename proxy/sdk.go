@@ -191,9 +191,9 @@ func (s *Server) admitBySecret(r *request, c *callers, field string) *fault {
 	if f := s.readForm(r); f != nil {
 		return f
 	}
-	if r.doubled(field) {
-		// One of the two could be the caller's key, which is not WeChat's to see.
-		return badBody(field + " is given twice")
+	// One of two could be the caller's key, which is not WeChat's to see.
+	if f := r.refuseTwice(field); f != nil {
+		return f
 	}
 	if len(c.all) > 0 && r.caller == nil {
 		r.caller = c.byKey([]byte(r.field(field)))
@@ -204,8 +204,8 @@ func (s *Server) admitBySecret(r *request, c *callers, field string) *fault {
 // accountIn returns the account whose appid stands in the form, else the one that
 // the call names in another way, else the default.
 func (s *Server) accountIn(r *request, field string) (broker.Account, *fault) {
-	if r.doubled(field) {
-		return broker.Account{}, badBody(field + " is given twice")
+	if f := r.refuseTwice(field); f != nil {
+		return broker.Account{}, f
 	}
 	appid := r.field(field)
 	if appid == "" {
@@ -240,9 +240,9 @@ func (r *request) field(name string) string {
 	return queryValue(r.body.kept, name)
 }
 
-// doubled reports whether the call's form holds a name more than once, so that
-// WeChat could read another value than we do.
-func (r *request) doubled(name string) bool {
+// refuseTwice refuses a call whose form holds a name more than once: WeChat could
+// read another value than we do.
+func (r *request) refuseTwice(name string) *fault {
 	n := countParam(r.query, name)
 	if v := gjson.ParseBytes(r.body.kept); v.IsObject() {
 		v.ForEach(func(key, _ gjson.Result) bool {
@@ -254,7 +254,10 @@ func (r *request) doubled(name string) bool {
 	} else {
 		n += countParam(r.body.kept, name)
 	}
-	return n > 1
+	if n > 1 {
+		return badBody(name + " is given twice")
+	}
+	return nil
 }
 
 func countParam(query []byte, name string) int {

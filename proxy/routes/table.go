@@ -54,7 +54,7 @@ func (t *Table) enter(r *Route) error {
 	of := t.exact[path]
 	switch name, isAction := strings.CutPrefix(query, string(actionParam)); {
 	case !queried && of != nil:
-		return fmt.Errorf("%s stands there twice", path)
+		return fmt.Errorf("%s is given twice", path)
 	case !queried:
 		t.exact[path] = t.add(r)
 	case of == nil || !isAction || of.action([]byte(name)) != of:
