@@ -130,10 +130,7 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	who := "the caller " + r.caller.Name
 	// As the catalogue does, rules disregard a slash at the end; and since nobody
 	// knows how WeChat reads other letters, what is denied is so in any.
-	path := r.path
-	if n := len(path); n > 1 && path[n-1] == '/' {
-		path = path[:n-1]
-	}
+	path := withoutSlash(r.path)
 	if i := matching(r.caller.Deny, path, equalFoldText); i >= 0 {
 		return forbidden("caller_refused", who+" may not call this path: deny has "+r.caller.Deny[i])
 	}

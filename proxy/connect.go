@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -62,16 +61,12 @@ func (s *Server) serveConnect(ctx *fasthttp.RequestCtx) {
 	if f == nil {
 		return
 	}
-	s.metrics.AppError(f.code)
-	f.write(&ctx.Response, false) // a 200 would say that the tunnel is open
+	const as200 = false // it would say that the tunnel is open
+	s.refuseUnread(&ctx.Response, f, as200, "method", "CONNECT")
 	if f.status == fasthttp.StatusProxyAuthRequired {
 		ctx.Response.Header.Set(fasthttp.HeaderProxyAuthenticate, `Basic realm="wxsidecar"`)
 	}
 	ctx.Response.SetConnectionClose()
-	var id requestID
-	id.set(s.process, s.calls.Add(1))
-	ctx.Response.Header.SetCanonical(requestIDName, id[:])
-	s.log.Info("call refused", "request_id", string(id[:]), "method", "CONNECT", "error", f)
 }
 
 func (s *Server) connectTo(ctx *fasthttp.RequestCtx) *fault {
@@ -143,7 +138,7 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 	remote, err := s.connect.reach(s.base, addrs)
 	if err != nil {
 		s.log.Info("tunnel not made", "host", host, "error", err)
-		return unreachable(host, err)
+		return connectFailed(host, err)
 	}
 	t := &tunnel{app: ctx.Conn(), remote: remote, now: s.now}
 	if !s.connect.tunnels.add(t) {
@@ -194,7 +189,7 @@ func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]
 	defer cancel()
 	found, err := c.lookup(ctx, host)
 	if err != nil {
-		return nil, unreachable(host, err)
+		return nil, connectFailed(host, err)
 	}
 	var good []netip.AddrPort
 	for _, a := range found {
@@ -242,14 +237,4 @@ func unauthenticated() *fault {
 func notAllowed(host string, port uint16) *fault {
 	return forbidden("connect_refused", "no tunnel to "+net.JoinHostPort(host, strconv.Itoa(int(port)))+
 		": connect.allow does not have it; send traffic that is not WeChat's past the sidecar (NO_PROXY)")
-}
-
-// unreachable says that a host could not be reached. It does not say more: an app
-// is not to learn about networks through us.
-func unreachable(host string, err error) *fault {
-	f := &fault{status: fasthttp.StatusBadGateway, code: "connect_failed", errcode: errcodeBusy, message: "cannot connect to " + host}
-	if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
-		f.status, f.message = fasthttp.StatusGatewayTimeout, "cannot connect to "+host+" in time"
-	}
-	return f
 }

@@ -23,7 +23,7 @@
 //	              the outside
 //	answer.go     errcode.go: what came back, looked at and passed on
 //	result.go     how a call ended, counted
-//	errors.go     the one place that words an answer of our own
+//	errors.go     what an answer of our own looks like: status, code, errcode, shape
 //
 // Only request.go reads what fasthttp lends us, into a request that is ours until
 // the answer is written. Nothing is allocated for a call whose token is in memory.

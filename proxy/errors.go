@@ -138,6 +138,14 @@ func noSecret(field, appid string) *fault {
 	return f
 }
 
+// componentAsked refuses to give a component's token where an account's is given.
+func componentAsked(appid string) *fault {
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: 61024,
+		message: appid + " is a component: its token comes from /cgi-bin/component/api_component_token",
+	}
+}
+
 func internalFault() *fault {
 	return &fault{
 		status: fasthttp.StatusInternalServerError, code: "internal", errcode: errcodeForbidden,
@@ -156,6 +164,16 @@ func upstreamFault(err error) *fault {
 		status: fasthttp.StatusBadGateway, code: "upstream_unreachable", errcode: errcodeBusy,
 		message: "no answer from WeChat; the sidecar's log says why", retryAfter: time.Second,
 	}
+}
+
+// connectFailed says that a host could not be reached. It does not say more: an app
+// is not to learn about networks through us.
+func connectFailed(host string, err error) *fault {
+	f := &fault{status: fasthttp.StatusBadGateway, code: "connect_failed", errcode: errcodeBusy, message: "cannot connect to " + host}
+	if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
+		f.status, f.message = fasthttp.StatusGatewayTimeout, "cannot connect to "+host+" in time"
+	}
+	return f
 }
 
 // statusClientGone is what nginx logs for an app that left. Nobody reads it.

@@ -60,10 +60,7 @@ func (s *Server) serveToken(r *request, c *callers, resp *fasthttp.Response) *fa
 		return f
 	}
 	if a.Kind == broker.KindComponent {
-		return &fault{
-			status: fasthttp.StatusBadRequest, code: "bad_request", errcode: 61024,
-			message: a.AppID + " is a component: its token comes from /cgi-bin/component/api_component_token",
-		}
+		return componentAsked(a.AppID)
 	}
 	if f := c.mayCall(r, a.AppID); f != nil {
 		return f

@@ -278,9 +278,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 // and their answers may hold secrets.
 func (s *Server) resembles(path []byte) bool {
 	var buf [64]byte // the longest of them is shorter
-	if n := len(path); n > 1 && path[n-1] == '/' {
-		path = path[:n-1]
-	}
+	path = withoutSlash(path)
 	if len(path) > len(buf) {
 		return false
 	}
@@ -378,12 +376,18 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	case isTimeout(err):
 		f.status, f.code, f.message = fasthttp.StatusRequestTimeout, "request_timeout", "the request did not come in time"
 	}
+	s.refuseUnread(&ctx.Response, f, s.errorsAs200)
+}
+
+// refuseUnread answers with an error of our own where no call was read. about is
+// what the log says beside it.
+func (s *Server) refuseUnread(resp *fasthttp.Response, f *fault, as200 bool, about ...any) {
 	s.metrics.AppError(f.code)
-	f.write(&ctx.Response, s.errorsAs200)
+	f.write(resp, as200)
 	var id requestID
 	id.set(s.process, s.calls.Add(1))
-	ctx.Response.Header.SetCanonical(requestIDName, id[:])
-	s.log.Info("call refused", "request_id", string(id[:]), "error", f)
+	resp.Header.SetCanonical(requestIDName, id[:])
+	s.log.Info("call refused", append(about, "request_id", string(id[:]), "error", f)...)
 }
 
 // httpLogger takes what fasthttp logs.

@@ -83,6 +83,15 @@ func dotSegment(b []byte) bool {
 	return string(b) == "." || string(b) == ".."
 }
 
+// withoutSlash returns path without a slash at its end, which does not count here
+// as it does not in the catalogue.
+func withoutSlash(path []byte) []byte {
+	if n := len(path); n > 1 && path[n-1] == '/' {
+		return path[:n-1]
+	}
+	return path
+}
+
 const prefixLength = len("/wx0123456789abcdef")
 
 // cutAppIDPrefix takes the path prefix /wx…16 hex…/ off.
