@@ -4,14 +4,6 @@ package proxy
 // are a few hundred bytes, and what is longer is no error.
 const errcodeScanBytes = 4096
 
-// stale reports whether errcode says that the token was the fault: not valid or
-// not the newest (40001), malformed or foreign (40014), expired (42001).
-//
-// See https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Return_codes/Return_code_descriptions_new.html
-func stale(errcode int) bool {
-	return errcode == 40001 || errcode == 40014 || errcode == 42001
-}
-
 // findErrcode returns the errcode at the top level of an answer whose first
 // non-space byte is '{', given as a number or as a text of digits, and 0 where
 // there is none. The Content-Type does not count: WeChat sends JSON as text/plain

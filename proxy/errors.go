@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 // The headers that we add to answers.
@@ -22,9 +23,9 @@ const (
 
 // WeChat's codes that our own errors use.
 const (
-	errcodeBusy      = -1    // passing: SDKs try again
-	errcodeAppID     = 40013 // only the caller can cure it: a wrong appid
-	errcodeForbidden = 48001 // only the caller can cure it: anything else
+	errcodeBusy      = wechat.CodeBusy             // passing: SDKs try again
+	errcodeAppID     = wechat.CodeInvalidAppID     // only the caller can cure it: a wrong appid
+	errcodeForbidden = wechat.CodeNotAuthorizedAPI // only the caller can cure it: anything else
 )
 
 // fault is an answer of our own to a call that cannot be served. The zero
@@ -141,7 +142,7 @@ func noSecret(field, appid string) *fault {
 // componentAsked refuses to give a component's token where an account's is given.
 func componentAsked(appid string) *fault {
 	return &fault{
-		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: 61024,
+		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: wechat.CodeUseComponentAPI,
 		message: appid + " is a component: its token comes from /cgi-bin/component/api_component_token",
 	}
 }

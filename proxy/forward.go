@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 // TokenSource is what the data path needs of the broker.
@@ -50,7 +51,7 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 		case errcode == errcodeBusy && r.idempotent() && !r.retried:
 			r.retried = true
 			continue
-		case tok == nil || !stale(errcode):
+		case tok == nil || !wechat.Stale(errcode):
 			if replays > 0 {
 				s.metrics.Replay(replayCured)
 			}

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
@@ -53,7 +54,7 @@ func (s *Server) countErrcode(r *request, errcode int) {
 		label = strconv.Itoa(errcode)
 	}
 	s.metrics.UpstreamErrcode(label)
-	if errcode == 45009 || errcode == 45011 {
+	if errcode == wechat.CodeQuotaExhausted || errcode == wechat.CodeTooFrequent {
 		s.metrics.QuotaErrcode(r.route.Family, label)
 	}
 }

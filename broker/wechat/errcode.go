@@ -15,7 +15,6 @@ const (
 	CodeInvalidToken        = 40014
 	CodeInvalidSecret       = 40125
 	CodeIPNotInWhitelist    = 40164
-	CodeMissingToken        = 41001
 	CodeTokenExpired        = 42001
 	CodePasswordChanged     = 42007
 	CodeQuotaExhausted      = 45009
@@ -35,8 +34,9 @@ const (
 	codeIPConfirmLast       = 89507
 )
 
-// Stale reports whether code says that the access token of a call was not, or no
-// longer, the right one, so that a fresh one may cure it.
+// Stale reports whether code says that the access token of a call was the fault,
+// so that a fresh one may cure it: not valid or not the newest (40001), malformed or
+// foreign (40014), expired (42001).
 func Stale(code int) bool {
 	return code == CodeInvalidCredential || code == CodeInvalidToken || code == CodeTokenExpired
 }
