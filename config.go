@@ -4,6 +4,9 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/proxy"
+	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
 // Config is the whole configuration: defaults, overlaid by the file, the
@@ -220,13 +223,6 @@ type LogConfig struct {
 // Size is a number of bytes, written as 65536, 64KiB, 64MiB or 1GiB.
 type Size int64
 
-// Hosts of WeChat's API, see
-// https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Interface_domain.html
-const (
-	defaultUpstream = "https://api.weixin.qq.com"
-	defaultFallback = "https://api2.weixin.qq.com"
-)
-
 // defaultConfig returns what holds where nothing is said.
 func defaultConfig() Config {
 	return Config{
@@ -234,12 +230,13 @@ func defaultConfig() Config {
 			Apps: "127.0.0.1:7080", Push: "0.0.0.0:7081", Metrics: "0.0.0.0:7082", Admin: "127.0.0.1:7083",
 		},
 		Apps:     AppsConfig{SocketMode: "0660", Errors: "http"},
-		Push:     PushConfig{TimestampWindow: 10 * time.Minute, ReleaseCheck: true},
-		Upstream: UpstreamConfig{URL: defaultUpstream, Fallback: []string{defaultFallback}, Timeout: 30 * time.Second},
+		Push:     PushConfig{TimestampWindow: push.DefaultWindow, ReleaseCheck: true},
+		Upstream: UpstreamConfig{URL: wechat.DefaultURL, Fallback: []string{wechat.FallbackURL}, Timeout: proxy.DefaultTimeout},
 		Connect:  ConnectConfig{Allow: []string{"*.weixin.qq.com"}},
 		Alias:    AliasConfig{HTTP: off, HTTPS: off},
 		Limits: LimitsConfig{
-			MaxInflight: 16384, MaxInflightPerAccount: 1024, ReplayBody: 64 << 10, ReplayMemory: 64 << 20,
+			MaxInflight: proxy.DefaultMaxInflight, MaxInflightPerAccount: proxy.DefaultMaxInflightPerAccount,
+			ReplayBody: proxy.DefaultReplayBody, ReplayMemory: proxy.DefaultReplayMemory,
 		},
 		Renewal:  RenewalConfig{At: 0.75, Rate: 20, Workers: 8},
 		Store:    secret.New("bolt:wxsidecar.db"),

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 var quotedText = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`")
@@ -150,7 +152,7 @@ func (l *Loaded) oneComponent(root *yaml.Node, found []assignment) {
 // fillDefaults sets what depends on other keys.
 func (l *Loaded) fillDefaults() {
 	c := &l.Config
-	if c.Upstream.URL != defaultUpstream && !l.given("upstream.fallback") {
+	if c.Upstream.URL != wechat.DefaultURL && !l.given("upstream.fallback") {
 		c.Upstream.Fallback = nil
 	}
 	for i := range c.Events {

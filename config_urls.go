@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/proxy"
 )
 
@@ -84,7 +85,7 @@ func (l *Loaded) validateUpstreamURL(key, text string) {
 		reason = "has more than a host"
 	}
 	if reason != "" {
-		l.fault(key, shownURL(text), reason, "write it like "+defaultUpstream)
+		l.fault(key, shownURL(text), reason, "write it like "+wechat.DefaultURL)
 		return
 	}
 	if u.Scheme != "http" {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 const (
@@ -18,13 +20,8 @@ const (
 	hostOut      = 30 * time.Second
 )
 
-// WeChat's hosts for the API; they all serve the same. See
+// wechatHosts are WeChat's hosts for the API; they all serve the same. See
 // https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Interface_field_description.html
-const (
-	defaultUpstream = "https://api.weixin.qq.com"
-	defaultFallback = "https://api2.weixin.qq.com"
-)
-
 var wechatHosts = []string{
 	"api.weixin.qq.com", "api2.weixin.qq.com",
 	"sh.api.weixin.qq.com", "sz.api.weixin.qq.com", "hk.api.weixin.qq.com",
@@ -47,7 +44,7 @@ type host struct {
 func newHost(raw string, roots *x509.CertPool) (*host, error) {
 	u, err := url.Parse(raw)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("upstream.url %q: not a URL like %s", redactURL(raw), defaultUpstream)
+		return nil, fmt.Errorf("upstream.url %q: not a URL like %s", redactURL(raw), wechat.DefaultURL)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
 		return nil, fmt.Errorf("upstream.url %q: only scheme, host and port may be given", redactURL(raw))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
@@ -54,9 +55,9 @@ func newUpstream(o UpstreamOptions, base context.Context, now func() time.Time, 
 	}
 	urls := append([]string{o.URL}, o.Fallback...)
 	if o.URL == "" {
-		urls[0] = defaultUpstream
+		urls[0] = wechat.DefaultURL
 		if len(o.Fallback) == 0 {
-			urls = append(urls, defaultFallback)
+			urls = append(urls, wechat.FallbackURL)
 		}
 	}
 	for _, raw := range urls {

@@ -19,9 +19,13 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
-// DefaultURL is WeChat's API; its nearest site answers.
+// WeChat's API. DefaultURL is answered by the nearest site; FallbackURL is a second
+// name for the case that the first cannot be reached.
 // https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Interface_field_description.html
-const DefaultURL = "https://api.weixin.qq.com"
+const (
+	DefaultURL  = "https://api.weixin.qq.com"
+	FallbackURL = "https://api2.weixin.qq.com"
+)
 
 // maxAnswerBytes bounds an answer of a token call; a page of 500 authorizers is
 // the largest, at about 100 KB.
