@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
 const (
@@ -140,6 +142,18 @@ func (b *Broker) OnlyComponent() (string, bool) {
 		return appID, true
 	}
 	return "", false
+}
+
+// Secret returns the configured secret of a component or an own account, and
+// false for any other appid.
+func (b *Broker) Secret(appID string) (secret.Text, bool) {
+	secrets := b.config.Load().secrets
+	for _, kind := range []Kind{KindComponent, KindAccount} {
+		if s, ok := secrets[Key{Kind: kind, AppID: appID}]; ok {
+			return s, true
+		}
+	}
+	return secret.Text{}, false
 }
 
 // Account returns what is known of appid: a configured component or own account,

@@ -20,9 +20,9 @@ type lesson struct {
 }
 
 // Learn says that WeChat named refreshToken for an authorizer of the component, in
-// an answer to an app. It does not wait for it to be stored; ctx is not used after
-// it returns. What cannot be taken in now is found by reading the list.
-func (b *Broker) Learn(_ context.Context, component, appID string, refreshToken secret.Text) {
+// an answer to an app. It does not wait for it to be stored. What cannot be taken in
+// now is found by reading the list.
+func (b *Broker) Learn(component, appID string, refreshToken secret.Text) {
 	if b.component(component) == nil || appID == "" || refreshToken.IsZero() {
 		return
 	}
@@ -60,16 +60,4 @@ func (b *Broker) take(ctx context.Context, l lesson) {
 	if !known {
 		b.directory.changed()
 	}
-}
-
-// Secret returns the configured secret of a component or an own account, and
-// false for any other appid.
-func (b *Broker) Secret(appID string) (secret.Text, bool) {
-	secrets := b.config.Load().secrets
-	for _, kind := range []Kind{KindComponent, KindAccount} {
-		if s, ok := secrets[Key{Kind: kind, AppID: appID}]; ok {
-			return s, true
-		}
-	}
-	return secret.Text{}, false
 }

@@ -24,8 +24,8 @@ type Exchange interface {
 	// own; a refusal of WeChat's is a *wechat.APIError.
 	QueryAuth(ctx context.Context, component string, code secret.Text) ([]byte, error)
 	// Learn says that WeChat named this refresh token for an authorizer of the
-	// component. It does not block; ctx is not a request's.
-	Learn(ctx context.Context, component, appid string, refreshToken secret.Text)
+	// component. It does not block, and may keep the texts.
+	Learn(component, appid string, refreshToken secret.Text)
 	// Secret returns the configured secret of a component or an own account.
 	Secret(appid string) (secret.Text, bool)
 }
@@ -215,7 +215,7 @@ func (s *Server) maskRefresh(e *editor, component, appid string, value gjson.Res
 	if value.Str == "" {
 		return
 	}
-	s.exchange.Learn(s.waiting(), component, appid, secret.New(value.Str))
+	s.exchange.Learn(component, appid, secret.New(value.Str))
 	e.replace(value, placeholder)
 }
 

@@ -32,7 +32,7 @@ func (e *exchange) QueryAuth(_ context.Context, component string, code secret.Te
 	return []byte(e.answer), e.err
 }
 
-func (e *exchange) Learn(_ context.Context, component, appid string, token secret.Text) {
+func (e *exchange) Learn(component, appid string, token secret.Text) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.learned = append(e.learned, component+" "+appid+" "+token.Reveal())
