@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -147,7 +146,7 @@ func (b *Broker) storeExchange(ctx context.Context, component string, x wechat.E
 func (b *Broker) storeAuthorization(ctx context.Context, key Key, component string, x wechat.Exchange, obtained, authorized time.Time, with []change) error {
 	defer b.locks.one(key)()
 	e := b.inMemory(key)
-	for range 8 {
+	for range conflictTries {
 		cur, base, err := b.current(ctx, key, e)
 		if err != nil {
 			return err
@@ -168,7 +167,7 @@ func (b *Broker) storeAuthorization(ctx context.Context, key Key, component stri
 		}
 		return err
 	}
-	return fmt.Errorf("save %s: %w eight times in a row", key, ErrConflict)
+	return outpaced(key.String())
 }
 
 // grantTo puts an exchange into r: a new authorization, whatever was before.

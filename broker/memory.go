@@ -23,7 +23,7 @@ var errUnsaved = errors.New("the store did not take the change; it is served fro
 func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool) (*record, error) {
 	defer b.locks.one(key)()
 	e := b.inMemory(key)
-	for range 8 {
+	for range conflictTries {
 		cur, base, loadErr := b.current(ctx, key, e)
 		if loadErr != nil && e == nil {
 			return nil, loadErr
@@ -50,7 +50,7 @@ func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool)
 			return &next, fmt.Errorf("%w: %w", errUnsaved, err)
 		}
 	}
-	return nil, fmt.Errorf("save %s: %w eight times in a row", key, ErrConflict)
+	return nil, outpaced(key.String())
 }
 
 // current returns the record in force and the generation that the store has. The

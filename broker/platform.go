@@ -133,7 +133,7 @@ func (b *Broker) readPlatform(ctx context.Context, c *component) platformRecord 
 func (b *Broker) updatePlatform(ctx context.Context, c *component, edit func(platformRecord) (platformRecord, bool)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for range 8 {
+	for range conflictTries {
 		cur := b.readPlatform(ctx, c)
 		next, changed := edit(cur)
 		if !changed {
@@ -153,5 +153,5 @@ func (b *Broker) updatePlatform(ctx context.Context, c *component, edit func(pla
 		}
 		return err
 	}
-	return fmt.Errorf("save %s: %w", platformName(c.appID), ErrConflict)
+	return outpaced(platformName(c.appID))
 }

@@ -12,6 +12,15 @@ import (
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
+// conflictTries is how often a change is made anew because another writer was
+// faster. More than once or twice means that two go on undoing each other's work.
+const conflictTries = 8
+
+// outpaced is the error of a change for which these tries were not enough.
+func outpaced(name string) error {
+	return fmt.Errorf("save %s: %w, %d times in a row", name, ErrConflict, conflictTries)
+}
+
 // records reads and writes sealed records. What it returns belongs to the caller.
 type records struct {
 	store   Store

@@ -10,10 +10,6 @@ import (
 // vaultPrefix begins the names of what is kept for others; no key is called so.
 const vaultPrefix = "meta/"
 
-// keepTries is how often Keep loses against another writer before it gives up;
-// more than once means that two disagree on what to keep.
-const keepTries = 8
-
 // Keep returns the bytes kept under name in the store, sealed, so that all
 // sidecars on one store get the same ones. The name begins with "meta/".
 //
@@ -24,7 +20,7 @@ func (b *Broker) Keep(ctx context.Context, name string, renew func(kept []byte) 
 	if !strings.HasPrefix(name, vaultPrefix) {
 		return nil, fmt.Errorf("keep %q: the name must begin with %s", name, vaultPrefix)
 	}
-	for range keepTries {
+	for range conflictTries {
 		kept, generation, err := b.records.read(ctx, name)
 		if err != nil {
 			return nil, err
@@ -44,5 +40,5 @@ func (b *Broker) Keep(ctx context.Context, name string, renew func(kept []byte) 
 			return nil, fmt.Errorf("keep %s in the store: %w", name, err)
 		}
 	}
-	return nil, fmt.Errorf("keep %s in the store: %w", name, ErrConflict)
+	return nil, outpaced(name)
 }
