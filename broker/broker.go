@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -241,10 +240,7 @@ func (b *Broker) keepHouse(ctx context.Context) {
 // last run ended, so that they are renewed ahead again.
 func (b *Broker) loadInUse(ctx context.Context) {
 	for _, kind := range []Kind{KindAuthorizer, KindJSAPITicket, KindWXCardTicket} {
-		prefix := kind.String() + "/"
-		err := b.records.list(ctx, prefix, func(name string, generation uint64, plain []byte) bool {
-			key := Key{Kind: kind, AppID: strings.TrimPrefix(name, prefix)}
-			r := b.records.decode(key, generation, plain)
+		err := b.records.each(ctx, kind, func(key Key, r *record) bool {
 			if b.clock.now().Sub(r.used) < 2*max(r.fullLife, r.dies.Sub(r.obtained)) || r.verdict == StateNeedsAuthorization {
 				_, _ = b.entryOf(ctx, key) // what cannot be read now is read at its next call
 			}

@@ -117,9 +117,7 @@ func (b *Broker) findOnly() (onlyAnswer, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	err := b.records.list(ctx, KindAuthorizer.String()+"/", func(name string, generation uint64, plain []byte) bool {
-		key := Key{Kind: KindAuthorizer, AppID: name[len(KindAuthorizer.String())+1:]}
-		r := b.records.decode(key, generation, plain)
+	err := b.records.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
 		if r.component != "" && r.verdict != StateUnauthorized && b.component(r.component) != nil {
 			found = append(found, Account{AppID: key.AppID, Kind: KindAuthorizer, Component: r.component})
 		}

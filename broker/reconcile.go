@@ -307,9 +307,7 @@ func merge(r *record, a wechat.Authorizer, component string, started time.Time) 
 // that it went may have been lost.
 func (b *Broker) checkUnlisted(ctx context.Context, c *component, seen map[string]struct{}, started time.Time) error {
 	var gone, bare []string
-	err := b.records.list(ctx, KindAuthorizer.String()+"/", func(name string, generation uint64, plain []byte) bool {
-		key := Key{Kind: KindAuthorizer, AppID: name[len(KindAuthorizer.String())+1:]}
-		r := b.records.decode(key, generation, plain)
+	err := b.records.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
 		_, listed := seen[key.AppID]
 		switch {
 		case r.component != c.appID || r.verdict != StateUnknown:

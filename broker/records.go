@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
@@ -114,6 +115,16 @@ func (r *records) load(ctx context.Context, key Key) (*record, error) {
 		return nil, err
 	}
 	return r.decode(key, generation, plain), nil
+}
+
+// each calls f with every record of a kind, in the order of appids, until f returns
+// false. The record of one that cannot be read is empty.
+func (r *records) each(ctx context.Context, kind Kind, f func(key Key, rec *record) bool) error {
+	prefix := kind.String() + "/"
+	return r.list(ctx, prefix, func(name string, generation uint64, plain []byte) bool {
+		key := Key{Kind: kind, AppID: strings.TrimPrefix(name, prefix)}
+		return f(key, r.decode(key, generation, plain))
+	})
 }
 
 func (r *records) decode(key Key, generation uint64, plain []byte) *record {
