@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wxsidecar/wxsidecar/broker"
 )
 
 func (p *program) waitVerb() *cobra.Command {
@@ -82,7 +84,7 @@ func (w *waiter) wait(ctx context.Context) error {
 }
 
 // tell prints what is missing if it is not what it was.
-func (w *waiter) tell(missing []missingToken, text string) {
+func (w *waiter) tell(missing []broker.Missing, text string) {
 	now := text
 	if len(missing) > 0 {
 		now = ""
@@ -97,7 +99,7 @@ func (w *waiter) tell(missing []missingToken, text string) {
 }
 
 // look asks once. text says for people what is missing, or why it is not known.
-func (w *waiter) look(ctx context.Context) (missing []missingToken, text string, err error) {
+func (w *waiter) look(ctx context.Context) (missing []broker.Missing, text string, err error) {
 	// A sidecar that hangs must not take the whole time.
 	const most = 5 * time.Second
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("nothing came within %s", most))
@@ -113,16 +115,8 @@ func (w *waiter) look(ctx context.Context) (missing []missingToken, text string,
 	return missing, strings.Join(lines, "\n"), nil
 }
 
-// missingToken is one element of what /tokenz lists.
-type missingToken struct {
-	Kind   string `json:"kind"`
-	AppID  string `json:"appid"`
-	State  string `json:"state"`
-	Reason string `json:"reason"`
-}
-
 // missing returns what /tokenz lists; nothing when all tokens live.
-func (c *metricsClient) missing(ctx context.Context) ([]missingToken, error) {
+func (c *metricsClient) missing(ctx context.Context) ([]broker.Missing, error) {
 	res, err := c.get(ctx, "/tokenz")
 	if err != nil {
 		return nil, err
@@ -136,7 +130,7 @@ func (c *metricsClient) missing(ctx context.Context) ([]missingToken, error) {
 		return nil, fmt.Errorf("the metrics listener %s answers /tokenz with %s", c.address, res.Status)
 	}
 	const most = 1 << 20
-	var missing []missingToken
+	var missing []broker.Missing
 	if err := json.NewDecoder(io.LimitReader(res.Body, most)).Decode(&missing); err != nil {
 		return nil, fmt.Errorf("the metrics listener %s answers /tokenz with %s and no list: %w", c.address, res.Status, err)
 	}
