@@ -48,7 +48,7 @@ func (s *sidecar) buildAuthority(c Config) error {
 	switch {
 	case err != nil:
 		// Apps that do not need it are served all the same, and /ca.pem has it.
-		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", absolute(path), "err", err)
+		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", absolute(path), "error", err)
 	case before == nil:
 		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", absolute(path))
 	case !bytes.Equal(before, pem):

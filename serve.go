@@ -50,7 +50,7 @@ func (p *program) serveVerb() *cobra.Command {
 				log.Warn("this key has no effect in this version", "key", key)
 			}
 			if err := harden(); err != nil {
-				log.Warn("a core dump could show secrets", "err", err)
+				log.Warn("a core dump could show secrets", "error", err)
 			}
 			return p.serve(cmd.Context(), l, log, signals, func() *Loaded { return p.load(cmd.Flags()) })
 		},
@@ -131,7 +131,7 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 		case <-poll.C:
 			r.poll()
 		case err := <-s.failed:
-			s.log.Error("stopping, as a part failed", "err", err)
+			s.log.Error("stopping, as a part failed", "error", err)
 			return nil, err
 		case <-ctx.Done():
 			return nil, nil

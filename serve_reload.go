@@ -45,7 +45,7 @@ func (r *reloader) reload(why string) {
 	}
 	if err := r.sidecar.configure(&l.Config); err != nil {
 		err = errors.Join(err, r.sidecar.configure(&r.config)) // back, should a part have taken it over
-		r.log.Error("the changed configuration is not used; the old one stays in force", "why", why, "err", err)
+		r.log.Error("the changed configuration is not used; the old one stays in force", "why", why, "error", err)
 		return
 	}
 	takeOver(&r.config, &l.Config)

@@ -69,7 +69,7 @@ func serve(ctx context.Context, c config, stdout, stderr io.Writer) error {
 	group.Go(func() { _ = srv.Serve(control) })
 	group.Go(func() { s.RunPushes(ctx) })
 	if err := c.writeCA(s); err != nil {
-		log.Warn("the CA certificate was not written", "err", err)
+		log.Warn("the CA certificate was not written", "error", err)
 	}
 	c.describe(stdout, s, url, "http://"+control.Addr().String())
 	<-ctx.Done()

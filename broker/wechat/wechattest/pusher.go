@@ -30,7 +30,7 @@ func (s *Server) RunPushes(ctx context.Context) {
 func (s *Server) pushAll(ctx context.Context, asked bool) {
 	for _, appID := range s.duePushes(asked) {
 		if err := s.PushTicket(ctx, appID); err != nil && ctx.Err() == nil {
-			s.opt.Log.Warn("ticket push failed", "component", appID, "err", err)
+			s.opt.Log.Warn("ticket push failed", "component", appID, "error", err)
 		}
 	}
 }
