@@ -1,0 +1,125 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/boltstore"
+	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+)
+
+// keyFileName is the file in data_dir that holds the seal key where none is
+// configured.
+const keyFileName = "wxsidecar.key"
+
+// sealKeys returns the keys that seal the store: those that are configured, else
+// the one in data_dir, which is made at the first start. A store in memory needs
+// none that outlives it.
+func sealKeys(c Config, log *slog.Logger) (*seal.Keyring, error) {
+	current, err := currentKey(c, log)
+	if err != nil {
+		return nil, err
+	}
+	var previous []byte
+	if c.Seal.PreviousKeyFile != "" {
+		if previous, err = seal.ReadKeyFile(c.Seal.PreviousKeyFile); err != nil {
+			return nil, fmt.Errorf("seal.previous_key_file: %w", err)
+		}
+	}
+	return seal.New(current, previous)
+}
+
+func currentKey(c Config, log *slog.Logger) ([]byte, error) {
+	if path := c.Seal.KeyFile; path != "" {
+		if warning := seal.KeyFileWarning(path); warning != "" {
+			log.Warn(warning)
+		}
+		key, err := seal.ReadKeyFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("seal.key_file: %w", err)
+		}
+		return key, nil
+	}
+	if c.Store.Reveal() == "memory:" {
+		key := make([]byte, seal.KeySize)
+		_, _ = rand.Read(key) // documented never to fail
+		return key, nil
+	}
+	path := filepath.Join(c.DataDir, keyFileName)
+	if err := keyNotLost(c, path); err != nil {
+		return nil, err
+	}
+	key, created, err := seal.ReadOrCreateKeyFile(path)
+	if err != nil {
+		return nil, err
+	}
+	text := "the store is sealed with the key in this file, as seal.key_file is not set; keep it apart from copies of the store"
+	if created {
+		text = "made a key file, as seal.key_file is not set: without it the store cannot be read"
+	}
+	log.Warn(text, "file", absolute(path))
+	if warning := seal.KeyFileWarning(path); warning != "" {
+		log.Warn(warning)
+	}
+	return key, nil
+}
+
+// absolute returns path for people, who do not know where the process stands.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// keyNotLost refuses to make a new key for a store that is sealed with one that is
+// gone: it would hide the loss.
+func keyNotLost(c Config, keyFile string) error {
+	store, _ := strings.CutPrefix(c.Store.Reveal(), "bolt:")
+	if _, err := os.Stat(keyFile); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if info, err := os.Stat(store); err != nil || info.Size() == 0 {
+		return nil
+	}
+	return fmt.Errorf("the key file %s is missing, and the store %s is sealed with it: put the file back, set seal.key_file, "+
+		"or move the store away to begin anew (WeChat brings everything back with the next ticket)", keyFile, store)
+}
+
+// opened is a store with what closes it.
+type opened struct {
+	broker.Store
+	close func() error
+	// repaired: what was damaged was moved aside, so records may be missing or old.
+	repaired bool
+}
+
+// openStore opens the configured store.
+func openStore(c Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
+	path, ok := strings.CutPrefix(c.Store.Reveal(), "bolt:")
+	if !ok {
+		return opened{Store: memstore.New(memstore.Options{}), close: func() error { return nil }}, nil
+	}
+	store, err := boltstore.Open(boltstore.Options{
+		Path: path, Log: log,
+		Check: func(name string, rec broker.Record) error {
+			_, err := keys.Open(name, rec.Generation, rec.Sealed)
+			return err
+		},
+	})
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return opened{}, fmt.Errorf("open the store bolt:%s: %w; the folder must be writable for the user of the process", path, err)
+	case err != nil:
+		return opened{}, fmt.Errorf("open the store bolt:%s: %w", path, err)
+	}
+	return opened{Store: store, close: store.Close, repaired: store.Recovery() != nil}, nil
+}
