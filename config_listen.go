@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -172,4 +173,13 @@ func (l *Loaded) validateExposure(k listenKey, a address) {
 		l.fault(k.key, k.value, "open to other machines without callers: whoever reaches it could act for every account",
 			"listen on 127.0.0.1 or unix:///path, or list callers")
 	}
+}
+
+// parseSocketMode reads the octal mode of a socket.
+func parseSocketMode(text string) (fs.FileMode, error) {
+	mode, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || mode > 0o777 {
+		return 0, errors.New("not an octal file mode")
+	}
+	return fs.FileMode(mode), nil
 }

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+)
+
+// redisSchemes are the stores that replicas share.
+var redisSchemes = []string{"redis://", "rediss://", "redis-cluster://"}
+
+func (l *Loaded) validateStore() {
+	c := &l.Config
+	l.keyFile("seal.key_file", c.Seal.KeyFile)
+	l.keyFile("seal.previous_key_file", c.Seal.PreviousKeyFile)
+	store := c.Store.Reveal()
+	if store == "memory:" {
+		l.warn("store", "with memory: every token and authorization is lost at the end of the process")
+		return
+	}
+	if path, ok := strings.CutPrefix(store, "bolt:"); ok {
+		if path == "" {
+			l.fault("store", "", "bolt: without a path", "write it like bolt:/data/wxsidecar.db")
+		}
+		return
+	}
+	for _, scheme := range redisSchemes {
+		if strings.HasPrefix(store, scheme) {
+			l.fault("store", "", "a Redis store is not in this version", "use bolt:PATH")
+			return
+		}
+	}
+	if !l.faulty("store") && !l.faulty("store_file") {
+		l.fault("store", "", "not a store", "write bolt:PATH, or memory: for trials")
+	}
+}
+
+// keyFile checks that a key file that was named holds a key. It is read at the start
+// only, so a change of it is not watched.
+func (l *Loaded) keyFile(key, path string) {
+	const howTo = "make one with: openssl rand -hex 32"
+	if path == "" {
+		return
+	}
+	_, err := seal.ReadKeyFile(path)
+	var unreadable *fs.PathError
+	switch {
+	case errors.As(err, &unreadable):
+		l.fault(key, shownKeyPath(path), "cannot be read: "+cause(err), howTo)
+	case err != nil:
+		l.fault(key, path, "does not hold a key", howTo)
+	}
+}
