@@ -27,8 +27,8 @@ import (
 	"time"
 )
 
-// Domain is the domain that the authority may speak for, with all names below.
-const Domain = "weixin.qq.com"
+// domain is the domain that the authority may speak for, with all names below.
+const domain = "weixin.qq.com"
 
 const (
 	// caLife is long, since a client must be told anew when it ends.
@@ -66,7 +66,7 @@ func Renew(kept []byte, now time.Time) ([]byte, error) {
 // certify signs a certificate of the authority for its key.
 func certify(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
 	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "wxsidecar interception CA, " + Domain + " only"},
+		Subject:               pkix.Name{CommonName: "wxsidecar interception CA, " + domain + " only"},
 		NotBefore:             now.Add(-slack),
 		NotAfter:              now.Add(caLife),
 		KeyUsage:              x509.KeyUsageCertSign,
@@ -76,7 +76,7 @@ func certify(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
 		MaxPathLenZero:        true, // signs leaves, no further authority
 
 		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         []string{Domain},
+		PermittedDNSDomains:         []string{domain},
 		// A constraint on one form of name leaves the others free: addresses too
 		// must be named to be excluded.
 		ExcludedIPRanges: []*net.IPNet{
@@ -169,6 +169,3 @@ func New(o Options) (*Authority, error) {
 // CertificatePEM returns the certificate, which clients must trust, without the
 // key. The caller owns the bytes.
 func (a *Authority) CertificatePEM() []byte { return encode(certificateBlock, bytes.Clone(a.cert.Raw)) }
-
-// NotAfter returns when the certificate ends.
-func (a *Authority) NotAfter() time.Time { return a.cert.NotAfter }

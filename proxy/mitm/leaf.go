@@ -22,9 +22,9 @@ const (
 	maxLeaves = 64
 )
 
-// ErrForeign is what a name outside [Domain] is refused with: a client would not
+// errForeign is what a name outside domain is refused with: a client would not
 // take a leaf for it.
-var ErrForeign = errors.New("not a name of " + Domain)
+var errForeign = errors.New("not a name of " + domain)
 
 type leaf struct {
 	cert *tls.Certificate
@@ -32,28 +32,28 @@ type leaf struct {
 }
 
 // TLSConfig returns the configuration of a server that answers for any name of
-// [Domain] that a client asks for by SNI, and for fallback where it asks for none.
-// It offers HTTP/1.1 only.
+// weixin.qq.com, or below it, that a client asks for by SNI, and for fallback where it
+// asks for none. It offers HTTP/1.1 only. The configuration is the caller's.
 func (a *Authority) TLSConfig(fallback string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"http/1.1"},
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if hello.ServerName == "" {
-				return a.Leaf(fallback)
+				return a.leafFor(fallback)
 			}
-			return a.Leaf(hello.ServerName)
+			return a.leafFor(hello.ServerName)
 		},
 	}
 }
 
-// Leaf returns the certificate for host, which must be [Domain] or below it; any
-// other name is [ErrForeign]. It is made at the first call, and again before it
+// leafFor returns the certificate for host, which must be domain or below it; any
+// other name is errForeign. It is made at the first call, and again before it
 // ends; callers must not change it.
-func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
+func (a *Authority) leafFor(host string) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	if name != Domain && !strings.HasSuffix(name, "."+Domain) || !validName(name) {
-		return nil, fmt.Errorf("certificate for %q: %w", host, ErrForeign)
+	if name != domain && !strings.HasSuffix(name, "."+domain) || !validName(name) {
+		return nil, fmt.Errorf("certificate for %q: %w", host, errForeign)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -39,7 +39,7 @@ func authority(t *testing.T, now func() time.Time) (*Authority, []byte) {
 
 func mustLeaf(t *testing.T, a *Authority, host string) *tls.Certificate {
 	t.Helper()
-	cert, err := a.Leaf(host)
+	cert, err := a.leafFor(host)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestLeaf_RefusesForeignNames(t *testing.T) {
 		".weixin.qq.com", "a..weixin.qq.com", "*.weixin.qq.com", "a b.weixin.qq.com", "a\x00.weixin.qq.com",
 		strings.Repeat("a", 64) + ".weixin.qq.com", strings.Repeat("a.", 130) + "weixin.qq.com",
 	} {
-		if _, err := a.Leaf(host); !errors.Is(err, ErrForeign) {
+		if _, err := a.leafFor(host); !errors.Is(err, errForeign) {
 			t.Errorf("%q: %v", host, err)
 		}
 	}
@@ -198,7 +198,7 @@ func TestLeaf_Concurrent(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
-			if _, err := a.Leaf(fmt.Sprintf("h%d.weixin.qq.com", i%3)); err != nil {
+			if _, err := a.leafFor(fmt.Sprintf("h%d.weixin.qq.com", i%3)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -221,7 +221,7 @@ func TestRenew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !b.NotAfter().After(a.NotAfter()) {
+	if !b.cert.NotAfter.After(a.cert.NotAfter) {
 		t.Error("the renewed certificate ends no later")
 	}
 	// Clients and replicas change at times of their own.
