@@ -9,10 +9,11 @@
 // cannot cure.
 //
 // routes.tsv has a row for each path, sorted by path: path, kind, parameter,
-// answer (json, or json_or_binary where success is a picture or a file), and the
-// page that documents it, below https://developers.weixin.qq.com/ unless it is
-// spelled out. Where the query's action decides, there is a row for each action
-// that differs, path?action=name, below that of the path.
+// answer (json, or json_or_binary where success is a picture or a file; for people
+// only, since all answers are treated alike), and the page that documents it, below
+// https://developers.weixin.qq.com/ unless it is spelled out. Where the query's
+// action decides, there is a row for each action that differs, path?action=name,
+// below that of the path.
 //
 // The package is pure and makes no API promise outside this module.
 package routes

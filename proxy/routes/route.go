@@ -60,8 +60,6 @@ type Route struct {
 	FamilyID int
 	// Catalogued says that the path stands in the catalogue itself.
 	Catalogued bool
-	// Binary says that a successful answer may be a picture or a file.
-	Binary bool
 	// Doc is the address of the page that documents the path, or empty.
 	Doc string
 	// Why says in one sentence which rule made the route.

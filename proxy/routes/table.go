@@ -87,7 +87,7 @@ func parseRow(line string) (*Route, error) {
 	}
 	r := &Route{
 		Pattern: f[0], Kind: Kind(kind), Family: family(f[0]), Catalogued: true,
-		Binary: f[3] == "json_or_binary", Doc: docAddress(f[4]),
+		Doc: docAddress(f[4]),
 		Why: "the catalogue says that the path takes " + describe(Kind(kind)),
 	}
 	if strings.Contains(r.Pattern, "?") {
