@@ -120,7 +120,7 @@ func benchmark(b *testing.B, s *Server, request []byte) {
 	c := &fakeApp{request: request, left: b.N}
 	b.ReportAllocs()
 	b.ResetTimer()
-	if err := s.ServeConn(c); err != nil {
+	if err := s.serveConn(c); err != nil {
 		b.Fatal(err)
 	}
 	b.StopTimer()
@@ -144,7 +144,7 @@ func wantAllocations(t *testing.T, s *Server, name string, request []byte, want 
 	const calls = 2000
 	got := testing.AllocsPerRun(5, func() {
 		c := &fakeApp{request: request, left: calls}
-		if err := s.ServeConn(c); err != nil || c.answers != calls {
+		if err := s.serveConn(c); err != nil || c.answers != calls {
 			t.Fatalf("%s: %d answers to %d calls, %v", name, c.answers, calls, err)
 		}
 	}) / calls

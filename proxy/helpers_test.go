@@ -172,6 +172,9 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
+// serveConn serves one connection until it ends.
+func (s *Server) serveConn(nc net.Conn) error { return s.http.ServeConn(&appConn{Conn: nc}) }
+
 // start serves o on a loopback port until the test ends.
 func start(tb testing.TB, o Options) *sidecar {
 	tb.Helper()

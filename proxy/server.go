@@ -206,9 +206,6 @@ func (s *Server) newHTTP() *fasthttp.Server {
 // nil, or until ln fails. It blocks.
 func (s *Server) Serve(ln net.Listener) error { return s.serveOn(appListener{ln}) }
 
-// ServeConn serves one connection that was accepted elsewhere, until it ends.
-func (s *Server) ServeConn(nc net.Conn) error { return s.http.ServeConn(&appConn{Conn: nc}) }
-
 // Shutdown stops accepting and waits until the calls under way have ended or ctx
 // has. In the latter case their handlers still run: the process must end then.
 func (s *Server) Shutdown(ctx context.Context) error {

@@ -197,7 +197,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		up.seen = up.seen[:0]
 		app := &fakeApp{request: raw, left: 1}
-		if len(raw) == 0 || s.ServeConn(app) != nil {
+		if len(raw) == 0 || s.serveConn(app) != nil {
 			return
 		}
 		if len(up.seen) == 0 {
