@@ -5,8 +5,12 @@ import (
 	"strings"
 )
 
-// handlePrefix begins what the sidecar gives to apps in a token's place.
-const handlePrefix = "wxs_"
+const (
+	// handlePrefix begins what the sidecar gives to apps in a token's place.
+	handlePrefix = "wxs_"
+	// appTokenPrefix begins what the apps of tests send as a token of their own.
+	appTokenPrefix = "APP-"
+)
 
 // hopByHop is the headers that end at a proxy, by RFC 9110, 7.6.1, and what apps
 // say to their proxy.
@@ -83,7 +87,7 @@ func (s *Server) inspectHeaderValue(c *call, name, value string) {
 		if what := s.secretName(word); what != "" {
 			c.violation(what + " in the header " + name)
 		}
-		if what := s.placeholderName(word); what != "" {
+		if what := placeholderName(word); what != "" {
 			c.violation(what + " reached WeChat in the header " + name)
 		}
 	}
@@ -93,7 +97,7 @@ func (s *Server) inspectHeaderValue(c *call, name, value string) {
 // query and in bodies that carry credentials.
 func (s *Server) inspectPlaceholders(c *call) {
 	for _, p := range c.query {
-		if what := s.placeholderName(p.value); what != "" {
+		if what := placeholderName(p.value); what != "" {
 			c.violation(what + " reached WeChat in the query of " + c.path)
 		}
 	}
@@ -103,7 +107,7 @@ func (s *Server) inspectPlaceholders(c *call) {
 	_ = c.parse()
 	for name := range c.fields {
 		value, _ := c.text(name)
-		if what := s.placeholderName(value); what != "" {
+		if what := placeholderName(value); what != "" {
 			c.violation(what + " reached WeChat in the body of " + c.path)
 		}
 	}
@@ -122,9 +126,9 @@ func carriesCredentials(path string) bool {
 
 // placeholderName says what value is if it must not leave the sidecar. An app's
 // token is named in full, so that a test can tell which; it is no secret.
-func (s *Server) placeholderName(value string) string {
+func placeholderName(value string) string {
 	switch {
-	case strings.HasPrefix(value, s.opt.AppTokenPrefix):
+	case strings.HasPrefix(value, appTokenPrefix):
 		return "an app-sent token " + value[:min(len(value), 80)]
 	case strings.HasPrefix(value, handlePrefix):
 		return "a sidecar's handle"

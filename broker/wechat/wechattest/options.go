@@ -59,12 +59,6 @@ type Options struct {
 	KeepRequests int
 	// KeepBody bounds the bytes of a body that a record keeps; 0 means 8 KiB.
 	KeepBody int
-	// KeepSecrets bounds the tokens remembered, dead ones included; 0 means
-	// 1<<20. The oldest dead ones are forgotten first.
-	KeepSecrets int
-	// AppTokenPrefix marks placeholders that an app sends and that must never
-	// reach WeChat; empty means "APP-".
-	AppTokenPrefix string
 	// Log receives push failures; nil discards.
 	Log *slog.Logger
 }
@@ -91,10 +85,6 @@ func (o Options) withDefaults() Options {
 	}
 	o.KeepRequests = orInt(o.KeepRequests, 4096)
 	o.KeepBody = orInt(o.KeepBody, 8<<10)
-	o.KeepSecrets = orInt(o.KeepSecrets, 1<<20)
-	if o.AppTokenPrefix == "" {
-		o.AppTokenPrefix = "APP-"
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -49,7 +49,7 @@ func New(options Options) *Server {
 		components: map[string]*component{},
 		accounts:   map[string]*account{},
 		settings:   map[string]string{},
-		purse:      newPurse(o.KeepSecrets),
+		purse:      newPurse(keepTokens),
 		refreshes:  map[string]*refreshToken{},
 		tickets:    map[string]*ticket{},
 		authCodes:  map[string]*authCode{},
@@ -72,9 +72,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) now() time.Time { return s.opt.Now() }
 
 // Secrets returns every secret of the simulated WeChat: tokens, refresh tokens,
-// tickets, codes, app secrets, push tokens and AES keys, dead ones included as
-// far as [Options.KeepSecrets] reaches. Tests search logs, pages and files for
-// them.
+// tickets, codes, app secrets, push tokens and AES keys, dead ones included; of
+// tokens the last million. Tests search logs, pages and files for them.
 func (s *Server) Secrets() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

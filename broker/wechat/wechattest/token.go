@@ -48,6 +48,10 @@ func (t *token) left(now time.Time) int {
 	return int(max(time.Second, t.dies.Sub(now)) / time.Second)
 }
 
+// keepTokens bounds the tokens that are remembered. The oldest dead ones are
+// forgotten first.
+const keepTokens = 1 << 20
+
 // purse holds all tokens ever issued, up to a limit.
 type purse struct {
 	byText map[string]*token
