@@ -124,7 +124,20 @@ func (k control) configured(id string) bool {
 	return slices.Contains(append(k.s.Components(), k.s.Accounts()...), id)
 }
 
-// flag reads a boolean parameter; a missing one is otherwise.
+// limitOf reads ?limit=, which must be at least that; a missing one is 100.
+func limitOf(r *http.Request, least int) (int, error) {
+	text := r.FormValue("limit")
+	if text == "" {
+		return 100, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least {
+		return 0, fmt.Errorf("limit=%q: want a number of at least %d", text, least)
+	}
+	return n, nil
+}
+
+// flagOf reads a boolean parameter; a missing one is otherwise.
 func flagOf(r *http.Request, name string, otherwise bool) (bool, error) {
 	text := r.FormValue(name)
 	if text == "" {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
@@ -32,13 +30,9 @@ type requestView struct {
 // requests shows the last records, newest last: ?path= and ?appid= narrow,
 // ?limit= bounds (default 100).
 func (k control) requests(r *http.Request) (any, error) {
-	limit := 100
-	if text := r.FormValue("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("limit=%q: want a number above 0", text)
-		}
-		limit = n
+	limit, err := limitOf(r, 1)
+	if err != nil {
+		return nil, err
 	}
 	path, appID := r.FormValue("path"), r.FormValue("appid")
 	views := []requestView{}
@@ -92,13 +86,9 @@ func (k control) keyView(appID string) keyView {
 // state shows components, authorizers and accounts with their living tokens;
 // ?limit= bounds the authorizers (default 100).
 func (k control) state(r *http.Request) (any, error) {
-	limit := 100
-	if text := r.FormValue("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			return nil, fmt.Errorf("limit=%q: want a number", text)
-		}
-		limit = n
+	limit, err := limitOf(r, 0)
+	if err != nil {
+		return nil, err
 	}
 	components := []map[string]any{}
 	for _, id := range k.s.Components() {
