@@ -88,7 +88,7 @@ type AccountConfig struct {
 
 // AppsConfig is about the apps listener.
 type AppsConfig struct {
-	// DefaultAppID is whom a call is for when it does not say; empty for none.
+	// DefaultAppID is the account of calls that name none; empty for no such account.
 	DefaultAppID string `yaml:"default_appid"`
 	// AllowedHosts are accepted as Host beside loopback names and the upstream's.
 	AllowedHosts []string `yaml:"allowed_hosts"`

@@ -64,7 +64,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 		key := n.Content[i]
 		full := keyPath(path, key.Value)
 		if first, ok := seen[key.Value]; ok {
-			d.fault(key, full, "", fmt.Sprintf("the key stands here a second time (first in line %d)", first), "keep one")
+			d.fault(key, full, "", fmt.Sprintf("the key is given a second time (first in line %d)", first), "keep one")
 			continue
 		}
 		seen[key.Value] = key.Line

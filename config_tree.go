@@ -19,7 +19,7 @@ type assignment struct {
 
 // assign puts a into the tree, as if it had been written in the file. A step
 // that finds something of another kind in the file ends silently: the decoder
-// reports what stands there.
+// reports what is there.
 func (d *decoder) assign(root *yaml.Node, a assignment) {
 	n := root
 	for i, step := range a.path[:len(a.path)-1] {
@@ -79,8 +79,8 @@ func (d *decoder) element(n *yaml.Node, i int, a assignment) *yaml.Node {
 	return n.Content[i]
 }
 
-// set gives the key name of the mapping n the assignment's value, in the place of
-// the one that it had.
+// set gives the key name of the mapping n the assignment's value, in place of any
+// that it had.
 func (d *decoder) set(n *yaml.Node, name string, a assignment) {
 	value := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: a.value}
 	if a.list {

@@ -18,7 +18,7 @@ var (
 	sha256Pattern = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 )
 
-// smallestFile is what a configuration needs at the least, shown to who has none.
+// smallestFile is the least that a configuration needs, shown to those who have none.
 const smallestFile = `
     components:
       - appid: wx0123456789abcdef
@@ -84,7 +84,7 @@ func (l *Loaded) newAppID(key, appID string, seen map[string]string) {
 	}
 	key += ".appid"
 	if appID == "" {
-		l.fault(key, "", "missing", "it stands in WeChat's console: wx and 16 hexadecimal digits")
+		l.fault(key, "", "missing", "WeChat's console shows it: wx and 16 hexadecimal digits")
 		return
 	}
 	if first, ok := seen[appID]; ok {

@@ -100,7 +100,7 @@ func (p *program) rootVerb() *cobra.Command {
 	return root
 }
 
-// verbs returns a command for each verb, in the order of the day of who runs it.
+// verbs returns a command for each verb, in the order in which they are usually needed.
 func (p *program) verbs() []*cobra.Command {
 	return []*cobra.Command{
 		p.checkVerb(),

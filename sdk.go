@@ -19,7 +19,7 @@ import (
 //go:embed docs/sdk/*.md
 var guides embed.FS
 
-// What stands in the guides for what a configuration says.
+// Example values in the guides, which give way to what a configuration says.
 const (
 	exampleApps      = "127.0.0.1:7080"
 	exampleMetrics   = "127.0.0.1:7082"
@@ -95,8 +95,7 @@ func appsNote(apps string) string {
 	return ""
 }
 
-// fillGuide puts what the configuration says in the place of the guide's example
-// values.
+// fillGuide replaces the guide's example values by what the configuration says.
 func fillGuide(text string, c Config) string {
 	apps, metrics := reachableOr(c.Listen.Apps, exampleApps), reachableOr(c.Listen.Metrics, exampleMetrics)
 	host, port, err := net.SplitHostPort(apps)
