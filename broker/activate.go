@@ -180,7 +180,7 @@ func (b *Broker) loadConfigured(ctx context.Context, next *configuration) (map[K
 	return recs, nil
 }
 
-// retire lets go of what is configured no longer. Records stay in the store.
+// retire lets go of what is no longer configured. Records stay in the store.
 func (b *Broker) retire(old, next *configuration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -42,7 +42,7 @@ func (b *bootClock) now() time.Time {
 
 // look measures the sleep with a reading of CLOCK_BOOTTIME, which is a system call.
 // The reading lies between two of the monotonic clock, so the sleep is known up to
-// their distance; a value within is kept, that the clock may not tremble.
+// their distance; a value within is kept, so that the clock does not jitter.
 func (b *bootClock) look(before time.Duration) {
 	boot := bootTime() - b.boot
 	after := time.Since(b.start)

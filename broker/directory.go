@@ -83,7 +83,7 @@ func (b *Broker) OnlyAccount(ctx context.Context) (Account, error) {
 	case a.count == 1:
 		return a.account, nil
 	default:
-		return Account{}, fmt.Errorf("%w: there is not exactly one to choose by itself", ErrUnknownAccount)
+		return Account{}, fmt.Errorf("%w: there is not exactly one account, so the call must name it", ErrUnknownAccount)
 	}
 }
 

@@ -18,7 +18,7 @@
 // Each of these credentials is named by a [Key], and a [Token] of it has a
 // generation that grows by one with each new value.
 //
-// # The road of a token
+// # How a token is served and renewed
 //
 // [Broker.Token] finds a living token in memory (cache.go) at the price of one
 // look-up. Without one it joins the wait for a renewal (serve.go, schedule.go).
@@ -36,7 +36,7 @@
 // [Broker.Report] says that WeChat rejected a token. It names the generation, so
 // that a thousand late reports of one token cause one renewal.
 //
-// # The road of a push
+// # How a push is taken
 //
 // [Broker.HandlePush] makes durable what a push says before it is answered
 // (push.go). Tickets wake the component's key. Authorizations wait in an inbox

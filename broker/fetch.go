@@ -217,7 +217,7 @@ func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, 
 	}}
 }
 
-// confirmRevoked asks once more by another road, as one 61003 may be a slip. The
+// confirmRevoked asks once more in another way, as one 61003 may be a slip. The
 // merchant must never authorise again because of us.
 func (b *Broker) confirmRevoked(ctx context.Context, e *entry, rec *record, cause error) (wechat.Grant, error) {
 	_, err := withToken(b, componentKey(rec.component), func(token secret.Text) (wechat.Authorizer, error) {

@@ -13,8 +13,8 @@ const storeTimeout = 5 * time.Second
 // errUnsaved says that the store did not take a change, and that memory has it.
 var errUnsaved = errors.New("the store did not take the change; it is served from memory")
 
-// update reads the record of key, lets change have its way with a copy, makes
-// the copy durable, and only then lets memory follow. change returns false to
+// update reads the record of key, lets change edit a copy, makes the copy durable,
+// and only then lets memory follow. change returns false to
 // leave the record as it is; it may be called again when another writer was
 // faster. The record in force is returned.
 //

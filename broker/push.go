@@ -163,8 +163,8 @@ type refusedPush struct {
 	at    time.Time
 }
 
-// PushRefused notes that a push for a component came and was refused, and the one
-// word why: whoever waits for a ticket is told so. An appid that is not configured
+// PushRefused notes that a push for a component came and was refused, and why, in one
+// word: whoever waits for a ticket is told so. An appid that is not configured
 // is ignored.
 func (b *Broker) PushRefused(appID, cause string) {
 	if c := b.component(appID); c != nil {

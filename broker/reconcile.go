@@ -21,9 +21,9 @@ const (
 
 // listing is the reading of a component's list of authorizers. It goes on where
 // it stopped when a page fails, so that a long list is read through even on a bad
-// line.
+// connection.
 type listing struct {
-	turn     chan struct{} // capacity 1; who put something in may read the list and use what follows
+	turn     chan struct{} // capacity 1; whoever has put an element in owns the fields below
 	offset   int
 	seen     map[string]struct{}
 	started  time.Time

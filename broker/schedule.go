@@ -220,7 +220,7 @@ func (b *Broker) idle(e *entry, now time.Time) bool {
 func (b *Broker) drop(e *entry) {
 	b.unplace(e)
 	delete(b.active, e.key)
-	if b.unsaved[e.key] != nil { // of what is configured no longer
+	if b.unsaved[e.key] != nil { // of what is no longer configured
 		delete(b.unsaved, e.key)
 		b.metrics.Unsaved(len(b.unsaved))
 	}

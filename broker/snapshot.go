@@ -41,6 +41,7 @@ func (b *Broker) living(e *entry, now time.Time) bool {
 
 // countKeys counts the keys in use by kind and state, for the metric.
 func (b *Broker) countKeys(emit func(kind, state string, n int)) {
+	// Both sorts of ticket have one label.
 	kinds := []Kind{KindComponent, KindAuthorizer, KindAccount, KindJSAPITicket}
 	counts := map[string][]int{}
 	for _, k := range kinds {

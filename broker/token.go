@@ -27,7 +27,7 @@ const (
 
 var kindNames = [...]string{"none", "component", "authorizer", "account", "jsapi_ticket", "wx_card_ticket"}
 
-// String returns the kind's name as it stands in logs and in the store.
+// String returns the kind's name as logs and the store have it.
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
 		return kindNames[k]

@@ -9,7 +9,7 @@ const (
 	// useSlack is how far the stored date of a key's last use may lag behind. A
 	// restart takes from it which keys are in use and so renewed ahead.
 	useSlack = time.Hour
-	// useSlackAtEnd is the same when the broker ends in good order.
+	// useSlackAtEnd is the same when the broker ends in an orderly way.
 	useSlackAtEnd = 5 * time.Minute
 	usesAtOnce    = 500
 )

@@ -6,7 +6,7 @@
 // # What it promises
 //
 //   - A Put that returned nil survives kill -9 and a power cut.
-//   - No state of the file needs hands: an interrupted first start, repair or
+//   - No state of the file needs a person: an interrupted first start, repair or
 //     compaction is begun again, a damaged file is moved aside and what is sound in
 //     it is carried over.
 //   - A damaged file never ends the process, neither at the start nor later.
@@ -33,7 +33,7 @@
 // flipped bit as good.
 //
 // After that every operation runs in a guard that turns a fault of the mapping
-// into an error. bbolt's locks may be held for ever after such a fault, so its
+// into an error. bbolt's locks may be held forever after such a fault, so its
 // handle is given up, and the next operation opens the file again, with the same
 // inspection and repair.
 //

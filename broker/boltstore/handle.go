@@ -17,8 +17,8 @@ import (
 // its file is opened again.
 const abandonWait = 2 * time.Second
 
-// handle is one open file. After a fault it is dead: bbolt may hold its locks for
-// ever then, so nothing goes through it any more.
+// handle is one open file. After a fault it is dead: bbolt may then hold its locks
+// forever, so nothing goes through it any more.
 type handle struct {
 	db   *bbolt.DB
 	file *os.File

@@ -190,7 +190,7 @@ func (o *opener) sample(h *handle) error {
 			if err != nil {
 				return err
 			}
-			_ = t.add(o.Check, string(k), rec) // damage is the sweep's matter
+			_ = t.add(o.Check, string(k), rec) // damage is left to the sweep
 		}
 		return nil
 	})

@@ -12,8 +12,8 @@ import (
 const (
 	generationSize = 8
 	maxName        = 1024
-	// maxSealed bounds what is written, so that a length read from a damaged page is
-	// known for one before anything of that length is allocated.
+	// maxSealed bounds what is written, so that a wrong length in a damaged page is
+	// recognised before anything of that length is allocated.
 	maxSealed = 16 << 20
 )
 

@@ -22,7 +22,7 @@ var envelopeLimits = pushdoc.Limits{Bytes: MaxEnvelope, Markup: 64, Depth: 8, JS
 // third-party platforms get it, or JSON. It reads what anybody may send, so it
 // takes only what WeChat writes: UTF-8 without byte order mark, no document type,
 // entities, comments or processing instructions, exactly one Encrypt, right below
-// the root, in one piece of base64 characters. White space round it is dropped.
+// the root, in one piece of base64 characters. White space around it is dropped.
 //
 // Every error wraps [ErrEnvelope] and shows nothing of the body. An empty body is
 // such an error too.

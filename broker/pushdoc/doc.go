@@ -33,7 +33,7 @@ type Limits struct {
 }
 
 // Fields are the texts of the elements that were asked for, without the white
-// space round them. An element that is not there has no entry.
+// space around them. An element that is not there has no entry.
 type Fields map[string]string
 
 // Read returns the texts of the wanted elements, which lie right below the root.

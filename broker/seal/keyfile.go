@@ -23,7 +23,7 @@ const keyFileHint = "\nhint: the file holds 64 hexadecimal digits, or 32 bytes i
 // ReadKeyFile returns the key in the file at path: 64 hexadecimal digits or base64
 // of 32 bytes, white space around it allowed. Its error names the file and the
 // expected form, never what was in it; it wraps fs.ErrNotExist where that is the
-// cause. Who else may read the file is not its matter: see [KeyFileWarning].
+// cause. Who else may read the file does not count here: see [KeyFileWarning].
 func ReadKeyFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -81,7 +81,7 @@ func object(answer []byte) (map[string]json.RawMessage, error) {
 		}
 		key := strings.ToLower(name.(string)) // encoding/json would take either spelling
 		if _, doubled := fields[key]; doubled {
-			return nil, fmt.Errorf("the name %q stands in it twice", key)
+			return nil, fmt.Errorf("the name %q occurs in it twice", key)
 		}
 		fields[key] = value
 	}

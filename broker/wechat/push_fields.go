@@ -25,7 +25,7 @@ var usedFields = map[string]bool{
 	"appid": true, "auth_code": true, "status": true,
 }
 
-// fields are the texts of the used elements, without the white space round them.
+// fields are the texts of the used elements, without the white space around them.
 type fields pushdoc.Fields
 
 func (f fields) need(element string) error {
