@@ -38,7 +38,7 @@ type dialer struct {
 	state    sync.Mutex // guards what follows
 	addrs    []netip.Addr
 	resolved time.Time
-	again    time.Time // before this DNS is not asked
+	again    time.Time // DNS is not asked before this
 }
 
 // dial tries the host's addresses, those of IPv4 first: where there is no IPv4 it

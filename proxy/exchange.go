@@ -42,8 +42,8 @@ var secretPaths = map[string]secretFields{
 	"/sns/oauth2/access_token":                 {"appid", "secret"},
 }
 
-// serveSecret puts the configured secret in the place of the one that the app
-// sent, wherever that stands, and forwards the call.
+// serveSecret puts the configured secret in place of the one that the app sent,
+// wherever that is, and forwards the call.
 func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fields secretFields) *fault {
 	unkeyed := r.caller == nil
 	if f := s.admitBySecret(r, c, fields.secret); f != nil {
@@ -61,7 +61,7 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	case known:
 		r.setField(fields.secret, value.Reveal())
 	case unkeyed && r.caller != nil:
-		// What stands there is the caller's key, which is not WeChat's to see.
+		// What was sent there is the caller's key, which is not WeChat's to see.
 		return noSecret(fields.appid, appid)
 	}
 	if f := s.identify(r); f != nil {
@@ -233,7 +233,7 @@ type edit struct {
 	text  string
 }
 
-// replace puts text in the place of a value, unless that is empty or missing.
+// replace puts text in place of a value, unless that is empty or missing.
 func (e *editor) replace(value gjson.Result, text string) {
 	if value.Str == "" {
 		return

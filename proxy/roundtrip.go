@@ -11,7 +11,7 @@ import (
 
 // roundTrip sends the call with that query and reads the head of the answer into
 // resp. It sends again only where that does no harm:
-//   - nothing was sent, as no connection came about: at another host, or for GET;
+//   - nothing was sent, as no connection could be made: at another host, or for GET;
 //   - a connection that had served before turns out closed without a byte of the
 //     answer, and the body is kept: once, on a fresh one;
 //   - the same on a fresh connection, for GET: once in the call's life.

@@ -40,7 +40,7 @@ type Options struct {
 	Exchange Exchange
 	// Upstream is where calls go.
 	Upstream UpstreamOptions
-	// DefaultAppID is whom a call is for that does not say; may be empty.
+	// DefaultAppID is the account of calls that name none; empty for no such account.
 	DefaultAppID string
 	// AllowedHosts are names under which apps may call, beside loopback names and
 	// those of the upstream.
@@ -241,8 +241,8 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 
 var requestIDName = []byte(headerRequestID)
 
-// serve takes a call through all steps. A fault is the answer; without one it
-// stands in ctx.Response.
+// serve takes a call through all steps. A fault is the answer; without one the
+// answer is in ctx.Response.
 func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f := s.inflight.enter(); f != nil {
 		return f

@@ -72,8 +72,8 @@ func signsNothing(list []*msgcrypt.Codec, r *request) bool {
 }
 
 // verify returns the push in body and the time at which it was signed. The
-// signature comes first: nobody else than WeChat shall be able to make the log
-// speak of clocks and keys.
+// signature comes first: nobody but WeChat can then make the log speak of clocks and
+// keys.
 func (s *Server) verify(r *request, component string, list []*msgcrypt.Codec, body []byte) (wechat.Push, time.Time, *refusal) {
 	if r.encType != "aes" {
 		return wechat.Push{}, time.Time{}, &refusal{cause: "not_encrypted", hint: "encrypt_type is not aes; third-party platforms have only the encrypted mode"}

@@ -20,8 +20,8 @@ type Handler interface {
 	// a push whose answer got lost comes again. ctx ends after four seconds, as
 	// WeChat waits for five.
 	HandlePush(ctx context.Context, p wechat.Push) error
-	// PushRefused is told that a push for component was refused and the one word
-	// why, so that whoever waits for a ticket can be told. It must not block.
+	// PushRefused is told that a push for component was refused, and why, in one
+	// word, so that whoever waits for a ticket can be told. It must not block.
 	PushRefused(component, cause string)
 	// Now returns WeChat's time, which timestamps are measured against.
 	Now() time.Time

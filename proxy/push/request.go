@@ -11,8 +11,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 )
 
-// maxDrain is how much of an oversized body is read away, so that a sender who
-// reads nothing before he has sent all still gets his answer.
+// maxDrain is how much of an oversized body is read away, so that a sender that
+// reads nothing until it has sent everything still gets its answer.
 const maxDrain = 8 * msgcrypt.MaxEnvelope
 
 // errTooLarge and errCutOff are why a body could not be read.

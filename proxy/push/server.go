@@ -52,8 +52,8 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// SetComponents puts other components and keys in the place of all former ones, at
-// once and for each push that comes from now on. On an error the former stay.
+// SetComponents replaces all components and keys, at once and for each push that
+// comes from then on. On an error the former stay.
 func (s *Server) SetComponents(components []Component) error {
 	table, err := newCodecs(components)
 	if err != nil {

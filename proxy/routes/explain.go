@@ -23,7 +23,7 @@ var served = map[string]string{
 const (
 	fromMemory = "answered from memory with a handle, for any placeholder as the secret, and never forwarded"
 	masked     = "refresh tokens in the answer are kept, and the app gets placeholders"
-	withSecret = "the configured secret is put in the place of the one that the app sends"
+	withSecret = "the configured secret is put in place of the one that the app sends"
 )
 
 // Explain says in a few lines how a call to path is treated and why. path may be a
