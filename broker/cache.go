@@ -7,7 +7,7 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 )
 
-// cache finds the entry of a key without a lock. It may forget anything at any
+// cache finds the entry of a key without a lock of ours. It may forget anything at any
 // time (ristretto drops, rejects and evicts as it likes) and a new entry shows
 // only a moment after its Set; Broker.active and the store behind it are what
 // counts. Since it holds stable pointers, no token in it is ever stale.

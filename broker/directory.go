@@ -156,7 +156,9 @@ func (b *Broker) Secret(appID string) (secret.Text, bool) {
 
 // Account returns what is known of appid: a configured component or own account,
 // or an authorizer. It returns ErrUnknownAccount, or a *StateError while the list
-// of authorizers cannot be known yet (no ticket), or the store's error.
+// of authorizers cannot be known yet (no ticket) or the account's authorization is
+// still being exchanged, or the store's error. For the two it waits, each time as long
+// as a caller waits for a token; otherwise it blocks on the store at most.
 func (b *Broker) Account(ctx context.Context, appID string) (Account, error) {
 	if e := b.cache.find(appID); e != nil {
 		return *e.account.Load(), nil

@@ -10,8 +10,9 @@ import (
 )
 
 // HandlePush takes a verified push. It returns nil once what the push says is
-// durable (or was known already); only then may "success" be answered. Work that
-// needs WeChat is done afterwards, and survives a crash.
+// durable, was known already, or is of no interest here; only then may "success" be
+// answered. The error wraps [ErrUnknownAccount] for a component that is not
+// configured. Work that needs WeChat is done afterwards, and survives a crash.
 func (b *Broker) HandlePush(ctx context.Context, p wechat.Push) error {
 	b.checkpoint("push-begin")
 	c := b.component(p.Component)

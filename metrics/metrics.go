@@ -4,8 +4,9 @@
 // Labels are bounded: path families come from the catalogue, errcodes from a
 // known list, and no label ever holds an authorizer's appid or a secret.
 //
-// All methods of [Metrics] may be called on nil, and then do nothing: a part can
-// be used without metrics. They are safe for concurrent use.
+// The methods of [Metrics] that count or show something may be called on nil, and
+// then do nothing: a part can be used without metrics. All are safe for concurrent
+// use.
 //
 // The package makes no API promise outside this module.
 package metrics

@@ -19,8 +19,8 @@ const DefaultTimeout = 30 * time.Second
 
 // UpstreamOptions says where calls go. The zero value is WeChat.
 type UpstreamOptions struct {
-	// URL is scheme, host and port; empty for https://api.weixin.qq.com. Only an
-	// explicit one other than WeChat's names may have a private address.
+	// URL is scheme, host and port; empty for https://api.weixin.qq.com. A name of
+	// WeChat's without a port may not have a private address; any other host may.
 	URL string
 	// Fallback is where calls go while URL's host is out, in this order. With an
 	// empty URL and no Fallback it is https://api2.weixin.qq.com.

@@ -1,7 +1,7 @@
 // Package secret holds values that must never be printed: tokens, app secrets,
 // tickets, refresh tokens, codes, caller keys.
 //
-// A [Text] prints as "[redacted]" through every road that fmt, log/slog and
+// A [Text] prints as "[redacted]" in every way that fmt, log/slog and
 // encoding/json know. It keeps its value behind a pointer, because fmt reads
 // unexported fields by reflection, without asking their methods, and would show
 // a plain string there.

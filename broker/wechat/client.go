@@ -52,7 +52,9 @@ type Options struct {
 }
 
 // Client calls WeChat's token APIs. It is safe for concurrent use. Each method
-// makes exactly one HTTP attempt and follows no redirect.
+// makes one HTTP attempt and follows no redirect. Only net/http itself sends a call
+// again: when a kept connection turns out closed before any of the call was written,
+// or, for GET, before any of the answer came.
 type Client struct {
 	urls      []string
 	preferred atomic.Uint32 // index into urls of the host that answered last

@@ -63,7 +63,8 @@ func (s *Server) SetComponents(components []Component) error {
 	return nil
 }
 
-// Serve takes connections from l, until Shutdown; then it returns nil. It closes l.
+// Serve takes connections from l until Shutdown, which closes l and makes it return
+// nil, or until l fails. It blocks.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.server.Serve(l); err != nil {
 		return fmt.Errorf("serve pushes on %s: %w", l.Addr(), err)
