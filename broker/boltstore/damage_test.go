@@ -51,16 +51,7 @@ func makeSample(t testing.TB, n int) sample {
 
 func spans(t testing.TB, path string, want map[string]broker.Record) map[string][2]int {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := inspect(f, info.Size(), true, nil)
+	in := inspected(t, path)
 	s := newCopy(in)
 	s.scan()
 	if in.damage != nil || len(s.found) != len(want) {

@@ -97,19 +97,25 @@ func same(t testing.TB, want, got map[string]broker.Record) {
 	}
 }
 
-// sound fails the test unless the file at path passes its full inspection.
-func sound(t testing.TB, path string) {
+// inspected is the full inspection of the file at path, which stays open for the test.
+func inspected(t testing.TB, path string) *inspection {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
 	info, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in := inspect(f, info.Size(), true, nil); in.damage != nil {
+	return inspect(f, info.Size(), true, nil)
+}
+
+// sound fails the test unless the file at path passes its full inspection.
+func sound(t testing.TB, path string) {
+	t.Helper()
+	if in := inspected(t, path); in.damage != nil {
 		t.Errorf("the inspection of a sound file finds: %v", in.damage)
 	}
 }
