@@ -280,16 +280,7 @@ func TestFaults_HugeAnswer(t *testing.T) {
 		}
 	})
 	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
-	req, err := http.NewRequest("GET", s.url+"/x", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Wechat-Appid", merchant)
-	resp, err := s.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
+	resp := s.open(t.Context(), t)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	n, err := io.Copy(struct{ io.Writer }{io.Discard}, resp.Body)

@@ -254,6 +254,22 @@ func (s *sidecar) do(req *http.Request) answer {
 	return answer{resp.StatusCode, resp.Header, string(b), err}
 }
 
+// open makes a call whose answer the test reads itself, and closes it at the end.
+func (s *sidecar) open(ctx context.Context, tb testing.TB) *http.Response {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/x", nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	req.Header.Set("X-Wechat-Appid", merchant)
+	resp, err := s.client.Do(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
 // port is the port that the apps listener is on.
 func (s *sidecar) port() string { return s.addr[strings.LastIndexByte(s.addr, ':')+1:] }
 

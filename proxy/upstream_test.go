@@ -335,15 +335,7 @@ func TestStream_AppLeaves(t *testing.T) {
 	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", s.url+"/x", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Wechat-Appid", merchant)
-	resp, err := s.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp := s.open(ctx, t)
 	if _, err := io.CopyN(io.Discard, resp.Body, 1<<20); err != nil {
 		t.Fatal(err)
 	}
