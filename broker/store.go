@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // ErrNotFound is what [Store.Get] returns for a name that has no record.
@@ -30,6 +31,26 @@ type Write struct {
 	Record Record
 }
 
+// CheckWrites returns what no correct caller of [Store.Put] asks for: a write without
+// a name, two of one name, a generation that is 0 or goes back. Stores call it before
+// they change anything.
+func CheckWrites(writes []Write) error {
+	seen := make(map[string]bool, len(writes))
+	for _, w := range writes {
+		if w.Name == "" {
+			return errors.New("a record without a name")
+		}
+		if seen[w.Name] {
+			return fmt.Errorf("%q is written twice at once", w.Name)
+		}
+		seen[w.Name] = true
+		if g := w.Record.Generation; w.Record.Sealed != nil && (g == 0 || g < w.Base) {
+			return fmt.Errorf("%q: generation %d cannot follow %d", w.Name, g, w.Base)
+		}
+	}
+	return nil
+}
+
 // Named is a record with its name.
 type Named struct {
 	Name string
@@ -44,8 +65,8 @@ type Store interface {
 	// the bytes.
 	Get(ctx context.Context, name string) (Record, error)
 	// Put makes all the writes durable or none of them, and returns only then. It
-	// returns [ErrConflict] if the base of one is not what is stored. The store
-	// does not keep the slices.
+	// returns [ErrConflict] if the base of one is not what is stored, and another
+	// error for what [CheckWrites] finds wrong. The store does not keep the slices.
 	Put(ctx context.Context, writes ...Write) error
 	// List returns at most limit records whose names begin with prefix and come
 	// after the name after ("" for the beginning), in the order of names. Fewer

@@ -53,32 +53,19 @@ func decodeCopy(value []byte) (broker.Record, error) {
 
 func validName(name []byte) bool { return len(name) > 0 && len(name) <= maxName }
 
-// valid refuses what no correct caller asks for, before it can spoil the
-// transaction that it shares with others.
+// valid refuses what no correct caller asks for, and what is too large for this
+// store, before it can spoil the transaction that it shares with others.
 func valid(writes []broker.Write) error {
-	seen := make(map[string]bool, len(writes))
+	if err := broker.CheckWrites(writes); err != nil {
+		return err
+	}
 	for _, w := range writes {
-		if !validName([]byte(w.Name)) {
-			return fmt.Errorf("a name of %d bytes; it must have 1 to %d", len(w.Name), maxName)
+		if len(w.Name) > maxName {
+			return fmt.Errorf("a name of %d bytes is too long, the limit is %d", len(w.Name), maxName)
 		}
-		if seen[w.Name] {
-			return fmt.Errorf("%q is written twice at once", w.Name)
+		if n := len(w.Record.Sealed); n > maxSealed {
+			return fmt.Errorf("%q: %d bytes are too many, the limit is %d", w.Name, n, maxSealed)
 		}
-		seen[w.Name] = true
-		if err := validRecord(w); err != nil {
-			return fmt.Errorf("%q: %w", w.Name, err)
-		}
-	}
-	return nil
-}
-
-func validRecord(w broker.Write) error {
-	g := w.Record.Generation
-	if w.Record.Sealed != nil && (g == 0 || g < w.Base) {
-		return fmt.Errorf("generation %d cannot follow %d", g, w.Base)
-	}
-	if len(w.Record.Sealed) > maxSealed {
-		return fmt.Errorf("%d bytes are too many, the limit is %d", len(w.Record.Sealed), maxSealed)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (s *Store) Get(ctx context.Context, name string) (broker.Record, error) {
 
 // Put implements [broker.Store].
 func (s *Store) Put(ctx context.Context, writes ...broker.Write) error {
-	if err := valid(writes); err != nil {
+	if err := broker.CheckWrites(writes); err != nil {
 		return fmt.Errorf("put records: %w", err)
 	}
 	if err := s.begin(ctx); err != nil {
@@ -155,25 +155,6 @@ func (s *Store) ordered() []string {
 		slices.Sort(s.names)
 	}
 	return s.names
-}
-
-// valid refuses what no correct caller asks for.
-func valid(writes []broker.Write) error {
-	seen := make(map[string]bool, len(writes))
-	for _, w := range writes {
-		if w.Name == "" {
-			return fmt.Errorf("a record without a name")
-		}
-		if seen[w.Name] {
-			return fmt.Errorf("%q is written twice at once", w.Name)
-		}
-		seen[w.Name] = true
-		g := w.Record.Generation
-		if w.Record.Sealed != nil && (g == 0 || g < w.Base) {
-			return fmt.Errorf("%q: generation %d cannot follow %d", w.Name, g, w.Base)
-		}
-	}
-	return nil
 }
 
 // own returns rec with bytes of its own, and never nil ones: an empty content is
