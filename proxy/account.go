@@ -19,7 +19,7 @@ func (s *Server) identify(r *request) *fault {
 		return nil
 	}
 	r.cred.drop = namedAccess | namedComponent | namedFrom
-	named, explicit, f := s.named(r)
+	named, explicit, f := s.namedAccount(r)
 	if f != nil {
 		return f
 	}
@@ -46,8 +46,8 @@ func (s *Server) identify(r *request) *fault {
 	return nil
 }
 
-// named returns the account that the call names, and whether it names one.
-func (s *Server) named(r *request) (broker.Account, bool, *fault) {
+// namedAccount returns the account that the call names, and whether it names one.
+func (s *Server) namedAccount(r *request) (broker.Account, bool, *fault) {
 	if r.handle != nil {
 		a, f := s.account(r.handle.appid)
 		return a, true, f

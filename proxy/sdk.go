@@ -206,7 +206,7 @@ func (s *Server) accountIn(r *request, field string) (broker.Account, *fault) {
 	}
 	appid := r.field(field)
 	if appid == "" {
-		if a, explicit, f := s.named(r); explicit || f != nil {
+		if a, explicit, f := s.namedAccount(r); explicit || f != nil {
 			return a, f
 		}
 		return s.defaultAccount()

@@ -176,7 +176,7 @@ func (s *Server) SetCallers(list []Caller) error {
 
 func (s *Server) newHTTP() *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:      s.handle,
+		Handler:      s.serveCall,
 		ErrorHandler: s.unreadable,
 		// Large bodies are not collected; the limit then only says from where on.
 		StreamRequestBody: true, MaxRequestBodySize: 64 << 20,
@@ -219,8 +219,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// handle serves one call.
-func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+// serveCall serves one call.
+func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 	if ctx.IsConnect() {
 		s.serveConnect(ctx)
 		return
