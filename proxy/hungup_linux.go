@@ -11,3 +11,11 @@ func hungUp(fd uintptr) bool {
 	n, err := unix.Poll(set, 0)
 	return err == nil && n > 0 && set[0].Revents&closed != 0
 }
+
+// silent reports whether nothing has come over a socket that waits to be read, and
+// not its end either.
+func silent(fd uintptr) bool {
+	set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
+	n, err := unix.Poll(set, 0)
+	return err == nil && n == 0
+}

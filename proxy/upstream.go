@@ -92,8 +92,12 @@ func (u *upstream) connect(h *host, fresh, replayable bool) (*conn, error) {
 		if !replayable {
 			since = now.Add(-connFresh)
 		}
-		if c := h.pool.take(now, since); c != nil {
-			return c, nil
+		for c := h.pool.take(now, since); c != nil; c = h.pool.take(now, since) {
+			if c.quiet() {
+				return c, nil
+			}
+			c.close()
+			u.metrics.UpstreamStale()
 		}
 	}
 	nc, err := u.dial(h)

@@ -1,0 +1,65 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An answer that nobody asked for, as servers send one when they give up an idle
+// connection, is not taken for that of the next call, which may be another
+// account's; nor are all the calls after it then answered one too late.
+func TestRoundTrip_UnaskedAnswer(t *testing.T) {
+	f := func(name, unasked string) {
+		t.Helper()
+		sent := make(chan struct{})
+		up := newRaw(t, func(n int, c net.Conn, br *bufio.Reader) {
+			for first := n == 1; ; first = false {
+				head, _, err := readRequest(br)
+				if err != nil {
+					return
+				}
+				reply(c, strings.Fields(head)[1])
+				if first {
+					<-sent
+					io.WriteString(c, unasked)
+					sent <- struct{}{}
+				}
+			}
+		})
+		s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
+		for i, appid := range []string{merchant, merchant2, merchant, merchant2} {
+			got := s.call(t, "POST", fmt.Sprintf("/call%d", i), "b", "X-Wechat-Appid: "+appid)
+			if want := fmt.Sprintf("/call%d?access_token=tok-authorizer-%s-1", i, appid); got.status != 200 || got.body != want {
+				t.Errorf("%s, call %d: %d %q %v, want %q", name, i, got.status, got.body, got.err, want)
+			}
+			if i == 0 {
+				sent <- struct{}{}
+				<-sent
+			}
+		}
+		if n := up.conns.Load(); n != 2 {
+			t.Errorf("%s: %d connections, want 2", name, n)
+		}
+	}
+	f("farewell", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 7\r\nConnection: close\r\n\r\ntimeout")
+	f("second answer", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+	f("stray bytes", "\r\n")
+}
+
+// A look at a kept connection before each call allocates nothing.
+func TestConn_QuietDoesNotAllocate(t *testing.T) {
+	ours, theirs := connPair(t, "tcp")
+	c := newConn(ours, &host{}, time.Now, 0)
+	if n := testing.AllocsPerRun(100, func() { c.quiet() }); n != 0 || !c.quiet() {
+		t.Errorf("quiet %v, %v allocations", c.quiet(), n)
+	}
+	theirs.Close()
+	if c.quiet() {
+		t.Error("quiet after its end")
+	}
+}
