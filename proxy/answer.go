@@ -34,7 +34,7 @@ func (u *upstream) receive(r *request, c *conn, resp *fasthttp.Response, limit i
 	h := &resp.Header
 	length := h.ContentLength()
 	reusable := !h.ConnectionClose()
-	cleanHead(h)
+	cleanHead(h, &r.hidden)
 	if r.isHead() || bodyless(h.StatusCode()) {
 		resp.ResetBody() // an earlier attempt may have left one
 		u.release(c, reusable)
@@ -78,14 +78,17 @@ func (u *upstream) release(c *conn, reusable bool) {
 	}
 }
 
-// cleanHead takes out of an answer's head what is hop-by-hop, ours, or the
-// framing of a protocol version that is not the app's.
-func cleanHead(h *fasthttp.ResponseHeader) {
+// cleanHead takes out of an answer's head what is hop-by-hop, ours, the framing of
+// a protocol version that is not the app's, or repeats what was sent in secret.
+func cleanHead(h *fasthttp.ResponseHeader, not *hidden) {
 	if names := h.Peek(fasthttp.HeaderConnection); len(names) > 0 {
 		dropListed(h, names)
 	}
-	for name := notForApp(h); name != nil; name = notForApp(h) {
+	for name := notForApp(h, not); name != nil; name = notForApp(h, not) {
 		h.DelBytes(name)
+	}
+	if not.in(h.StatusMessage()) {
+		h.SetStatusMessage(nil)
 	}
 	if !h.IsHTTP11() || len(h.Protocol()) > 0 {
 		h.SetProtocol(protocol11)
@@ -94,8 +97,11 @@ func cleanHead(h *fasthttp.ResponseHeader) {
 
 var protocol11 = []byte("HTTP/1.1")
 
-func notForApp(h *fasthttp.ResponseHeader) []byte {
-	for name := range h.All() {
+func notForApp(h *fasthttp.ResponseHeader, not *hidden) []byte {
+	for name, value := range h.All() {
+		if not.in(value) {
+			return name
+		}
 		switch c, _ := classify(name); c {
 		case classDrop, classOurs, classAppID, classKey, classCredentials, classConnection:
 			return name

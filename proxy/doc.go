@@ -21,7 +21,7 @@
 //	inject.go     the token into the raw query (pure)
 //	upstream.go   hosts.go, pool.go, dial.go, loop.go, dns.go, roundtrip.go, conn.go:
 //	              the outside
-//	answer.go     errcode.go: what came back, looked at and passed on
+//	answer.go     errcode.go, hidden.go: what came back, looked at and passed on
 //	result.go     how a call ended, counted
 //	errors.go     what an answer of our own looks like: status, code, errcode, shape
 //

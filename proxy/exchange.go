@@ -59,6 +59,7 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	value, known := s.exchange.Secret(appid)
 	switch {
 	case known:
+		r.hidden.setSecret(value.Reveal())
 		r.setField(fields.secret, value.Reveal())
 	case unkeyed && r.caller != nil:
 		// What was sent there is the caller's key, which is not WeChat's to see.

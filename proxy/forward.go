@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -98,6 +97,7 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 		value = tok.Value()
 	}
 	r.rewrite = appendQuery(r.rewrite[:0], r.query, r.cred.drop&r.params.named, r.cred.param, value)
+	r.hidden.setToken(value, r.rewrite)
 	began := s.now()
 	c, err := s.upstream.roundTrip(r, r.rewrite, resp)
 	var st *stream
@@ -113,7 +113,6 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 	}
 	if code := resp.StatusCode(); code >= 300 && code < 400 {
 		s.metrics.UpstreamRedirect()
-		hideToken(resp, value)
 	}
 	if st != nil && r.captured {
 		// What cannot be held cannot be cleaned of secrets.
@@ -124,21 +123,11 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 		s.pass(r, resp, st)
 		return 0, nil
 	}
-	return s.look(r, resp), nil
-}
-
-// hideToken takes the token out of a redirect, which may well repeat the address
-// that we called.
-func hideToken(resp *fasthttp.Response, token string) {
-	if token == "" {
-		return
+	errcode := s.look(r, resp)
+	if errcode != 0 || resp.StatusCode() >= 300 {
+		r.hidden.cover(resp)
 	}
-	if bytes.Contains(resp.Header.Peek(fasthttp.HeaderLocation), []byte(token)) {
-		resp.Header.Del(fasthttp.HeaderLocation)
-	}
-	if bytes.Contains(held(resp), []byte(token)) {
-		resp.ResetBody()
-	}
+	return errcode, nil
 }
 
 func (r *request) bufferLimit() int {

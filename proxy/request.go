@@ -50,6 +50,7 @@ type request struct {
 	// retried says that the one more attempt of a GET is used up.
 	retried bool
 	rewrite []byte // the query as it was last sent
+	hidden  hidden
 }
 
 // credential is the token that a call takes.
@@ -67,7 +68,7 @@ type credential struct {
 func (r *request) reset() {
 	*r = request{
 		buf: r.buf[:0], headers: r.headers[:0], rewrite: r.rewrite[:0],
-		body: body{kept: r.body.kept[:0]},
+		body: body{kept: r.body.kept[:0]}, hidden: hidden{token: r.hidden.token[:0]},
 	}
 }
 

@@ -1,0 +1,65 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// What we added to a call does not come back to the app with the answer, wherever
+// an error or a redirect repeats it.
+func TestHidden_ErrorsThatRepeatTheCall(t *testing.T) {
+	const repeat = "{{}}" // stands for what is repeated
+	f := func(method, path, body, secret, answer, want string) {
+		t.Helper()
+		up := newRaw(t, func(_ int, c net.Conn, br *bufio.Reader) {
+			if _, _, err := readRequest(br); err == nil {
+				io.WriteString(c, strings.ReplaceAll(answer, repeat, secret))
+			}
+		})
+		s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.url}})
+		got := s.call(t, method, path, body, forMerchant())
+		if got.err != nil || got.body != want {
+			t.Errorf("%s %q: %d %q %v, want %q", path, answer, got.status, got.body, got.err, want)
+		}
+		if text := fmt.Sprint(got); strings.Contains(text, secret) {
+			t.Errorf("%s %q: the app gets %s", path, answer, text)
+		}
+	}
+	for _, call := range []struct{ method, path, body, secret string }{
+		{"GET", "/x", "", tokenText(authorizerKey(merchant), 1)},
+		{"GET", "/sns/jscode2session?appid=" + own + "&secret=x", "", "real%26" + own},
+		{"POST", "/cgi-bin/clear_quota/v2", `{"appid":"` + own + `","appsecret":"x"}`, "real&" + own},
+	} {
+		answer := func(head, body, want string) {
+			t.Helper()
+			f(call.method, call.path, call.body, call.secret, head+"Connection: close\r\n\r\n"+body, want)
+		}
+		answer("HTTP/1.1 200 OK\r\n", `{"errcode":40003,"errmsg":"no {{}}, {{}} rid: 1"}`,
+			`{"errcode":40003,"errmsg":"no held_by_wxsidecar, held_by_wxsidecar rid: 1"}`)
+		answer("HTTP/1.1 404 no {{}}\r\n", "no page /x?t={{}}", "no page /x?t=held_by_wxsidecar")
+		answer("HTTP/1.1 302 Found\r\nLocation: https://x/?t={{}}\r\n", `<a href="{{}}">`, `<a href="held_by_wxsidecar">`)
+		for _, name := range []string{"Location", "Content-Location", "Refresh", "Link", "Set-Cookie", "Server", "Date", "Content-Type", "Content-Encoding", "X-Y"} {
+			answer("HTTP/1.1 200 OK\r\n"+name+": a={{}}\r\n"+name+": b={{}}\r\nX-Other: 1\r\n", "ok", "ok")
+		}
+	}
+}
+
+// An answer that is no error passes as it came.
+func TestHidden_GoodAnswersPass(t *testing.T) {
+	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Set-Cookie", "a=b")
+		w.Header().Set("Location", "https://x/")
+		w.WriteHeader(302)
+		io.WriteString(w, "moved")
+	})
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL}})
+	got := s.call(t, "GET", "/x", "", forMerchant())
+	if got.status != 302 || got.body != "moved" || got.header.Get("Location") != "https://x/" || got.header.Get("Set-Cookie") != "a=b" {
+		t.Errorf("%d %v %q", got.status, got.header, got.body)
+	}
+}
