@@ -75,9 +75,10 @@ func (c *callers) byKey(key []byte) *caller {
 }
 
 // admit finds out who calls, where callers are configured: by header, by proxy
-// credentials, by the handle in the token parameter. A call of a path that
-// carries a secret may still be admitted by that.
-func (c *callers) admit(r *request) *fault {
+// credentials, by the handle in the token parameter. Strangers are refused before
+// anything is looked up for them, unless later says that the call may still show
+// who makes it, by the secret that it carries or inside a tunnel.
+func (c *callers) admit(r *request, later bool) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
@@ -89,13 +90,32 @@ func (c *callers) admit(r *request) *fault {
 	case r.handle != nil:
 		r.caller = r.handle.caller
 		return nil
-	default:
+	case later:
 		return nil
+	default:
+		return stranger()
 	}
 	if r.caller == nil {
 		return forbidden("caller_refused", "the key is no caller's (callers)")
 	}
 	return nil
+}
+
+// admitBySecret takes the secret in a call for the caller's key, where callers are
+// configured and no key came otherwise.
+func (c *callers) admitBySecret(r *request, secret string) *fault {
+	if len(c.all) == 0 || r.caller != nil {
+		return nil
+	}
+	if r.caller = c.byKey([]byte(secret)); r.caller == nil {
+		return stranger()
+	}
+	return nil
+}
+
+func stranger() *fault {
+	return forbidden("caller_refused", "this sidecar serves only callers that it knows: "+
+		"send the key in X-Wxsidecar-Key, as the password of Basic proxy credentials, or as the secret of an SDK")
 }
 
 // byCredentials reads Basic proxy credentials, whose password is the key.
@@ -124,8 +144,7 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 		return nil
 	}
 	if r.caller == nil {
-		return forbidden("caller_refused", "this sidecar serves only callers that it knows: "+
-			"send the key in X-Wxsidecar-Key, as the password of Basic proxy credentials, or as the secret of an SDK")
+		return stranger()
 	}
 	who := "the caller " + r.caller.Name
 	// As the catalogue does, rules disregard a slash at the end; and since nobody

@@ -89,7 +89,7 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx) *fault {
 	case h.browser:
 		return forbidden("browser_refused", "a web page may not call through the sidecar")
 	}
-	if f := s.callers.Load().admit(r); f != nil {
+	if f := s.callers.Load().admit(r, true); f != nil {
 		return f
 	}
 	if _, ours := s.hosts[host]; ours && isWeChat(host) {

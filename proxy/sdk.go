@@ -192,10 +192,17 @@ func (s *Server) admitBySecret(r *request, c *callers, field string) *fault {
 	if f := r.refuseTwice(field); f != nil {
 		return f
 	}
-	if len(c.all) > 0 && r.caller == nil {
-		r.caller = c.byKey([]byte(r.field(field)))
+	return c.admitBySecret(r, r.field(field))
+}
+
+// takesSecret reports whether a path carries a secret, which may be a caller's key.
+func takesSecret(path string) bool {
+	switch path {
+	case "/cgi-bin/token", "/cgi-bin/stable_token", "/cgi-bin/component/api_component_token":
+		return true
 	}
-	return nil
+	_, carries := secretPaths[path]
+	return carries
 }
 
 // accountIn returns the account whose appid stands in the form, else the one that

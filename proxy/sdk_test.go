@@ -272,3 +272,33 @@ func TestCallers(t *testing.T) {
 		t.Errorf("a handle whose caller has a new key: %d %q", got.status, got.body)
 	}
 }
+
+// A stranger learns nothing: not which accounts there are, nor how they are.
+func TestCallers_Strangers(t *testing.T) {
+	up := newWeChat(t, echo)
+	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}, Callers: []Caller{callerOf("shop", "k1")}})
+	want := s.call(t, "GET", "/cgi-bin/menu/get", "", forMerchant()).body
+	f := func(path, body string, headers ...string) {
+		t.Helper()
+		got := s.call(t, "POST", path, body, headers...)
+		if got.status != 403 || got.fault() != "caller_refused" || got.body != want {
+			t.Errorf("%s %s %v: %d %s, want 403 %s", path, body, headers, got.status, got.body, want)
+		}
+	}
+	f("/cgi-bin/menu/get", "")
+	for _, appid := range []string{merchant, own, component, "wxdeadbeefdeadbeef", "no appid"} {
+		for _, path := range []string{"/cgi-bin/menu/get", "/cgi-bin/ticket/getticket?type=jsapi", "/wxa/gettemplatelist", "/cgi-bin/openapi/quota/get", "/no/such", "/sns/userinfo"} {
+			f(path, "", "X-Wechat-Appid: "+appid)
+		}
+		f("/cgi-bin/token", `{"appid":"`+appid+`","secret":"x"}`)
+		f("/cgi-bin/stable_token", `{"appid":"`+appid+`"}`)
+		f("/sns/jscode2session", "appid="+appid+"&secret=x")
+		f("/cgi-bin/component/api_component_token", `{"component_appid":"`+appid+`","component_appsecret":null}`)
+		for _, path := range []string{"api_authorizer_token", "api_query_auth", "api_get_authorizer_info", "api_get_authorizer_list"} {
+			f("/cgi-bin/component/"+path, `{"component_appid":"`+appid+`","authorizer_appid":"`+appid+`"}`)
+		}
+	}
+	if n := up.calls.Load(); n != 0 {
+		t.Errorf("%d calls reached WeChat", n)
+	}
+}

@@ -261,7 +261,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f := s.readHandle(r, callers); f != nil {
 		return f
 	}
-	if f := callers.admit(r); f != nil {
+	if f := callers.admit(r, takesSecret(r.route.Pattern)); f != nil {
 		return f
 	}
 	if serveLocal, ok := s.local[r.route.Pattern]; ok {
