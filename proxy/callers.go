@@ -118,6 +118,11 @@ func stranger() *fault {
 		"send the key in X-Wxsidecar-Key, as the password of Basic proxy credentials, or as the secret of an SDK")
 }
 
+// isKey reports whether text is a caller's key.
+func (c *callers) isKey(text string) bool {
+	return len(c.all) > 0 && c.byKey([]byte(text)) != nil
+}
+
 // byCredentials reads Basic proxy credentials, whose password is the key.
 func (c *callers) byCredentials(value []byte) *caller {
 	scheme, encoded, _ := bytes.Cut(value, []byte(" "))

@@ -45,7 +45,6 @@ var secretPaths = map[string]secretFields{
 // serveSecret puts the configured secret in place of the one that the app sent,
 // wherever that is, and forwards the call.
 func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fields secretFields) *fault {
-	unkeyed := r.caller == nil
 	if f := s.admitBySecret(r, c, fields.secret); f != nil {
 		return f
 	}
@@ -61,8 +60,8 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	case known:
 		r.hidden.setSecret(value.Reveal())
 		r.setField(fields.secret, value.Reveal())
-	case unkeyed && r.caller != nil:
-		// What was sent there is the caller's key, which is not WeChat's to see.
+	case c.isKey(r.field(fields.secret)):
+		// What stands there is the caller's key, which is not WeChat's to see.
 		return noSecret(fields.appid, appid)
 	}
 	if f := s.identify(r); f != nil {

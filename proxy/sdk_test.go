@@ -265,6 +265,12 @@ func TestCallers(t *testing.T) {
 	if got := s.call(t, "GET", "/sns/jscode2session?appid="+merchant2+"&secret=k2", ""); got.fault() != "no_secret" || up.calls.Load() != before {
 		t.Errorf("a caller's key: %d %q", got.status, got.body)
 	}
+	for _, key := range []string{"k1", "k2"} {
+		got := s.call(t, "GET", "/sns/jscode2session?appid="+merchant+"&secret="+key, "", "X-Wxsidecar-Key: k2")
+		if got.fault() != "no_secret" || up.calls.Load() != before {
+			t.Errorf("a caller's key beside the header: %d %q", got.status, got.body)
+		}
+	}
 	if err := s.SetCallers([]Caller{callerOf("shop", "new")}); err != nil {
 		t.Fatal(err)
 	}
