@@ -59,7 +59,7 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	switch {
 	case known:
 		r.hidden.setSecret(value.Reveal())
-		r.setField(fields.secret, value.Reveal())
+		r.setField(fields.secret, value.Reveal(), fields.appid)
 	case c.isKey(r.field(fields.secret)):
 		// What stands there is the caller's key, which is not WeChat's to see.
 		return noSecret(fields.appid, appid)
@@ -70,15 +70,38 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	return s.forward(r, resp)
 }
 
-// setField replaces a value of the call's form where it stands.
-func (r *request) setField(name, value string) {
-	if v, at, ok := findParam(r.query, name); ok {
+// setField replaces a value of the call's form where it stands. Where it stands
+// nowhere, since some HTTP clients leave out what is null, it is added, in the way
+// in which the form gives beside.
+func (r *request) setField(name, value, beside string) {
+	v, at, queried := findParam(r.query, name)
+	if queried {
 		r.query = splice(r.query, at, len(v), appendEscaped(nil, value))
 	}
-	if v := gjson.GetBytes(r.body.kept, name); v.Exists() && v.Index > 0 {
-		r.setBody(splice(r.body.kept, v.Index, len(v.Raw), appendJSONText(nil, value)))
-	} else if v, at, ok := findParam(r.body.kept, name); ok {
-		r.setBody(splice(r.body.kept, at, len(v), appendEscaped(nil, value)))
+	body := r.body.kept
+	if v := gjson.GetBytes(body, name); v.Exists() && v.Index > 0 {
+		r.setBody(splice(body, v.Index, len(v.Raw), appendJSONText(nil, value)))
+	} else if v, at, ok := findParam(body, name); ok {
+		r.setBody(splice(body, at, len(v), appendEscaped(nil, value)))
+	} else if !queried {
+		r.addField(name, value, beside)
+	}
+}
+
+func (r *request) addField(name, value, beside string) {
+	body := r.body.kept
+	switch form := gjson.ParseBytes(body); {
+	case form.IsObject():
+		member := append(appendJSONText(nil, name), ':')
+		member = appendJSONText(member, value)
+		if len(form.Map()) > 0 {
+			member = append(member, ',')
+		}
+		r.setBody(splice(body, bytes.IndexByte(body, '{')+1, 0, member))
+	case countParam(body, beside) > 0:
+		r.setBody(appendQuery(nil, body, 0, name, value))
+	default:
+		r.query = appendQuery(nil, r.query, 0, name, value)
 	}
 }
 

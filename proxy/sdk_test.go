@@ -222,6 +222,13 @@ func TestExchange_Secrets(t *testing.T) {
 	f("POST", "/cgi-bin/component/api_start_push_ticket", `{"component_appid":"`+component+`","component_secret":"x"}`,
 		`/cgi-bin/component/api_start_push_ticket {"component_appid":"`+component+`","component_secret":"real&`+component+`"}`)
 	f("POST", "/cgi-bin/clear_quota/v2", "appid="+own+"&appsecret=x", "/cgi-bin/clear_quota/v2 appid="+own+"&appsecret=real%26"+own)
+	// HTTP clients leave out what is null.
+	f("GET", "/sns/jscode2session?appid="+own+"&js_code=c", "", "/sns/jscode2session?appid="+own+"&js_code=c&secret=real%26"+own+" ")
+	f("POST", "/cgi-bin/clear_quota/v2?appid="+own, "", "/cgi-bin/clear_quota/v2?appid="+own+"&appsecret=real%26"+own+" ")
+	f("POST", "/cgi-bin/clear_quota/v2", ` {"appid":"`+own+`"}`, `/cgi-bin/clear_quota/v2  {"appsecret":"real&`+own+`","appid":"`+own+`"}`)
+	f("POST", "/cgi-bin/clear_quota/v2?appid="+own, "{}", "/cgi-bin/clear_quota/v2?appid="+own+` {"appsecret":"real&`+own+`"}`)
+	f("POST", "/cgi-bin/clear_quota/v2", "appid="+own, "/cgi-bin/clear_quota/v2 appid="+own+"&appsecret=real%26"+own)
+	f("POST", "/cgi-bin/clear_quota/v2?appid="+own, "[1]", "/cgi-bin/clear_quota/v2?appid="+own+"&appsecret=real%26"+own+" [1]")
 	// An account whose secret we do not have: the app's own goes on.
 	f("GET", "/sns/jscode2session?appid="+merchant+"&secret=mine", "", "/sns/jscode2session?appid="+merchant+"&secret=mine ")
 }
