@@ -25,6 +25,9 @@ const (
 	headTimeout = 30 * time.Second
 	// keepAlive is how long an app's connection may wait for its next call.
 	keepAlive = 2 * time.Minute
+	// spareConnections is how many connections there may be beside those with a call
+	// under way.
+	spareConnections = 4096
 	// tokenWait is how long a call waits for a token at most; the broker's own
 	// limit is usually shorter.
 	tokenWait = 10 * time.Second
@@ -193,8 +196,9 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		// Heads that never end, and answers that nobody reads. Bodies renew these
 		// deadlines as they move, since both cover whole bodies.
 		ReadTimeout: headTimeout, WriteTimeout: idleTimeout, IdleTimeout: keepAlive,
-		// Connections, those that wait included; calls are counted by inflight.
-		Concurrency: 16384,
+		// Connections, with or without a call on them. One too many is closed after a
+		// bare 503, so there are more of them than calls, which are told why.
+		Concurrency: s.limits.MaxInflight + spareConnections,
 		// Buffers of idle connections go back to the pool.
 		ReduceMemoryUsage: true,
 		// Draining tells apps to connect again, elsewhere.

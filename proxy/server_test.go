@@ -335,3 +335,13 @@ func TestServer_HTTP10StreamOfUnknownLength(t *testing.T) {
 		t.Errorf("%d bytes after %q", len(body), head)
 	}
 }
+
+// Before fasthttp refuses connections, in its own way, calls are refused in ours.
+func TestServer_MoreConnectionsThanCalls(t *testing.T) {
+	for _, limit := range []int{0, 1, DefaultMaxInflight, 50_000} {
+		s, _ := fakeServer(t, Options{Limits: Limits{MaxInflight: limit}})
+		if int64(s.http.Concurrency) <= s.inflight.max {
+			t.Errorf("max_inflight %d: %d connections for %d calls", limit, s.http.Concurrency, s.inflight.max)
+		}
+	}
+}
