@@ -187,11 +187,8 @@ func clientGone() *fault {
 	}
 }
 
-func answerTooLarge() *fault {
-	return &fault{
-		status: fasthttp.StatusBadGateway, code: "answer_too_large",
-		message: "WeChat's answer is too long to take the secrets out of it: ask for fewer accounts at once",
-	}
+func answerTooLarge(message string) *fault {
+	return &fault{status: fasthttp.StatusBadGateway, code: "answer_too_large", message: message}
 }
 
 func answerEncoded() *fault {

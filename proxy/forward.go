@@ -114,10 +114,9 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 	if code := resp.StatusCode(); code >= 300 && code < 400 {
 		s.metrics.UpstreamRedirect()
 	}
-	if st != nil && r.captured {
-		// What cannot be held cannot be cleaned of secrets.
+	if f := mayStream(r, st); f != nil {
 		_ = st.Close()
-		return 0, answerTooLarge()
+		return 0, f
 	}
 	if st != nil {
 		s.pass(r, resp, st)
@@ -128,6 +127,22 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 		r.hidden.cover(resp)
 	}
 	return errcode, nil
+}
+
+// mayStream refuses an answer that is too long to be held and may not pass through
+// either. st is nil for one that was held.
+func mayStream(r *request, st *stream) *fault {
+	switch {
+	case st == nil:
+		return nil
+	case r.captured:
+		// What cannot be held cannot be cleaned of secrets.
+		return answerTooLarge("WeChat's answer is too long to take the secrets out of it: ask for fewer accounts at once")
+	case st.left < 0 && !r.http11:
+		return answerTooLarge("WeChat's answer is long and does not say how long, and HTTP/1.0 has no chunks to pass it on in: call with HTTP/1.1")
+	default:
+		return nil
+	}
 }
 
 func (r *request) bufferLimit() int {

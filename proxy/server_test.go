@@ -345,3 +345,27 @@ func TestServer_MoreConnectionsThanCalls(t *testing.T) {
 		}
 	}
 }
+
+// Chunks mean nothing to HTTP/1.0: an answer of unknown length that is too long to
+// be held is refused, not garbled.
+func TestServer_HTTP10StreamTooLong(t *testing.T) {
+	closed := make(chan struct{})
+	up := newRaw(t, func(_ int, c net.Conn, br *bufio.Reader) {
+		defer close(closed)
+		readRequest(br)
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		piece := strings.Repeat("z", 1<<20)
+		for range 2 * oldBufferBytes >> 20 {
+			if _, err := fmt.Fprintf(c, "%x\r\n%s\r\n", len(piece), piece); err != nil {
+				return
+			}
+		}
+		br.ReadByte() // until the sidecar closes
+	})
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
+	got := rawCall(t, s.addr, "GET /x HTTP/1.0\r\nHost: localhost\r\nX-Wechat-Appid: "+merchant+"\r\n\r\n")
+	if !strings.HasPrefix(got, "HTTP/1.1 502 ") || !strings.Contains(got, "X-Wxsidecar-Error: answer_too_large\r\n") || len(got) > 1000 {
+		t.Errorf("%d bytes: %.300q", len(got), got)
+	}
+	<-closed
+}
