@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +47,42 @@ func TestConn_DeadlineMoves(t *testing.T) {
 	want := []time.Time{time.Unix(1000, 0).Add(idleTimeout), now.Add(idleTimeout)}
 	if len(nc.deadlines) != 2 || !nc.deadlines[0].Equal(want[0]) || !nc.deadlines[1].Equal(want[1]) {
 		t.Errorf("deadlines %v, want %v", nc.deadlines, want)
+	}
+}
+
+// readDeadlines is an app's connection that keeps the deadlines for reading.
+type readDeadlines struct {
+	fakeConn
+	at []time.Time
+}
+
+func (c *readDeadlines) Conn() net.Conn { return c }
+func (c *readDeadlines) Read([]byte) (int, error) {
+	return 0, io.EOF
+}
+func (c *readDeadlines) Write(p []byte) (int, error) { return len(p), nil }
+func (c *readDeadlines) SetReadDeadline(t time.Time) error {
+	c.at = append(c.at, t)
+	return nil
+}
+
+// An upload that moves may last: it gets a new deadline once a second.
+func TestBody_DeadlineMoves(t *testing.T) {
+	now := time.Unix(1000, 0)
+	app := &readDeadlines{}
+	var b body
+	b.open(strings.NewReader(strings.Repeat("u", 1<<20)), app, 1<<20, func() time.Time { return now })
+	for range 2 * int(idleTimeout/time.Second) {
+		if _, err := b.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if latest := app.at[len(app.at)-1]; latest.Sub(now) <= idleTimeout-time.Second {
+			t.Fatalf("%v left", latest.Sub(now))
+		}
+		now = now.Add(500 * time.Millisecond)
+	}
+	if n := int(idleTimeout / time.Second); len(app.at) != n {
+		t.Errorf("%d deadlines in %d seconds", len(app.at), n)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestForward_WhoseToken(t *testing.T) {
 	// A user's token is the app's.
 	f("/sns/userinfo?access_token=user&from_appid=x", "/sns/userinfo?access_token=user&from_appid=x")
 	f("/sns/auth?access_token=user", "/sns/auth?access_token=user", forMerchant())
-	f("/sns/oauth2/refresh_token?access_token=x&appid=a", "/sns/oauth2/refresh_token?appid=a")
+	f("/sns/oauth2/refresh_token?access_token=x&appid=a&component_access_token=y", "/sns/oauth2/refresh_token?appid=a")
 }
 
 func TestForward_DefaultAccounts(t *testing.T) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -84,4 +85,15 @@ func FuzzHandle(f *testing.F) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
 	})
+}
+
+// What is remembered of handles does not grow without end.
+func TestHandle_CacheIsBounded(t *testing.T) {
+	var c handleCache
+	for i := range maxHandles + 10 {
+		c.put(strconv.Itoa(i), &handle{})
+	}
+	if len(c.m) > maxHandles || c.get([]byte(strconv.Itoa(maxHandles+9))) == nil {
+		t.Errorf("%d handles, the newest among them: %v", len(c.m), c.get([]byte(strconv.Itoa(maxHandles+9))) != nil)
+	}
 }

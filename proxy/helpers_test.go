@@ -207,6 +207,7 @@ func start(tb testing.TB, o Options) *sidecar {
 		if err := <-done; err != nil {
 			tb.Errorf("Serve: %v", err)
 		}
+		wantNothingHeld(tb, s)
 		if text := logged.String(); strings.Contains(text, "tok-") {
 			tb.Errorf("a token is in the log: %s", text)
 		}
@@ -214,6 +215,20 @@ func start(tb testing.TB, o Options) *sidecar {
 	addr := ln.Addr().String()
 	noFollow := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &sidecar{s, "http://" + addr, addr, &http.Client{Transport: transport, CheckRedirect: noFollow}, logged}
+}
+
+// wantNothingHeld wants everything back that the limits count, now that no call is
+// under way: what leaks there is missing until the process ends.
+func wantNothingHeld(tb testing.TB, s *Server) {
+	tb.Helper()
+	if n, bytes := s.inflight.all.Load(), s.memory.used.Load(); n != 0 || bytes != 0 {
+		tb.Errorf("%d calls and %d bytes of bodies are still counted", n, bytes)
+	}
+	for appid, slot := range s.inflight.slots {
+		if n := slot.n.Load(); n != 0 {
+			tb.Errorf("%d calls of %s are still counted", n, appid)
+		}
+	}
 }
 
 // answer is what came back to the app.

@@ -59,6 +59,18 @@ func TestForward_ReplayOnlyOnce(t *testing.T) {
 	}
 }
 
+// A token that comes back as it was is not tried again where WeChat gives another
+// one with each renewal.
+func TestForward_NoReplayWithTheSameToken(t *testing.T) {
+	up := newWeChat(t, staleUntil(2, `{"errcode":40001}`))
+	src := platform()
+	src.sticky[merchant] = 1
+	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+	if got := s.call(t, "GET", "/x", "", forMerchant()); got.body != `{"errcode":40001}` || up.calls.Load() != 1 {
+		t.Errorf("%q after %d calls", got.body, up.calls.Load())
+	}
+}
+
 // An own account's token comes back unchanged from the first report: one attempt
 // with the same value, and one more with what the second report brings.
 func TestForward_ReplayOfStableToken(t *testing.T) {

@@ -99,6 +99,13 @@ func TestSDK_HandlesServe(t *testing.T) {
 	if bad.status != 403 || bad.fault() != "bad_handle" {
 		t.Errorf("a forged handle: %d %q", bad.status, bad.body)
 	}
+	// The first token that is not empty counts, wherever it stands.
+	first := s.keys.make(broker.KindAuthorizer, merchant2, nil)
+	for _, query := range []string{first, "&access_token=" + first, first + "&access_token="} {
+		if used := s.call(t, "GET", menu+query, ""); used.body != wantMenu+"authorizer-"+merchant2+"-1" {
+			t.Errorf("%s: %d %q", query, used.status, used.body)
+		}
+	}
 	// A handle beats the header.
 	handle := s.keys.make(broker.KindAccount, own, nil)
 	if used := s.call(t, "GET", menu+handle, "", forMerchant()); used.body != wantMenu+"account-"+own+"-1" {
@@ -265,6 +272,7 @@ func TestCallers(t *testing.T) {
 	handle := decode(t, f("/cgi-bin/token?appid="+merchant+"&secret=k1", ""))["access_token"].(string)
 	f("/cgi-bin/menu/get?access_token="+handle, "")
 	f("/wxa/commit?access_token="+handle, "not in allow")
+	f("/wxa/commit?access_token="+handle, "", "X-Wxsidecar-Key: k2") // who calls is who shows a key
 	f("/cgi-bin/token?appid="+merchant+"&secret=k3", "X-Wxsidecar-Key")
 	f("/cgi-bin/token?appid="+merchant2+"&secret=k1", "appids")
 	// A caller's key that stands for a secret we do not have never leaves.

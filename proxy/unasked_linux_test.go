@@ -51,6 +51,28 @@ func TestRoundTrip_UnaskedAnswer(t *testing.T) {
 	f("stray bytes", "\r\n")
 }
 
+// The same in one piece with the answer.
+func TestRoundTrip_UnaskedAnswerAtOnce(t *testing.T) {
+	up := newRaw(t, func(_ int, c net.Conn, br *bufio.Reader) {
+		for {
+			head, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			text := strings.Fields(head)[1]
+			one := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
+			io.WriteString(c, one+one)
+		}
+	})
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}, DefaultAppID: merchant})
+	for i := range 3 {
+		path := fmt.Sprintf("/call%d", i)
+		if got := s.call(t, "GET", path, ""); !strings.HasPrefix(got.body, path+"?") {
+			t.Errorf("%s: %d %q", path, got.status, got.body)
+		}
+	}
+}
+
 // A look at a kept connection before each call allocates nothing.
 func TestConn_QuietDoesNotAllocate(t *testing.T) {
 	ours, theirs := connPair(t, "tcp")

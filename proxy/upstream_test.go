@@ -99,6 +99,71 @@ func TestUpstream_Fallback(t *testing.T) {
 	}
 }
 
+// Timeouts take a host out as failed connections do.
+func TestUpstream_FallbackAfterTimeouts(t *testing.T) {
+	first := newRaw(t, func(_ int, _ net.Conn, br *bufio.Reader) { readRequest(br); br.ReadByte() })
+	second := newWeChat(t, echo)
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: first.url, Fallback: []string{second.URL}, Timeout: 50 * time.Millisecond}})
+	for i := range hostFailures + 1 {
+		want := 504
+		if i == hostFailures {
+			want = 200
+		}
+		if got := s.call(t, "POST", "/x", "b", forMerchant()); got.status != want {
+			t.Errorf("call %d: %d %q, want %d", i, got.status, got.body, want)
+		}
+	}
+	if first.conns.Load() != hostFailures || second.calls.Load() != 1 {
+		t.Errorf("%d calls at the first host, %d at the second", first.conns.Load(), second.calls.Load())
+	}
+}
+
+// A body that was not kept is never begun anew, not even where a kept connection
+// turns out closed.
+func TestRoundTrip_StaleConnectionAmidAnUpload(t *testing.T) {
+	up := newRaw(t, func(n int, c net.Conn, br *bufio.Reader) {
+		readRequest(br)
+		reply(c, okAnswer)
+		br.ReadString('\n') // the upload begins
+		reset(c)
+	})
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
+	s.call(t, "POST", "/x", "b", forMerchant())
+	got := s.call(t, "POST", "/x", strings.Repeat("u", 4<<20), forMerchant())
+	if got.err == nil && (got.status != 502 || got.fault() != "upstream_unreachable") || up.conns.Load() != 1 {
+		t.Errorf("%d %q %v, %d connections", got.status, got.body, got.err, up.conns.Load())
+	}
+}
+
+// A body that cannot be sent twice goes over a connection that was used just now,
+// or over a new one.
+func TestUpstream_FreshConnectionForUploads(t *testing.T) {
+	now := time.Unix(1000, 0)
+	dialled := 0
+	u := &upstream{now: func() time.Time { return now }, base: context.Background()}
+	h := &host{}
+	defer h.pool.shut()
+	h.dialer = dialer{host: "127.0.0.1", port: "1", now: u.now, connect: func(context.Context, string, string) (net.Conn, error) {
+		dialled++
+		return &fakeUpstream{}, nil
+	}}
+	f := func(replayable bool, idle time.Duration, want int) {
+		t.Helper()
+		now = now.Add(time.Hour)
+		h.pool.put(newConn(&fakeUpstream{}, h, u.now, 0), now)
+		now = now.Add(idle)
+		dialled = 0
+		if _, err := u.connect(h, false, replayable); err != nil || dialled != want {
+			t.Errorf("replayable %v, idle for %v: %d dialled, %v; want %d", replayable, idle, dialled, err, want)
+		}
+		h.pool.drop()
+	}
+	f(true, connFresh+1, 0)
+	f(false, connFresh, 0)
+	f(false, connFresh+1, 1)
+	f(true, connIdle, 1)
+}
+
 func TestHost_Health(t *testing.T) {
 	h, now := &host{}, time.Unix(1000, 0)
 	for i := range hostFailures {
@@ -119,6 +184,15 @@ func TestHost_Health(t *testing.T) {
 	h.succeeded()
 	if !h.available(later) {
 		t.Error("not available after a success")
+	}
+	for range 3 {
+		for range hostFailures - 1 {
+			h.failed(later)
+		}
+		h.succeeded()
+	}
+	if h.failed(later); !h.available(later) {
+		t.Error("out after failures that were not in a row")
 	}
 }
 
