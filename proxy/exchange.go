@@ -202,9 +202,6 @@ func (s *Server) serveCaptured(r *request, c *callers, resp *fasthttp.Response) 
 	if encoded(resp) {
 		return answerEncoded()
 	}
-	if r.result != resultOK {
-		return nil
-	}
 	masked, f := s.mask(r, component, held(resp))
 	if f != nil {
 		return f
@@ -213,33 +210,52 @@ func (s *Server) serveCaptured(r *request, c *callers, resp *fasthttp.Response) 
 	return nil
 }
 
-// mask takes the tokens out of an answer about authorizers: the broker learns the
-// refresh tokens, and the app gets placeholders, and handles for access tokens.
+// maskDepth is how deep an answer about authorizers may be nested; WeChat's are not
+// half of it.
+const maskDepth = 16
+
+// mask takes the tokens out of an answer about authorizers, wherever they stand in
+// it: the broker learns the refresh tokens, and the app gets placeholders, and
+// handles for access tokens.
 func (s *Server) mask(r *request, component string, answer []byte) ([]byte, *fault) {
 	e := editor{b: answer}
-	info := gjson.GetBytes(answer, "authorization_info")
-	if appid := info.Get("authorizer_appid").Str; appid != "" {
-		s.maskRefresh(&e, component, appid, info.Get("authorizer_refresh_token"))
-		if !s.expose {
-			e.replace(info.Get("authorizer_access_token"), s.keys.make(broker.KindAuthorizer, appid, r.caller))
-		}
+	if at := bytes.IndexAny(answer, "{["); at >= 0 {
+		all := gjson.ParseBytes(answer[at:])
+		all.Index += at
+		s.maskIn(&e, r, component, all, maskDepth)
 	}
-	gjson.GetBytes(answer, "list").ForEach(func(_, one gjson.Result) bool {
-		s.maskRefresh(&e, component, one.Get("authorizer_appid").Str, one.Get("refresh_token"))
-		return true
-	})
 	if e.lost {
 		return nil, internalFault()
 	}
 	return e.apply(), nil
 }
 
-func (s *Server) maskRefresh(e *editor, component, appid string, value gjson.Result) {
-	if value.Str == "" {
+// maskIn masks what an object or an array holds. A token belongs to the authorizer
+// that is named beside it.
+func (s *Server) maskIn(e *editor, r *request, component string, in gjson.Result, depth int) {
+	if depth == 0 {
+		e.lost = true
 		return
 	}
-	s.exchange.Learn(component, appid, secret.New(value.Str))
-	e.replace(value, placeholder)
+	appid := in.Get("authorizer_appid").Str
+	in.ForEach(func(key, value gjson.Result) bool {
+		switch {
+		case value.IsObject() || value.IsArray():
+			s.maskIn(e, r, component, value, depth-1)
+		case key.Str == "authorizer_refresh_token" || key.Str == "refresh_token":
+			if value.Str != "" && appid != "" {
+				s.exchange.Learn(component, appid, secret.New(value.Str))
+			}
+			e.replace(value, placeholder)
+		case key.Str == "authorizer_access_token" && !s.expose:
+			handle := placeholder
+			if appid != "" {
+				handle = s.keys.make(broker.KindAuthorizer, appid, r.caller)
+			}
+			e.replace(value, handle)
+		}
+		return true
+	})
 }
 
 // editor replaces texts in JSON and leaves all other bytes as they are.

@@ -211,6 +211,36 @@ func TestExchange_Captured(t *testing.T) {
 	}
 }
 
+// No shape of such an answer lets a token through.
+func TestExchange_CapturedInAnyShape(t *testing.T) {
+	var answer string
+	up := newWeChat(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) })
+	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}})
+	handle := s.keys.make(broker.KindAuthorizer, merchant, nil)
+	f := func(text, want string) {
+		t.Helper()
+		answer = strings.ReplaceAll(text, "APPID", `"authorizer_appid":"`+merchant+`"`)
+		want = strings.ReplaceAll(strings.ReplaceAll(want, "APPID", `"authorizer_appid":"`+merchant+`"`), "HANDLE", handle)
+		if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_info", `{}`); got.status != 200 || got.body != want {
+			t.Errorf("%s: %d %s, want %s", answer, got.status, got.body, want)
+		}
+	}
+	f(`{"errcode":1,"authorization_info":{APPID,"authorizer_refresh_token":"tok-1"}}`,
+		`{"errcode":1,"authorization_info":{APPID,"authorizer_refresh_token":"held_by_wxsidecar"}}`)
+	f(`{"authorization_info":{"authorizer_refresh_token":"tok-1","authorizer_access_token":"tok-2"}}`,
+		`{"authorization_info":{"authorizer_refresh_token":"held_by_wxsidecar","authorizer_access_token":"held_by_wxsidecar"}}`)
+	f(`{"a":{"authorizer_refresh_token":"tok-1","authorizer_refresh_token":"tok-2"},"a":{"authorizer_access_token":"tok-3",APPID}}`,
+		`{"a":{"authorizer_refresh_token":"held_by_wxsidecar","authorizer_refresh_token":"held_by_wxsidecar"},"a":{"authorizer_access_token":"HANDLE",APPID}}`)
+	f(`[{"data":{"list":[{APPID , "refresh_token" : "t\u006fk-1"},1,"x",null,{}]}}]`, `[{"data":{"list":[{APPID , "refresh_token" : "held_by_wxsidecar"},1,"x",null,{}]}}]`)
+	f("\ufeff{\"refresh_token\":\"tok-1\"}", "\ufeff{\"refresh_token\":\"held_by_wxsidecar\"}")
+	f(`{"refresh_token":"","authorizer_access_token":null}`, `{"refresh_token":"","authorizer_access_token":null}`)
+	f("no JSON", "no JSON")
+	answer = strings.Repeat("[", 100_000) + `{"refresh_token":"tok-1"}`
+	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_info", `{}`); got.status != 500 || got.fault() != "internal" {
+		t.Errorf("nested: %d %.100s", got.status, got.body)
+	}
+}
+
 func TestExchange_Secrets(t *testing.T) {
 	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
