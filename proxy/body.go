@@ -18,6 +18,13 @@ const idleTimeout = time.Minute
 // prereadBytes is how much of a body fasthttp has read before we are called.
 const prereadBytes = 8 << 10
 
+// What of a body nobody wants is read nonetheless: somewhat more than WeChat takes
+// in one call, and for how long.
+const (
+	discardBytes = 32 << 20
+	discardTime  = 10 * time.Second
+)
+
 const (
 	lengthChunked = -1
 	lengthNone    = -2
@@ -156,6 +163,23 @@ func (b *body) fill(n int) *fault {
 	}
 	b.whole, b.length = true, len(b.kept)
 	return nil
+}
+
+// discard reads on where a call was answered before its body had come, so that the
+// app, which sends it before it reads, hears the answer instead of a reset.
+func (b *body) discard() {
+	if b.whole || b.conn.SetReadDeadline(b.now().Add(discardTime)) != nil {
+		return
+	}
+	piece := pieces.Get().(*[pieceBytes]byte)
+	defer pieces.Put(piece)
+	for left := discardBytes; left > 0; {
+		n, err := b.src.Read(piece[:])
+		if err != nil {
+			return
+		}
+		left -= n
+	}
 }
 
 // replayable reports whether the call can be sent (again).

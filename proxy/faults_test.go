@@ -134,6 +134,35 @@ func TestFaults_RefusesAnUploadEarly(t *testing.T) {
 	}
 }
 
+// An app that sends the whole of an upload before it reads hears why it is refused.
+func TestServer_RefusesAnUploadInWords(t *testing.T) {
+	up := newRaw(t, func(_ int, c net.Conn, _ *bufio.Reader) { reset(c) })
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
+	const size = 20 << 20
+	f := func(path, framing string, body io.Reader, code string) {
+		t.Helper()
+		app, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer app.Close()
+		fmt.Fprintf(app, "POST %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n", path, framing)
+		if _, err := io.Copy(app, body); err != nil {
+			t.Errorf("%s: send: %v", path, err)
+		}
+		io.WriteString(app, "GET /sns/auth HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		got, err := io.ReadAll(app)
+		if err != nil || strings.Count(string(got), "HTTP/1.1 ") != 2 || !strings.Contains(string(got), "X-Wxsidecar-Error: "+code+"\r\n") {
+			t.Errorf("%s: %q, %v; want %s, and the answer to the next call", path, got, err, code)
+		}
+	}
+	length := fmt.Sprintf("Content-Length: %d", size)
+	for path, code := range map[string]string{"/x": "no_account", "/wxdeadbeefdeadbeef/x": "unknown_account", "/cgi-bin/token": "body_too_large", "/" + merchant + "/x": "upstream_unreachable"} {
+		f(path, length, &pattern{n: size}, code)
+		f(path, "Transfer-Encoding: chunked", io.MultiReader(strings.NewReader(fmt.Sprintf("%x\r\n", size)), &pattern{n: size}, strings.NewReader("\r\n0\r\n\r\n")), code)
+	}
+}
+
 // Heads that do not come, or never end, are cut at the timeout, and not tried
 // again.
 func TestFaults_SlowHeads(t *testing.T) {

@@ -328,6 +328,10 @@ func (s *Server) refuse(r *request, f *fault, resp *fasthttp.Response) {
 	f.write(resp, s.errorsAs200)
 	if f.closes {
 		resp.SetConnectionClose()
+	} else if r.body.conn != nil {
+		began := s.now()
+		r.body.discard()
+		r.outside += s.now().Sub(began) // the app's time
 	}
 	s.log.Log(s.base, f.level(), "call refused", "request_id", string(r.id[:]), "path", string(r.path), "error", f)
 }
