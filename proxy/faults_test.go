@@ -184,6 +184,12 @@ func TestFaults_SlowHeads(t *testing.T) {
 		io.WriteString(c, "HTTP/1.1 200 OK\r\n")
 		br.ReadByte()
 	}
+	switches := func(_ int, c net.Conn, br *bufio.Reader) {
+		readRequest(br)
+		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+		br.ReadByte()
+	}
+	wantFault(t, "switches protocols", "GET", "", switches, 502, "upstream_unreachable", 1)
 	for name, serve := range map[string]serveFault{"hangs": hangs, "drips": drips, "never ends": halves} {
 		wantFault(t, name, "GET", "", serve, 504, "upstream_timeout", 1)
 		wantFault(t, name, "POST", smallPost, serve, 504, "upstream_timeout", 1)
