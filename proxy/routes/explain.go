@@ -42,11 +42,15 @@ func (t *Table) Explain(path string) string {
 	return text
 }
 
-// bare takes scheme, host and an appid off the front of what names a path.
+// bare takes scheme, host and an appid off the front of what names a path, and
+// gives it the slash that people leave out.
 func bare(path string) string {
 	if _, rest, ok := strings.Cut(path, "://"); ok {
 		_, rest, _ = strings.Cut(rest, "/")
 		path = "/" + rest
+	}
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
 	}
 	const prefix = len("/wx0123456789abcdef")
 	if len(path) > prefix && path[prefix] == '/' && strings.HasPrefix(path, "/wx") && strings.Trim(path[3:prefix], "0123456789abcdef") == "" {

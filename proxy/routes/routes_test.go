@@ -109,6 +109,8 @@ func TestExplain(t *testing.T) {
 	}
 	f("/sns/userinfo?lang=zh_CN", "untouched")
 	f("/wxa/component/x", "matched by /wxa/component/*", "component's token")
+	f("cgi-bin/token", "/cgi-bin/token: no token is added", "answered from memory")
+	f("wx0123456789abcdef/cgi-bin/token", "/cgi-bin/token: no token is added")
 	f("/no/such", "does not know the path", "account's token in access_token")
 	f("/cgi-bin/menu/get", "documentation: https://developers.weixin.qq.com/", "family: /cgi-bin/menu")
 	f("/sns/component/jscode2session", "component's token in component_access_token\n")
