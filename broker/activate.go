@@ -15,11 +15,22 @@ func (b *Broker) inMemory(key Key) *entry {
 	return b.active[key]
 }
 
+// recall is inMemory for a key that the cache has forgotten. It is told under the
+// lock, else it could learn of an entry that was let go of meanwhile.
+func (b *Broker) recall(key Key) *entry {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[key]
+	if e != nil {
+		b.cache.set(e)
+	}
+	return e
+}
+
 // entryOf returns the entry of key, from memory or from the store. It returns
 // ErrUnknownAccount for an account that neither knows.
 func (b *Broker) entryOf(ctx context.Context, key Key) (*entry, error) {
-	if e := b.inMemory(key); e != nil {
-		b.cache.set(e)
+	if e := b.recall(key); e != nil {
 		return e, nil
 	}
 	if key.Kind.IsTicket() {

@@ -81,9 +81,14 @@ func (q *queue) next() (time.Time, bool) {
 }
 
 // place puts e where it belongs: urgent for those with waiting callers, which
-// pass the rate limit. It takes it from wherever it waited. Broker.mu is held.
+// pass the rate limit. It takes it from wherever it waited. What was let go of
+// while its renewal was under way is not put anywhere: it may have a successor.
+// Broker.mu is held.
 func (b *Broker) place(e *entry, at time.Time, urgent bool) {
 	b.unplace(e)
+	if b.active[e.key] != e {
+		return
+	}
 	e.due = at
 	q := &b.ahead
 	if urgent {
@@ -215,14 +220,18 @@ func (b *Broker) idle(e *entry, now time.Time) bool {
 	return now.Sub(e.lastUsed()) > 2*max(e.life(), e.fullLife)
 }
 
-// drop forgets an idle entry; the store still has its record, and the next call
-// brings it back. Broker.mu is held.
+// drop forgets an entry that is in use no longer; the store still has its record,
+// and the next call brings it back. Broker.mu is held.
 func (b *Broker) drop(e *entry) {
 	b.unplace(e)
+	if e.blockedOn != (Key{}) {
+		b.unblock(e)
+	}
 	delete(b.active, e.key)
 	if b.unsaved[e.key] != nil { // of what is no longer configured
 		delete(b.unsaved, e.key)
 		b.metrics.Unsaved(len(b.unsaved))
 	}
 	b.cache.forget(e)
+	e.announce() // who waits for it asks again
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,12 +31,22 @@ func (b *Broker) Token(ctx context.Context, key Key) (*Token, error) {
 // again, unless WeChat itself has said meanwhile that it is the one (stable_token
 // does so). A *StateError says why there is no other in time.
 func (b *Broker) TokenAfter(ctx context.Context, key Key, generation uint64) (*Token, error) {
-	e, err := b.entryOf(ctx, key)
-	if err != nil {
-		return nil, err
+	ctx, cancel := context.WithTimeout(ctx, b.opts.Wait)
+	defer cancel()
+	for {
+		e, err := b.entryOf(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		t, err := b.await(ctx, e, generation)
+		if !errors.Is(err, errLetGo) {
+			return t, err
+		}
 	}
-	return b.await(ctx, e, generation)
 }
+
+// errLetGo says that an entry is no longer the one in use for its key.
+var errLetGo = errors.New("the entry was let go of")
 
 // good returns the living token of e if it is of use to one whose token of the
 // generation spent was rejected, else nil. Broker.mu is held.
@@ -48,16 +59,18 @@ func (e *entry) good(now time.Time, spent uint64) *Token {
 }
 
 // await returns a living token of e, other than that of the generation spent, and
-// waits for it if need be.
+// waits for it if need be, until ctx ends, which is within Options.Wait. It returns
+// errLetGo if e is in use no longer.
 func (b *Broker) await(ctx context.Context, e *entry, spent uint64) (*Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.opts.Wait)
-	defer cancel()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e.waiters++
 	defer func() { e.waiters-- }()
 	end := b.clock.now().Add(b.opts.Wait)
 	for {
+		if b.active[e.key] != e {
+			return nil, errLetGo
+		}
 		now := b.clock.now()
 		e.touch(now, e.life())
 		if t := e.good(now, spent); t != nil {

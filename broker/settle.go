@@ -99,7 +99,11 @@ func (b *Broker) sound(e *entry, now time.Time) *Token {
 // block notes which key e waits for. Broker.mu is held.
 func (b *Broker) block(e *entry, out *outcome, now time.Time) {
 	other := b.active[out.blockedOn]
-	if other == nil || b.sound(other, now) != nil {
+	if other == nil { // configured no longer
+		out.what, out.wait = happenedFailed, backoff(e.cond.failures+1, e.life(), b.opts.Rand())
+		return
+	}
+	if b.sound(other, now) != nil {
 		out.what = happenedUnblocked // it got its token while this renewal was on its way back
 		return
 	}

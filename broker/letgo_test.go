@@ -1,0 +1,74 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+// TestSetConfig_GoneAndBackAmidARenewal takes an own account out of the
+// configuration while its renewal is under way, and puts it back. What is left of
+// the first must not stand in the way of the second, also not hours later when it
+// counts as idle.
+func TestSetConfig_GoneAndBackAmidARenewal(t *testing.T) {
+	lit(t, worldOptions{own: true}, func(w *world) {
+		w.sim.Fault(stablePath, wechattest.Fault{Latency: 2 * time.Second})
+		w.sim.Displace(ownID)
+		waited := make(chan error, 1)
+		go func() {
+			_, err := w.call(ownKey)
+			waited <- err
+		}()
+		time.Sleep(time.Second)
+		if err := w.broker.SetConfig(w.opts.Components, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-waited; !errors.Is(err, broker.ErrUnknownAccount) {
+			t.Errorf("who waited for an account that is configured no longer: %v", err)
+		}
+		time.Sleep(3 * time.Second)
+		w.sim.ClearFaults()
+		if err := w.broker.SetConfig(w.opts.Components, w.opts.Accounts); err != nil {
+			t.Fatal(err)
+		}
+		defer w.tickets()()
+		if failed := w.keepCalling([]broker.Key{ownKey}, 12*time.Hour, 10*time.Minute); failed != 0 {
+			t.Errorf("%d calls failed", failed)
+		}
+		if n := w.broker.InUse(); n != 2 {
+			t.Errorf("%d keys are in use, want the component and the account", n)
+		}
+	})
+}
+
+// TestSetConfig_ComponentGoneAmidRenewals takes a component away while renewals of
+// its authorizers are under way: nothing may try for them again and again.
+func TestSetConfig_ComponentGoneAmidRenewals(t *testing.T) {
+	lit(t, worldOptions{merchants: 3}, func(w *world) {
+		w.sim.Fault(authorizerPath, wechattest.Fault{Latency: 2 * time.Second, Errcode: -1})
+		for i := range 3 {
+			w.sim.Displace(merchant(i))
+			go func() { _, _ = w.call(authorizerKey(merchant(i))) }()
+		}
+		time.Sleep(time.Second)
+		before := w.metric("wxsidecar_renewals_total")
+		if err := w.broker.SetConfig(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := w.metric("wxsidecar_renewals_total") - before; n > 3 {
+			t.Errorf("%g renewals ended after the component was taken away, want the three that were under way", n)
+		}
+		if n := w.broker.InUse(); n != 0 {
+			t.Errorf("%d keys are in use", n)
+		}
+		if _, err := w.broker.Token(context.Background(), authorizerKey(merchant(0))); !errors.Is(err, broker.ErrUnknownAccount) {
+			t.Errorf("an authorizer of a component that is configured no longer: %v", err)
+		}
+		w.sim.ClearFaults()
+	})
+}
