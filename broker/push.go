@@ -61,10 +61,16 @@ func (b *Broker) ticketCame(c *component) {
 	defer b.mu.Unlock()
 	e := b.active[componentKey(c.appID)]
 	now := b.clock.now()
-	if e == nil || e.token.Load().Alive(now) {
+	if e == nil {
 		return
 	}
-	b.turn(e, event{what: happenedTicket}, now)
+	sound := b.sound(e, now) != nil
+	if sound && e.cond.trouble != StateWaitingTicket {
+		return
+	}
+	// A token that lives is renewed as well if that was due and failed for want of
+	// this very ticket: nothing else would bring it back before the token's death.
+	b.turn(e, event{what: happenedTicket, alive: sound}, now)
 	e.again = e.running
 	at := e.cond.notBefore
 	if e.cond.trouble == StateMisconfigured {

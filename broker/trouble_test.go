@@ -96,6 +96,36 @@ func TestTickets_ServiceUntilTheLastSecond(t *testing.T) {
 	})
 }
 
+// TestTickets_ANewOneEndsTheWaitForIt has a renewal of the component fail because
+// WeChat takes none of the tickets held: ahead of time, while the token lives, or
+// because the token is rejected. The next ticket must bring it about by itself.
+func TestTickets_ANewOneEndsTheWaitForIt(t *testing.T) {
+	for _, rejected := range []bool{false, true} {
+		lit(t, worldOptions{}, func(w *world) {
+			w.sim.ExpireTickets(componentID)
+			if rejected {
+				w.sim.Displace(componentID)
+				w.mustFail(platformKey, broker.StateWaitingTicket)
+			}
+			time.Sleep(95 * time.Minute)
+			before := w.sim.Calls(componentPath)
+			w.ticket()
+			time.Sleep(2 * time.Second)
+			if n := w.sim.Calls(componentPath) - before; n != 1 {
+				t.Errorf("rejected %t: %d token calls after the ticket came, want one", rejected, n)
+			}
+			w.ticket()
+			time.Sleep(2 * time.Second)
+			if n := w.sim.Calls(componentPath) - before; n != 1 {
+				t.Errorf("rejected %t: %d token calls after another ticket, want none", rejected, n-1)
+			}
+			if missing := w.broker.Missing(); len(missing) != 0 {
+				t.Errorf("rejected %t: missing: %+v", rejected, missing)
+			}
+		})
+	}
+}
+
 func TestTickets_RefusedPushesAreNamedInTheReason(t *testing.T) {
 	inWorld(t, worldOptions{}, func(w *world) {
 		w.broker.PushRefused("wxffffffffffffffff", "forged")
