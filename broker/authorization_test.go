@@ -122,6 +122,33 @@ func TestUnauthorized_TokensAreGoneAtOnce(t *testing.T) {
 	})
 }
 
+// TestUnauthorized_AmidARenewalOfARejectedToken has the event overtake the answer
+// to a renewal that a rejected token forced: neither the new token nor the rejected
+// one may come back, and the verdict is not asked about at once.
+func TestUnauthorized_AmidARenewalOfARejectedToken(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.sim.Fault(authorizerPath, wechattest.Fault{Latency: 2 * time.Second})
+		w.sim.Displace(merchant(0))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.mustFail(key, broker.StateUnauthorized)
+		}()
+		time.Sleep(time.Second)
+		w.revoke(merchant(0), time.Now())
+		<-done
+		time.Sleep(2 * time.Second)
+		w.mustFail(key, broker.StateUnauthorized)
+		if n := w.sim.Calls(infoPath); n != 0 {
+			t.Errorf("WeChat was asked %d times about what it had just told", n)
+		}
+		w.sim.ClearFaults()
+		time.Sleep(time.Minute)
+		w.mustCall(key) // WeChat knows the authorization after all
+	})
+}
+
 func TestUnauthorized_OlderThanTheAuthorizationIsVoid(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		before := time.Now()

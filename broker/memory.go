@@ -98,7 +98,7 @@ func (b *Broker) adopt(e *entry, rec *record) {
 	if t == nil || t.Generation != e.rejected {
 		e.rejected = 0
 	}
-	if t != nil && e.suspect != nil && t.Generation > e.suspect.Generation {
+	if e.suspect != nil && rec.generation > e.suspect.Generation {
 		e.suspect = nil
 	}
 }

@@ -105,6 +105,11 @@ func (b *Broker) keep(ctx context.Context, e *entry, base *record, g wechat.Gran
 	if err != nil && !unsaved {
 		return b.failed(e, err)
 	}
+	if result == "late" && saved.verdict != StateUnknown {
+		out := outcome{event: eventOf(saved, false), result: result} // taken back meanwhile
+		out.wait = verdictMemory
+		return out
+	}
 	out := b.renewed(e, saved, result)
 	if unsaved {
 		out.result = "unsaved"
