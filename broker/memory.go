@@ -19,7 +19,8 @@ var errUnsaved = errors.New("the store did not take the change; it is served fro
 // faster. The record in force is returned.
 //
 // If the store fails and the key is in use, memory follows all the same, saving
-// is tried again later, and the error wraps errUnsaved.
+// is tried again later, and the error wraps errUnsaved. So it does as long as what
+// is in force waits to be saved, whether or not this change added to it.
 func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool) (*record, error) {
 	defer b.locks.one(key)()
 	e := b.inMemory(key)
@@ -31,6 +32,9 @@ func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool)
 		next := *cur
 		if !change(&next) {
 			b.adopt(e, cur)
+			if e != nil && e.unsaved {
+				return cur, errUnsaved // as it is to be, but not durably
+			}
 			return cur, nil
 		}
 		err := loadErr

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -177,6 +178,36 @@ func TestStoreDown_AnIdleOneIsKeptUntilItIsSaved(t *testing.T) {
 		w.mustCall(authorizerKey(merchant(0)))
 		if n := w.metric("wxsidecar_unsaved_tokens"); n != 0 {
 			t.Errorf("%g tokens are still unsaved", n)
+		}
+	})
+}
+
+// TestStoreDown_ARepeatedEventIsNotAcknowledged delivers an event again and again
+// while the store takes nothing. Memory follows the first; none may be acknowledged
+// before the store has it.
+func TestStoreDown_ARepeatedEventIsNotAcknowledged(t *testing.T) {
+	store, down := failing()
+	lit(t, worldOptions{merchants: 1, store: store}, func(w *world) {
+		p := wechat.Push{
+			ID: "u", Component: componentID, InfoType: wechat.InfoUnauthorized,
+			CreateTime: time.Now(), AuthorizerAppID: merchant(0),
+		}
+		w.sim.Revoke(componentID, merchant(0))
+		down.Store(true)
+		for i := range 3 {
+			if w.broker.HandlePush(context.Background(), p) == nil {
+				t.Errorf("delivery %d was acknowledged and is not durable", i+1)
+			}
+			w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
+		}
+		down.Store(false)
+		time.Sleep(10 * time.Second)
+		w.mustPush(p)
+		w.restart()
+		before := w.sim.Calls(infoPath)
+		w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
+		if n := w.sim.Calls(infoPath) - before; n > 1 {
+			t.Errorf("%d calls to find out what was told before the restart, want at most the one check", n)
 		}
 	})
 }
