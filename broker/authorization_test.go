@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,6 +93,32 @@ func TestQueryAuth_TheAppAndTheEventShareOneExchange(t *testing.T) {
 		var api *wechat.APIError
 		if !errors.As(err, &api) {
 			t.Errorf("the code after its end: %v, want WeChat's refusal", err)
+		}
+	})
+}
+
+// TestQueryAuth_AStaleComponentTokenIsCured has WeChat reject the component's token
+// with which the code is exchanged; then also that no other is to be had.
+func TestQueryAuth_AStaleComponentTokenIsCured(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Displace(componentID)
+		code := w.sim.Authorize(componentID, merchant(1))
+		if _, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code)); err != nil {
+			t.Errorf("with a token that a fresh one replaces: %v", err)
+		}
+		w.mustCall(authorizerKey(merchant(1)))
+		w.sim.Fault(componentPath, wechattest.Fault{Errcode: -1})
+		w.sim.Displace(componentID)
+		code = w.sim.Authorize(componentID, merchant(2))
+		_, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
+		var s *broker.StateError
+		if !errors.As(err, &s) || s.State != broker.StateRetrying || !strings.Contains(s.Reason, "errcode -1") {
+			t.Errorf("without any other token: %v", err)
+		}
+		w.sim.ClearFaults()
+		time.Sleep(2 * time.Minute)
+		if _, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code)); err != nil {
+			t.Errorf("the code was lost: %v", err)
 		}
 	})
 }

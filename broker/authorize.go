@@ -51,10 +51,20 @@ type exchangeFlight struct {
 // code that WeChat refuses and a *StateError without a component token. It waits
 // until ctx ends, and never makes two exchanges of one code.
 func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Text) ([]byte, error) {
-	if _, err := b.Token(ctx, componentKey(component)); err != nil {
-		return nil, err
+	key := componentKey(component)
+	var answer []byte
+	var blocked *blockedError
+	for range 2 { // WeChat may find the first token stale, as it may for any call
+		if _, err := b.Token(ctx, key); err != nil {
+			return nil, err
+		}
+		var err error
+		answer, err = b.exchange(ctx, component, code, time.Time{}, b.clock.now())
+		if !errors.As(err, &blocked) {
+			return answer, err
+		}
 	}
-	return b.exchange(ctx, component, code, time.Time{}, b.clock.now())
+	return nil, b.whyNot(key)
 }
 
 // exchange is QueryAuth with what is known of the code, and with changes that go

@@ -154,6 +154,17 @@ func (b *Broker) stateError(e *entry, now time.Time) *StateError {
 	return s
 }
 
+// whyNot returns the *StateError of a key that has no token that WeChat takes.
+func (b *Broker) whyNot(key Key) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[key]
+	if e == nil {
+		return unknown(key.AppID)
+	}
+	return b.stateError(e, b.clock.now())
+}
+
 // ticketReason says since when a component's ticket is missing and what to check.
 func (b *Broker) ticketReason(e *entry, now time.Time) string {
 	since := e.cond.since
