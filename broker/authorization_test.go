@@ -123,6 +123,24 @@ func TestQueryAuth_AStaleComponentTokenIsCured(t *testing.T) {
 	})
 }
 
+func TestQueryAuth_WithoutAnAnswerTheCauseIsNamed(t *testing.T) {
+	for _, mode := range []wechattest.Mode{wechattest.Refuse, wechattest.HTML} {
+		lit(t, worldOptions{}, func(w *world) {
+			w.sim.Fault(queryAuthPath, wechattest.Fault{Mode: mode})
+			code := w.sim.Authorize(componentID, merchant(1))
+			_, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
+			var s *broker.StateError
+			if !errors.As(err, &s) || !s.Passing() || s.RetryAfter == 0 || !strings.Contains(s.Reason, queryAuthPath) {
+				t.Errorf("%s: %v", mode, err)
+			}
+			w.sim.ClearFaults()
+			if _, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code)); err != nil {
+				t.Errorf("%s: the code afterwards: %v", mode, err)
+			}
+		})
+	}
+}
+
 func TestFastRegister_TheCodeIsExchanged(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		code := w.sim.Authorize(componentID, merchant(9))

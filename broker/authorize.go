@@ -48,8 +48,9 @@ type exchangeFlight struct {
 // QueryAuth exchanges an authorization code for the component and returns
 // WeChat's whole answer, tokens and all. A code that was exchanged already, by
 // whomever, is answered from what was kept. It returns a *wechat.APIError for a
-// code that WeChat refuses and a *StateError without a component token. It waits
-// until ctx ends, and never makes two exchanges of one code.
+// code that WeChat refuses, and a *StateError without a component token or without
+// a usable answer of WeChat's. It waits until ctx ends, and never makes two
+// exchanges of one code at once.
 func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Text) ([]byte, error) {
 	key := componentKey(component)
 	var answer []byte
@@ -61,10 +62,24 @@ func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Te
 		var err error
 		answer, err = b.exchange(ctx, component, code, time.Time{}, b.clock.now())
 		if !errors.As(err, &blocked) {
-			return answer, err
+			return answer, exchangeFault(key, err)
 		}
 	}
 	return nil, b.whyNot(key)
+}
+
+// exchangeFault says of an exchange that WeChat left without a usable answer that
+// it is the exchange that failed: the store, say, has no part in it.
+func exchangeFault(component Key, err error) error {
+	var silent *wechat.NoAnswerError
+	var bad *wechat.BadAnswerError
+	if errors.As(err, &silent) || errors.As(err, &bad) {
+		return &StateError{
+			Key: component, State: StateRetrying, RetryAfter: time.Second,
+			Reason: "the authorization code could not be exchanged: " + err.Error(),
+		}
+	}
+	return err
 }
 
 // exchange is QueryAuth with what is known of the code, and with changes that go
