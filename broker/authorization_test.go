@@ -141,6 +141,44 @@ func TestQueryAuth_WithoutAnAnswerTheCauseIsNamed(t *testing.T) {
 	}
 }
 
+// TestAuthorized_WaitsForTheTicketOnly has events come before the first ticket: their
+// codes live ten minutes, so they are exchanged as soon as a component token is there.
+func TestAuthorized_WaitsForTheTicketOnly(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.authorize(merchant(1))
+		w.authorize(merchant(2))
+		time.Sleep(9 * time.Minute)
+		w.ticket()
+		time.Sleep(time.Second)
+		if n := w.sim.Calls(queryAuthPath); n != 2 {
+			t.Errorf("%d exchanges a second after the ticket, want both", n)
+		}
+		w.mustCall(authorizerKey(merchant(1)))
+		w.mustCall(authorizerKey(merchant(2)))
+	})
+}
+
+// TestAuthorized_ManyDuringAnOutage has many events wait in the inbox while WeChat
+// lets every call hang: one shows that, and the others wait for its return.
+func TestAuthorized_ManyDuringAnOutage(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Mode: wechattest.Hang})
+		w.sim.Fault("/", wechattest.Fault{Mode: wechattest.Hang})
+		for i := range 40 {
+			w.authorize(merchant(100 + i))
+		}
+		time.Sleep(10 * time.Minute)
+		if n := w.sim.Calls(queryAuthPath); n > 1 {
+			t.Errorf("%d exchanges were tried while nothing answered", n)
+		}
+		w.sim.ClearFaults()
+		time.Sleep(5 * time.Second)
+		for i := range 40 {
+			w.mustCall(authorizerKey(merchant(100 + i)))
+		}
+	})
+}
+
 func TestFastRegister_TheCodeIsExchanged(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		code := w.sim.Authorize(componentID, merchant(9))

@@ -64,7 +64,8 @@ func (b *Broker) came(appID string) {
 	}
 }
 
-// attempts is what memory knows of an item that failed.
+// attempts is what memory knows of an item that failed. after is by our own clock,
+// which no measured skew moves.
 type attempts struct {
 	failed int
 	after  time.Time
@@ -110,13 +111,21 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 		return wait
 	}
 	for _, p := range items {
-		now := b.clock.now()
+		now := b.clock.local()
 		t := tried[p.name]
 		if left := t.after.Sub(now); left > 0 {
 			wait = min(wait, left)
 			continue
 		}
-		if err := b.workItem(ctx, p.name, p.generation, p.item); err != nil {
+		if ctx.Err() != nil || b.isPaused() {
+			return probeInterval // the others would only wait in vain as well
+		}
+		err := b.workItem(ctx, p.name, p.generation, p.item)
+		var blocked *blockedError
+		if errors.As(err, &blocked) {
+			continue // the component's token brings us back, at once
+		}
+		if err != nil {
 			t.failed++
 			pause := backoff(t.failed, fullLife, b.opts.Rand())
 			tried[p.name] = attempts{failed: t.failed, after: now.Add(pause)}
