@@ -179,6 +179,27 @@ func TestAuthorized_ManyDuringAnOutage(t *testing.T) {
 	})
 }
 
+// TestQueryAuth_TheEndWaitsForAnExchange ends the broker while a code is exchanged
+// for an app that has left: the code works once, so what it gave must be stored.
+func TestQueryAuth_TheEndWaitsForAnExchange(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Latency: 5 * time.Second})
+		code := secret.New(w.sim.Authorize(componentID, merchant(1)))
+		ctx, leave := context.WithTimeout(context.Background(), time.Second)
+		defer leave()
+		if _, err := w.broker.QueryAuth(ctx, componentID, code); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("an app that left: %v", err)
+		}
+		w.restart()
+		if _, err := w.broker.QueryAuth(context.Background(), componentID, code); err != nil {
+			t.Errorf("the code after a restart: %v", err)
+		}
+		if n := w.sim.Calls(queryAuthPath); n != 1 {
+			t.Errorf("%d exchanges of one code", n)
+		}
+	})
+}
+
 func TestFastRegister_TheCodeIsExchanged(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		code := w.sim.Authorize(componentID, merchant(9))

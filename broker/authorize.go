@@ -39,6 +39,22 @@ type exchanges struct {
 	under map[string]*exchangeFlight
 }
 
+// wait returns once no exchange is under way.
+func (x *exchanges) wait() {
+	for {
+		var flight *exchangeFlight
+		x.mu.Lock()
+		for _, flight = range x.under {
+			break
+		}
+		x.mu.Unlock()
+		if flight == nil {
+			return
+		}
+		<-flight.done
+	}
+}
+
 type exchangeFlight struct {
 	done   chan struct{}
 	answer []byte

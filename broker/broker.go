@@ -187,6 +187,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	<-ctx.Done()
 	b.helpers.Wait()
+	b.exchanges.wait()
 	b.saveAtEnd(context.WithoutCancel(ctx))
 	b.cache.close()
 	return nil
