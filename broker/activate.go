@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
@@ -228,8 +229,9 @@ func (b *Broker) retry(old, next *configuration) {
 }
 
 // Renew has the key renewed now, whatever its condition: an operator says that
-// the cause is cured. It does not wait, and does nothing for a key that is not in
-// use.
+// the cause is cured. It also ends what budgets of token calls stand against it:
+// the key's, that of all keys together, and the breaker of its kind. It does not
+// wait, and does nothing for a key that is not in use.
 func (b *Broker) Renew(key Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -239,7 +241,8 @@ func (b *Broker) Renew(key Key) {
 	}
 	now := b.clock.now()
 	b.breakers[key.Kind].reset()
-	e.spent = dayBudget{}
+	e.spent, b.spent, e.quotaMet = dayBudget{}, dayBudget{}, time.Time{}
+	b.goOn(0)
 	if e.running {
 		e.again = true // what is under way may yet fail of the old cause
 		return

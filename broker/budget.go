@@ -118,12 +118,18 @@ func (b *breaker) note(key Key, now time.Time) {
 }
 
 // allow reports whether a call may be made. While open it lets one an hour
-// through, to notice an end that came early.
-func (b *breaker) allow(now time.Time) bool {
+// through, to notice an end that came early. One for a key that has met its own
+// quota today, as met says, tells nothing of the others: it takes the place only
+// if none of them wanted it.
+func (b *breaker) allow(now time.Time, met bool) bool {
 	if !now.Before(b.until) {
 		return true
 	}
-	if now.Before(b.probe) {
+	probe := b.probe
+	if met {
+		probe = probe.Add(breakerWindow)
+	}
+	if now.Before(probe) {
 		return false
 	}
 	b.probe = now.Add(quotaProbe)
@@ -131,13 +137,15 @@ func (b *breaker) allow(now time.Time) bool {
 }
 
 // succeeded notes that a call for key went well: it ends an open breaker, as its
-// probe did well, and no longer counts key among those in trouble.
-func (b *breaker) succeeded(key Key, now time.Time) {
+// probe did well, and no longer counts key among those in trouble. It reports
+// whether the breaker was open.
+func (b *breaker) succeeded(key Key, now time.Time) bool {
 	if now.Before(b.until) {
 		b.reset()
-		return
+		return true
 	}
 	delete(b.met, key)
+	return false
 }
 
 // reset closes the breaker.

@@ -32,6 +32,8 @@ type entry struct {
 	forceAt   time.Time // when a force_refresh is allowed again
 	forced    forcedBudget
 	spent     dayBudget
+	quotaMet  time.Time // when WeChat last answered 45009; zero after a call that went well
+	stopped   bool      // by its kind's breaker or the day's budget of all, not by its own doing
 	due       time.Time
 	queue     *queue // where it waits, nil for nowhere
 	index     int    // in queue

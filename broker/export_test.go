@@ -53,3 +53,11 @@ func (b *Broker) Orphan(key Key) bool {
 	e := b.cache.get(key)
 	return e != nil && b.inMemory(key) != e
 }
+
+// SpendDay uses up the budget of token calls that all keys together have for the day.
+func (b *Broker) SpendDay() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent.take(b.clock.now(), 1)
+	b.spent.used = 1 << 30
+}

@@ -135,18 +135,34 @@ func TestBreaker(t *testing.T) {
 	b.note(key("a"), noon)
 	b.note(key("b"), noon.Add(11*time.Minute))
 	b.note(key("c"), noon.Add(12*time.Minute))
-	if !b.allow(noon.Add(12 * time.Minute)) {
+	if !b.allow(noon.Add(12*time.Minute), false) {
 		t.Error("open after two within ten minutes")
 	}
 	b.note(key("d"), noon.Add(13*time.Minute))
-	if b.allow(noon.Add(14 * time.Minute)) {
+	if b.allow(noon.Add(14*time.Minute), false) {
 		t.Error("closed after three within ten minutes")
 	}
-	if !b.allow(noon.Add(14*time.Minute+time.Hour)) || b.allow(noon.Add(15*time.Minute+time.Hour)) {
+	if !b.allow(noon.Add(14*time.Minute+time.Hour), false) || b.allow(noon.Add(15*time.Minute+time.Hour), false) {
 		t.Error("not exactly one probe an hour")
 	}
-	if !b.allow(noon.Add(13 * time.Hour)) {
+	if !b.allow(noon.Add(13*time.Hour), false) {
 		t.Error("open on the next day in China")
+	}
+}
+
+func TestBreaker_TheProbeIsNotForThoseWhoseOwnQuotaIsUsedUp(t *testing.T) {
+	var b breaker
+	for _, appID := range []string{"a", "b", "c"} {
+		b.note(Key{Kind: KindAuthorizer, AppID: appID}, noon)
+	}
+	if b.allow(noon.Add(time.Hour+time.Minute), true) {
+		t.Error("one of the three was let through before others had their turn")
+	}
+	if !b.allow(noon.Add(time.Hour+time.Minute), false) {
+		t.Error("another was not let through")
+	}
+	if !b.allow(noon.Add(2*time.Hour+12*time.Minute), true) {
+		t.Error("where nobody else comes, one of the three must do")
 	}
 }
 

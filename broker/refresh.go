@@ -176,7 +176,7 @@ func (b *Broker) renewed(e *entry, rec *record, result string) outcome {
 		out.due = b.clock.now()
 		return out
 	}
-	b.breakers[e.key.Kind].succeeded(e.key, b.clock.now())
+	b.quotaLeft(e)
 	out.due = due(t, rec.fullLife, b.opts.RenewAt, b.opts.Rand())
 	if again := askAgain(t, rec.fullLife, b.clock.now(), b.opts.Rand()); out.unchanged && out.due.Before(again) {
 		out.due = again
@@ -215,39 +215,9 @@ func (b *Broker) refused(e *entry, api *wechat.APIError, out *outcome) {
 	switch {
 	case api.Code == wechat.CodeQuotaExhausted:
 		out.what, out.wait = happenedQuota, b.untilQuotaProbe()
-		b.mu.Lock()
-		b.breakers[e.key.Kind].note(e.key, b.clock.now())
-		b.mu.Unlock()
+		b.noteQuota(e)
 	case api.Misconfigured(), api.Code == wechat.CodeInvalidCredential && e.permanent:
 		// 40001 on a call that carries an AppSecret means that the secret is wrong.
 		out.what, out.wait = happenedMisconfigured, misconfiguredProbe
 	}
-}
-
-// untilQuotaProbe is an hour, or less if the day ends in China before.
-func (b *Broker) untilQuotaProbe() time.Duration {
-	now := b.clock.now()
-	spread := time.Duration(b.opts.Rand() * float64(time.Minute))
-	return min(quotaProbe, chinaMidnight(now).Sub(now)+spread)
-}
-
-// overBudget refuses a renewal that would burn a quota: a fault of ours or of
-// somebody else's must not use up what a merchant has for the day.
-func (b *Broker) overBudget(e *entry) (outcome, bool) {
-	b.mu.Lock()
-	now := b.clock.now()
-	kindOpen := b.breakers[e.key.Kind].allow(now)
-	within := kindOpen && e.spent.take(now, callsPerKey(e.life())) &&
-		b.spent.take(now, callsPerDayFloor+callsPerKeyFloor*len(b.active))
-	b.mu.Unlock()
-	if within {
-		return outcome{}, false
-	}
-	reason := "the daily budget of token calls is used up; it starts anew at midnight in China"
-	if !kindOpen {
-		reason = "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China"
-	}
-	return outcome{event: event{
-		what: happenedQuota, reason: reason, errcode: wechat.CodeQuotaExhausted, wait: b.untilQuotaProbe(),
-	}, result: "over_budget"}, true
 }

@@ -169,6 +169,79 @@ func TestQuota_OneMerchantStopsNobodyElse(t *testing.T) {
 	})
 }
 
+// TestQuota_SeveralStopTheOthersForAnHourAtMost has three merchants use up their
+// quotas, for good, while the tokens of the others are due. The others may have to
+// wait for a probe, once, but what is spent of three merchants' must not spend it.
+func TestQuota_SeveralStopTheOthersForAnHourAtMost(t *testing.T) {
+	lit(t, worldOptions{merchants: 20}, func(w *world) {
+		defer w.tickets()()
+		time.Sleep(70 * time.Minute)
+		all := crowd{n: 20}.keys()
+		for i, key := range all[:3] {
+			w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(i), Errcode: 45009})
+			w.sim.ExpireToken(key.AppID)
+			_, _ = w.call(key)
+		}
+		failed := map[int]int{}
+		for hour := range 12 {
+			for range 12 {
+				_, _ = w.call(all[0])
+				_, _ = w.call(all[1])
+				_, _ = w.call(all[2])
+				failed[hour] += w.keepCalling(all[3:], 5*time.Minute, 5*time.Minute)
+			}
+			if hour > 1 && failed[hour] != 0 {
+				t.Errorf("%d calls of others failed in hour %d", failed[hour], hour)
+			}
+		}
+		if n := w.sim.CallsFor(authorizerPath, merchant(0)); n > 20 {
+			t.Errorf("a quota that is used up was probed %d times in twelve hours", n)
+		}
+	})
+}
+
+// TestQuota_AnOperatorResetsTheKind closes the breaker by way of one key; the others
+// that it had stopped go on as well.
+func TestQuota_AnOperatorResetsTheKind(t *testing.T) {
+	lit(t, worldOptions{merchants: 6}, func(w *world) {
+		w.ticket()
+		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 45009})
+		time.Sleep(3 * time.Hour)
+		for i := range 6 {
+			w.mustFail(authorizerKey(merchant(i)), broker.StateQuotaExhausted)
+		}
+		w.sim.ClearFaults()
+		w.broker.Renew(authorizerKey(merchant(0)))
+		time.Sleep(time.Second)
+		well := 0
+		for i := range 6 {
+			if code, err := w.call(authorizerKey(merchant(i))); code == 0 && err == nil {
+				well++
+			}
+		}
+		if well < 4 {
+			t.Errorf("%d of 6 go on, want at least those to which WeChat itself had not answered 45009", well)
+		}
+	})
+}
+
+func TestQuota_AnOperatorResetsTheDaysBudget(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.broker.SpendDay()
+		w.sim.ExpireToken(merchant(0))
+		before := w.sim.Calls(authorizerPath)
+		time.Sleep(2 * time.Hour)
+		s := w.mustFail(key, broker.StateQuotaExhausted)
+		if n := w.sim.Calls(authorizerPath) - before; n != 0 || !strings.Contains(s.Reason, "budget") {
+			t.Errorf("%d token calls beyond the budget; %+v", n, s)
+		}
+		w.broker.Renew(key)
+		time.Sleep(time.Second)
+		w.mustCall(key)
+	})
+}
+
 func TestQuota_SeveralStopTheirKind(t *testing.T) {
 	lit(t, worldOptions{merchants: 5}, func(w *world) {
 		w.ticket()

@@ -1,0 +1,85 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// untilQuotaProbe is an hour, or less if the day ends in China before.
+func (b *Broker) untilQuotaProbe() time.Duration {
+	now := b.clock.now()
+	spread := time.Duration(b.opts.Rand() * float64(time.Minute))
+	return min(quotaProbe, chinaMidnight(now).Sub(now)+spread)
+}
+
+// noteQuota notes that WeChat answered 45009 to e. Only the day's first counts for
+// its kind: that a quota is still used up an hour later is no news.
+func (b *Broker) noteQuota(e *entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.now()
+	if !e.metQuota(now) {
+		b.breakers[e.key.Kind].note(e.key, now)
+	}
+	e.quotaMet = now
+}
+
+// metQuota reports whether WeChat has answered 45009 to e today. Broker.mu is held.
+func (e *entry) metQuota(now time.Time) bool {
+	return !e.quotaMet.IsZero() && chinaDay(e.quotaMet) == chinaDay(now)
+}
+
+// quotaLeft notes that a call for e went well. Broker.mu is held.
+func (b *Broker) quotaLeft(e *entry) {
+	e.quotaMet = time.Time{}
+	if b.breakers[e.key.Kind].succeeded(e.key, b.clock.now()) {
+		b.goOn(e.key.Kind)
+	}
+}
+
+// goOn has those of a kind, or of every kind for the zero Kind, tried again that
+// were stopped for what others did. Broker.mu is held.
+func (b *Broker) goOn(kind Kind) {
+	now := b.clock.now()
+	for key, e := range b.active {
+		if !e.stopped || kind != 0 && kind != key.Kind {
+			continue
+		}
+		e.stopped = false
+		if e.running {
+			e.again = true // it was refused and has yet to hear of it
+			continue
+		}
+		b.turn(e, event{what: happenedReset, alive: b.sound(e, now) != nil}, now)
+		b.place(e, now, e.waiters > 0)
+	}
+	b.wakeUp()
+}
+
+// overBudget refuses a renewal that would burn a quota: a fault of ours or of
+// somebody else's must not use up what a merchant has for the day.
+func (b *Broker) overBudget(e *entry) (outcome, bool) {
+	b.mu.Lock()
+	now := b.clock.now()
+	reason := ""
+	e.stopped = true
+	switch {
+	case !b.breakers[e.key.Kind].allow(now, e.metQuota(now)):
+		reason = "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China"
+	case !e.spent.take(now, callsPerKey(e.life())):
+		reason = "the daily budget of token calls for this key is used up; it starts anew at midnight in China"
+		e.stopped = false
+	case !b.spent.take(now, callsPerDayFloor+callsPerKeyFloor*len(b.active)):
+		reason = "the daily budget of token calls for all keys is used up; it starts anew at midnight in China"
+	default:
+		e.stopped = false
+	}
+	b.mu.Unlock()
+	if reason == "" {
+		return outcome{}, false
+	}
+	return outcome{event: event{
+		what: happenedQuota, reason: reason, errcode: wechat.CodeQuotaExhausted, wait: b.untilQuotaProbe(),
+	}, result: "over_budget"}, true
+}
