@@ -81,8 +81,11 @@ func (b *Broker) activate(key Key, rec *record, permanent bool) *entry {
 	now := b.clock.now()
 	t := e.token.Load()
 	e.cond = condition{since: now} // unknown: nobody has asked for its token yet
-	if t.Alive(now) || permanent || rec.verdict != StateUnknown {
-		e.cond = transition(e.cond, eventOf(rec, t.Alive(now)), now)
+	if ev := eventOf(rec, t.Alive(now)); t.Alive(now) || permanent || ev.what != happenedDue {
+		e.cond = transition(e.cond, ev, now)
+	}
+	if ev, used := quotaOf(rec, t.Alive(now), now); used {
+		e.quotaMet, e.cond = rec.quotaMet, transition(e.cond, ev, now)
 	}
 	b.active[key] = e
 	if b.idle(e, now) {
@@ -90,9 +93,9 @@ func (b *Broker) activate(key Key, rec *record, permanent bool) *entry {
 	}
 	switch {
 	case t.Alive(now):
-		b.place(e, due(t, rec.fullLife, b.opts.RenewAt, b.opts.Rand()), false)
+		b.place(e, later(due(t, rec.fullLife, b.opts.RenewAt, b.opts.Rand()), e.cond.notBefore), false)
 	case permanent:
-		b.place(e, now, true)
+		b.place(e, later(now, e.cond.notBefore), true)
 	default:
 		b.place(e, now.Add(2*e.life()), false) // a call brings it forward; without one it is dropped then
 	}

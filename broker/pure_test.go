@@ -179,7 +179,7 @@ func TestRecord_RoundTrip(t *testing.T) {
 			obtained: at("obtained"), dies: at("dies"), refreshToken: text("refresh"), spare: text("spare"),
 			fullLife: time.Hour, authorized: at("authorized"), used: at("used"), judged: at("judged"),
 			verdict: rapid.SampledFrom([]State{StateUnknown, StateUnauthorized, StateNeedsAuthorization}).Draw(rt, "verdict"),
-			reason:  "why", errcode: 61023,
+			reason:  "why", errcode: 61023, quotaMet: at("quotaMet"),
 		}
 		plain, err := r.encode()
 		if err != nil {
@@ -190,7 +190,7 @@ func TestRecord_RoundTrip(t *testing.T) {
 			rt.Fatal(err)
 		}
 		if !got.token.Equal(r.token) || !got.refreshToken.Equal(r.refreshToken) || !got.spare.Equal(r.spare) ||
-			!got.dies.Equal(r.dies) || !got.used.Equal(r.used) || got.verdict != r.verdict || got.errcode != r.errcode {
+			!got.dies.Equal(r.dies) || !got.used.Equal(r.used) || got.verdict != r.verdict || got.errcode != r.errcode || !got.quotaMet.Equal(r.quotaMet) {
 			rt.Errorf("a record changed in the store")
 		}
 	})

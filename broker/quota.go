@@ -83,3 +83,18 @@ func (b *Broker) overBudget(e *entry) (outcome, bool) {
 		what: happenedQuota, reason: reason, errcode: wechat.CodeQuotaExhausted, wait: b.untilQuotaProbe(),
 	}, result: "over_budget"}, true
 }
+
+// quotaOf returns what a record says of a quota that was used up before the last
+// end of the process, and whether it says anything that still holds: within the
+// same day in China, and until the probe that was due then. It is pure.
+func quotaOf(rec *record, alive bool, now time.Time) (event, bool) {
+	since := now.Sub(rec.quotaMet)
+	if rec.quotaMet.IsZero() || since < 0 || since >= quotaProbe || chinaDay(rec.quotaMet) != chinaDay(now) {
+		return event{}, false
+	}
+	return event{
+		what: happenedQuota, alive: alive, errcode: wechat.CodeQuotaExhausted,
+		wait:   min(quotaProbe-since, chinaMidnight(now).Sub(now)),
+		reason: "WeChat answered errcode 45009 at " + rec.quotaMet.UTC().Format(time.RFC3339) + ": the quota of the day is used up",
+	}, true
+}

@@ -32,6 +32,7 @@ type record struct {
 	judged     time.Time // when the verdict was given
 	reason     string    // of the verdict
 	errcode    int       // of the verdict
+	quotaMet   time.Time // when WeChat last answered 45009 to a token call; zero after one that went well
 }
 
 // wireRecord is a record as it is sealed. Times are milliseconds since 1970.
@@ -49,6 +50,7 @@ type wireRecord struct {
 	Judged       int64  `json:"judged,omitempty"`
 	Reason       string `json:"reason,omitempty"`
 	Errcode      int    `json:"errcode,omitempty"`
+	QuotaMet     int64  `json:"quota_met,omitempty"`
 }
 
 func (r *record) encode() ([]byte, error) {
@@ -56,6 +58,7 @@ func (r *record) encode() ([]byte, error) {
 		Component: r.component, Token: r.token.Reveal(), Obtained: millis(r.obtained), Dies: millis(r.dies),
 		RefreshToken: r.refreshToken.Reveal(), Spare: r.spare.Reveal(), FullLife: r.fullLife.Milliseconds(), Authorized: millis(r.authorized),
 		Used: millis(r.used), Judged: millis(r.judged), Reason: r.reason, Errcode: r.errcode,
+		QuotaMet: millis(r.quotaMet),
 	}
 	if r.verdict != StateUnknown {
 		w.Verdict = r.verdict.String()
@@ -72,6 +75,7 @@ func decodeRecord(generation uint64, plain []byte) (*record, error) {
 		generation: generation, component: w.Component, token: secret.New(w.Token), obtained: moment(w.Obtained),
 		dies: moment(w.Dies), refreshToken: secret.New(w.RefreshToken), spare: secret.New(w.Spare), fullLife: time.Duration(w.FullLife) * time.Millisecond,
 		authorized: moment(w.Authorized), used: moment(w.Used), judged: moment(w.Judged), reason: w.Reason, errcode: w.Errcode,
+		quotaMet: moment(w.QuotaMet),
 	}
 	for _, s := range []State{StateUnauthorized, StateNeedsAuthorization} {
 		if w.Verdict == s.String() {
@@ -99,6 +103,7 @@ func (r *record) forget() {
 	r.dropToken()
 	r.refreshToken, r.spare = secret.Text{}, secret.Text{}
 	r.verdict, r.judged, r.reason, r.errcode = StateUnknown, time.Time{}, "", 0
+	r.quotaMet = time.Time{}
 }
 
 // judge notes a verdict that only the merchant can lift.

@@ -133,16 +133,28 @@ func (b *Broker) fill(r *record, g wechat.Grant, obtained, used time.Time) {
 		r.used = used
 	}
 	r.judge(StateUnknown, time.Time{}, "", 0)
+	r.quotaMet = time.Time{}
 }
 
-// judged makes a verdict durable that only the merchant can lift, unless the
-// record changed meanwhile.
+// judged makes durable what a restart must not make us ask again: a verdict that
+// only the merchant can lift, or a quota that is used up. It does not if the record
+// changed meanwhile.
 func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome) outcome {
-	verdict := StateUnauthorized
+	now := b.clock.now()
+	var note func(*record)
 	switch out.what {
 	case happenedRevoked:
+		note = func(r *record) {
+			r.dropToken()
+			r.judge(StateUnauthorized, now, out.reason, out.errcode)
+		}
 	case happenedRefreshVoid:
-		verdict = StateNeedsAuthorization
+		note = func(r *record) { r.judge(StateNeedsAuthorization, now, out.reason, out.errcode) }
+	case happenedQuota:
+		note = func(r *record) {
+			r.quotaMet = now
+			r.generation = max(r.generation, 1) // an account that never had a token has no record yet
+		}
 	default:
 		return out
 	}
@@ -150,16 +162,15 @@ func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome
 		if r.generation != base.generation {
 			return false
 		}
-		if verdict == StateUnauthorized {
-			r.dropToken()
-		}
-		r.judge(verdict, b.clock.now(), out.reason, out.errcode)
+		note(r)
 		return true
 	})
 	if err != nil {
-		b.log.Warn("a verdict could not be saved; it is found again after a restart", "key", e.key.String(), "error", err)
+		b.log.Warn("what WeChat said of a key could not be saved; it is asked again after a restart", "key", e.key.String(), "error", err)
 	}
-	b.directory.changed()
+	if out.what != happenedQuota {
+		b.directory.changed()
+	}
 	return out
 }
 

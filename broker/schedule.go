@@ -97,6 +97,13 @@ func (b *Broker) place(e *entry, at time.Time, urgent bool) {
 	heap.Push(q, e)
 }
 
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // unplace takes e out of its queue. Broker.mu is held.
 func (b *Broker) unplace(e *entry) {
 	if e.queue != nil {

@@ -242,6 +242,47 @@ func TestQuota_AnOperatorResetsTheDaysBudget(t *testing.T) {
 	})
 }
 
+// TestQuota_IsRememberedOverARestart restarts the broker again and again while quotas
+// are used up: that must not cost a call each time. After the hour, or on the next day,
+// it is asked again. The own account has never had a token.
+func TestQuota_IsRememberedOverARestart(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 2, own: true}, func(w *world) {
+		time.Sleep(2 * time.Hour)
+		w.halt()
+		w.opts.Accounts[0].AppID = "wx00000000000000bb"
+		w.sim.AddAccount("wx00000000000000bb", ownSecret)
+		w.sim.Fault(stablePath, wechattest.Fault{Errcode: 45009})
+		w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(0), Errcode: 45009})
+		w.start()
+		w.ticket()
+		time.Sleep(time.Second)
+		keys := []broker.Key{authorizerKey(merchant(0)), {Kind: broker.KindAccount, AppID: "wx00000000000000bb"}}
+		for _, key := range keys {
+			w.mustFail(key, broker.StateQuotaExhausted)
+		}
+		calls := func() int { return w.sim.CallsFor(authorizerPath, merchant(0)) + w.sim.Calls(stablePath) }
+		before := calls()
+		for range 5 {
+			time.Sleep(10 * time.Minute)
+			w.restart()
+			for _, key := range keys {
+				if s := w.mustFail(key, broker.StateQuotaExhausted); s.Errcode != 45009 || s.RetryAfter > time.Hour {
+					t.Errorf("%+v", s)
+				}
+			}
+		}
+		if n := calls() - before; n != 0 {
+			t.Errorf("%d token calls over five restarts within the hour", n)
+		}
+		w.mustCall(authorizerKey(merchant(1)))
+		w.sim.ClearFaults()
+		time.Sleep(12 * time.Minute)
+		for _, key := range keys {
+			w.mustCall(key)
+		}
+	})
+}
+
 func TestQuota_SeveralStopTheirKind(t *testing.T) {
 	lit(t, worldOptions{merchants: 5}, func(w *world) {
 		w.ticket()
