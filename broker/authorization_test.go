@@ -368,6 +368,51 @@ func TestReconcile_GoesOnWhereItStopped(t *testing.T) {
 	})
 }
 
+// TestRefreshToken_ManyVoidOnesLeaveOthersAlone has more merchants than there are
+// workers in need of a list that takes WeChat half a minute.
+func TestRefreshToken_ManyVoidOnesLeaveOthersAlone(t *testing.T) {
+	lit(t, worldOptions{merchants: 3000}, func(w *world) {
+		time.Sleep(2 * time.Minute)
+		w.sim.Fault(listPath, wechattest.Fault{Latency: 4 * time.Second})
+		for i := range 20 {
+			w.sim.VoidRefreshToken(componentID, merchant(i))
+			w.sim.ExpireToken(merchant(i))
+		}
+		for i := range 20 {
+			go func() { _, _ = w.call(authorizerKey(merchant(i))) }()
+		}
+		time.Sleep(time.Second / 2)
+		for i := range 20 {
+			start := time.Now()
+			w.sim.ExpireToken(merchant(30 + i))
+			w.mustCall(authorizerKey(merchant(30 + i)))
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("another merchant's call took %s", took)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		pages := w.sim.Calls(listPath)
+		for range 10 {
+			time.Sleep(time.Minute)
+			for i := range 20 {
+				start := time.Now()
+				var s *broker.StateError
+				if _, err := w.call(authorizerKey(merchant(i))); !errors.As(err, &s) || time.Since(start) > 5*time.Second {
+					t.Errorf("a merchant who must authorise again: %v after %s", err, time.Since(start))
+				}
+			}
+			for i := range 19 { // one of them may be reading the list
+				w.mustFail(authorizerKey(merchant(i+1)), broker.StateNeedsAuthorization)
+			}
+		}
+		if n := w.sim.Calls(listPath) - pages; n > 80 {
+			t.Errorf("the list's pages were asked for %d times in ten minutes", n)
+		}
+		w.sim.ClearFaults()
+	})
+}
+
 func TestUnknown_ALostAuthorizationIsFoundByTheFirstCall(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		time.Sleep(time.Hour)

@@ -200,7 +200,14 @@ func (b *Broker) shownRefreshToken(ctx context.Context, e *entry, rec *record, f
 // listedRefreshToken reads the whole list, at most once a minute for all keys
 // together, and looks again.
 func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
-	if err := b.reconcileFor(ctx, rec.component); err != nil {
+	void := &voidError{what: happenedRefreshVoid, err: &wechat.APIError{
+		Path: "/cgi-bin/component/api_authorizer_token", Code: wechat.CodeRefreshTokenInvalid, Msg: "refresh_token is invalid",
+	}}
+	err := b.reconcileFor(ctx, rec.component)
+	if errors.Is(err, errListTaken) && rec.verdict == StateNeedsAuthorization {
+		return secret.Text{}, void // as before: the info shows no other, and the list has its next turn
+	}
+	if err != nil {
 		return secret.Text{}, err
 	}
 	now, err := b.records.load(ctx, e.key)
@@ -212,9 +219,7 @@ func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, 
 			return found, nil
 		}
 	}
-	return secret.Text{}, &voidError{what: happenedRefreshVoid, err: &wechat.APIError{
-		Path: "/cgi-bin/component/api_authorizer_token", Code: wechat.CodeRefreshTokenInvalid, Msg: "refresh_token is invalid",
-	}}
+	return secret.Text{}, void
 }
 
 // confirmRevoked asks once more in another way, as one 61003 may be a slip. The

@@ -12,8 +12,11 @@ import (
 
 const (
 	// listMemory is how long a list that was read to its end answers those who need
-	// it read: many keys in trouble cause one reading.
-	listMemory = time.Minute
+	// it read: many keys in trouble cause one reading. A long list answers for longer,
+	// by so much for each page: else a few keys in trouble would have WeChat read out
+	// a hundred thousand accounts each minute.
+	listMemory     = time.Minute
+	listPageMemory = 10 * time.Second
 	// listPatience is how long a reading that broke off may be taken up again where
 	// it stopped.
 	listPatience = 10 * time.Minute
@@ -23,8 +26,8 @@ const (
 // it stopped when a page fails, so that a long list is read through even on a bad
 // connection.
 type listing struct {
-	turn     chan struct{} // capacity 1; whoever has put an element in owns the fields below
-	offset   int
+	turn     chan struct{} // capacity 1; whoever has put an element in reads the list and owns the fields below
+	offset   int           // of the next page; after the end, how many there were
 	seen     map[string]struct{}
 	started  time.Time
 	paged    time.Time // when the last page was merged
@@ -45,6 +48,11 @@ func (l *listing) take(ctx context.Context) error {
 }
 
 func (l *listing) give() { <-l.turn }
+
+// memory is how long the list that was read last answers for.
+func (l *listing) memory() time.Duration {
+	return max(listMemory, time.Duration(l.offset/wechat.ListPageSize)*listPageMemory)
+}
 
 // Reconcile has the component's list of authorizers compared with what is held,
 // soon. It does not wait for it.
@@ -105,18 +113,25 @@ func (b *Broker) untilList(ctx context.Context, c *component, now time.Time) tim
 	return due.Sub(now)
 }
 
-// reconcileFor reads the list for a key in trouble, unless it was read just now.
+// errListTaken says that somebody else reads the list at the moment.
+var errListTaken = errors.New("the list of authorizers, which may have another refresh token, is being read; it is looked at again afterwards")
+
+// reconcileFor reads the list for a key in trouble, unless it was read just now. It
+// does not wait while somebody else reads it: the few workers that there are would
+// all wait here for one merchant's trouble, and nobody's token would be renewed.
 func (b *Broker) reconcileFor(ctx context.Context, appID string) error {
 	c := b.component(appID)
 	if c == nil {
 		return nil
 	}
-	if err := c.listing.take(ctx); err != nil {
-		return err
+	select {
+	case c.listing.turn <- struct{}{}:
+	default:
+		return errListTaken
 	}
 	defer c.listing.give()
 	now := b.clock.now()
-	if now.Sub(c.listing.finished) < listMemory {
+	if now.Sub(c.listing.finished) < c.listing.memory() {
 		return nil
 	}
 	if now.Before(c.listing.retryAt) {
