@@ -41,7 +41,7 @@ func (b *Broker) attendAll() {
 // lookAfter is the body of the goroutine that looks after one component.
 func (b *Broker) lookAfter(ctx context.Context, c *component) {
 	for {
-		wait := min(b.askForTickets(ctx, c), b.readList(ctx, c))
+		wait := min(b.askForTickets(ctx, c), b.readList(ctx, c), b.askDoubtful(ctx, c))
 		select {
 		case <-ctx.Done():
 			return

@@ -413,6 +413,54 @@ func TestRefreshToken_ManyVoidOnesLeaveOthersAlone(t *testing.T) {
 	})
 }
 
+// TestReconcile_AsksOnAboutTheUnlisted has the questions about accounts that are
+// listed without a refresh token fail once, in one way or another.
+func TestReconcile_AsksOnAboutTheUnlisted(t *testing.T) {
+	for _, fault := range []wechattest.Fault{{Mode: wechattest.HTML}, {Mode: wechattest.Refuse}, {Mode: wechattest.Hang}, {Errcode: 40001}} {
+		inWorld(t, worldOptions{merchants: 30}, func(w *world) {
+			for i := range 30 {
+				w.sim.Unlist(componentID, merchant(i), true)
+			}
+			w.sim.Fault(infoPath, wechattest.Fault{AppID: merchant(9), Latency: time.Second})
+			fault.AppID, fault.Times = merchant(10), 1
+			w.sim.Fault(infoPath, fault)
+			w.ticket()
+			time.Sleep(5 * time.Minute)
+			for i := range 30 {
+				if n := w.sim.CallsFor(infoPath, merchant(i)); n != 1 && (i != 10 || n != 2) {
+					t.Errorf("%v: asked %d times about merchant %d", fault, n, i)
+				}
+			}
+		})
+	}
+}
+
+// TestReconcile_TheUnlistedHoldUpNobody has so many of them that asking takes
+// minutes, while the list is needed for another merchant.
+func TestReconcile_TheUnlistedHoldUpNobody(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 2001}, func(w *world) {
+		for i := range 2000 {
+			w.sim.Unlist(componentID, merchant(i), true)
+		}
+		w.ticket()
+		time.Sleep(70 * time.Second)
+		key := authorizerKey(merchant(2000))
+		w.mustCall(key)
+		w.sim.RotateRefreshToken(componentID, merchant(2000))
+		w.sim.Fault(infoPath, wechattest.Fault{AppID: merchant(2000), Body: `{"authorizer_info":{},"authorization_info":{}}`})
+		w.sim.ExpireToken(merchant(2000))
+		w.mustCall(key)
+		w.sim.ClearFaults()
+		if n := w.sim.Calls(infoPath); n > 1900 {
+			t.Errorf("%d were asked about by now, the test needs that to go on", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := w.sim.Calls(infoPath); n < 2000 {
+			t.Errorf("only %d were asked about", n)
+		}
+	})
+}
+
 func TestUnknown_ALostAuthorizationIsFoundByTheFirstCall(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		time.Sleep(time.Hour)

@@ -34,7 +34,10 @@ type listing struct {
 	finished time.Time // when the list was last read to its end, in this run
 	fails    int
 	retryAt  time.Time
-	wanted   bool // asked for by somebody; guarded by Broker.mu
+
+	// Guarded by Broker.mu.
+	wanted   bool     // asked for by somebody
+	doubtful []string // appids of which the last list left something open
 }
 
 // take waits for the turn until ctx ends: whoever has it may wait for WeChat.
@@ -164,7 +167,7 @@ func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	l.seen, l.fails, l.retryAt, l.finished = nil, 0, time.Time{}, b.clock.now()
 	b.metrics.Reconciliation("ok")
 	b.listRead(ctx, c, started)
-	return b.checkUnlisted(ctx, c, seen, started)
+	return b.noteDoubtful(ctx, c, seen, started)
 }
 
 func (b *Broker) readPages(ctx context.Context, c *component) error {
@@ -316,58 +319,4 @@ func merge(r *record, a wechat.Authorizer, component string, started time.Time) 
 		r.generation = 1
 	}
 	return true
-}
-
-// checkUnlisted asks about each authorizer that is held but not listed: the news
-// that it went may have been lost.
-func (b *Broker) checkUnlisted(ctx context.Context, c *component, seen map[string]struct{}, started time.Time) error {
-	var gone, bare []string
-	err := b.records.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
-		_, listed := seen[key.AppID]
-		switch {
-		case r.component != c.appID || r.verdict != StateUnknown:
-		case !listed && r.authorized.Before(started):
-			gone = append(gone, key.AppID)
-		case listed && r.refreshToken.IsZero():
-			bare = append(bare, key.AppID)
-		}
-		return true
-	})
-	for _, appID := range append(gone, bare...) {
-		if err == nil {
-			err = b.askInfo(ctx, c, appID)
-		}
-	}
-	return err
-}
-
-// askInfo asks for one account that the list leaves in doubt, under the rate
-// limit, and stores what it says.
-func (b *Broker) askInfo(ctx context.Context, c *component, appID string) error {
-	if err := b.pace(ctx); err != nil {
-		return err
-	}
-	info, err := withToken(b, componentKey(c.appID), func(token secret.Text) (wechat.Authorizer, error) {
-		return b.wechat.AuthorizerInfo(ctx, c.appID, token, appID)
-	})
-	key := Key{Kind: KindAuthorizer, AppID: appID}
-	switch {
-	case wechat.Code(err) == wechat.CodeNotAuthorized:
-		return b.revoke(ctx, key, c.appID, b.clock.now(), err.Error())
-	case wechat.Code(err) != 0:
-		b.log.Warn("WeChat says nothing of an authorizer", "component", c.appID, "authorizer", appID, "error", err)
-		return nil // one account's trouble is not the list's
-	case err != nil:
-		return err
-	case info.RefreshToken.IsZero():
-		return nil
-	}
-	_, err = b.update(ctx, key, func(r *record) bool {
-		if r.component != c.appID || !r.refreshToken.IsZero() {
-			return false
-		}
-		r.refreshToken = info.RefreshToken
-		return true
-	})
-	return err
 }
