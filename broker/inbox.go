@@ -127,7 +127,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 		}
 		if err != nil {
 			t.failed++
-			pause := backoff(t.failed, fullLife, b.opts.Rand())
+			pause := b.pauseAfter(err, t.failed)
 			tried[p.name] = attempts{failed: t.failed, after: now.Add(pause)}
 			wait = min(wait, pause)
 			continue

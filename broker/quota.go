@@ -13,6 +13,15 @@ func (b *Broker) untilQuotaProbe() time.Duration {
 	return min(quotaProbe, chinaMidnight(now).Sub(now)+spread)
 }
 
+// pauseAfter returns how long to leave alone what WeChat has answered with err, as
+// so many times in a row before.
+func (b *Broker) pauseAfter(err error, failures int) time.Duration {
+	if wechat.Code(err) == wechat.CodeQuotaExhausted {
+		return b.untilQuotaProbe()
+	}
+	return backoff(failures, fullLife, b.opts.Rand())
+}
+
 // noteQuota notes that WeChat answered 45009 to e. Only the day's first counts for
 // its kind: that a quota is still used up an hour later is no news.
 func (b *Broker) noteQuota(e *entry) {

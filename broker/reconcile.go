@@ -158,7 +158,7 @@ func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	}
 	if err != nil {
 		l.fails++
-		l.retryAt = b.clock.now().Add(backoff(l.fails, fullLife, b.opts.Rand()))
+		l.retryAt = b.clock.now().Add(b.pauseAfter(err, l.fails))
 		b.metrics.Reconciliation("error")
 		b.log.Warn("the list of authorizers could not be read to its end; it goes on later", "component", c.appID, "offset", l.offset, "error", err)
 		return err

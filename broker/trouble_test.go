@@ -283,6 +283,26 @@ func TestQuota_IsRememberedOverARestart(t *testing.T) {
 	})
 }
 
+// TestQuota_OfTheListAndTheExchange has WeChat answer 45009 to what is called for no
+// single key: it is asked once an hour as well.
+func TestQuota_OfTheListAndTheExchange(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		defer w.tickets()()
+		w.sim.Fault(listPath, wechattest.Fault{Errcode: 45009})
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 45009})
+		w.authorize(merchant(1))
+		time.Sleep(time.Hour)
+		before := w.sim.Calls(queryAuthPath) + w.sim.Calls(listPath)
+		time.Sleep(10 * time.Hour)
+		if n := w.sim.Calls(queryAuthPath) + w.sim.Calls(listPath) - before; n > 20 {
+			t.Errorf("a quota that is used up was asked %d times in ten hours", n)
+		}
+		w.sim.ClearFaults()
+		time.Sleep(62 * time.Minute)
+		w.mustCall(authorizerKey(merchant(1)))
+	})
+}
+
 func TestQuota_SeveralStopTheirKind(t *testing.T) {
 	lit(t, worldOptions{merchants: 5}, func(w *world) {
 		w.ticket()
