@@ -253,6 +253,49 @@ func TestUnauthorized_AmidARenewalOfARejectedToken(t *testing.T) {
 	})
 }
 
+// TestUnauthorized_TicketsForPagesGoAsWell takes an authorization back, by the event
+// and found out by a renewal, of an account whose tickets for pages are held.
+func TestUnauthorized_TicketsForPagesGoAsWell(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		lit(t, worldOptions{merchants: 2}, func(w *world) {
+			ctx := context.Background()
+			keys := []broker.Key{{Kind: broker.KindJSAPITicket, AppID: merchant(0)}, {Kind: broker.KindWXCardTicket, AppID: merchant(0)}}
+			other := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(1)}
+			must(w.broker.Token(ctx, other))
+			for _, key := range keys {
+				must(w.broker.Token(ctx, key))
+			}
+			w.sim.Revoke(componentID, merchant(0))
+			if told {
+				w.revoke(merchant(0), time.Now())
+			} else {
+				held := must(w.broker.Token(ctx, authorizerKey(merchant(0))))
+				w.broker.Report(held.Key(), held.Generation, 40001)
+				w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
+			}
+			for range 2 {
+				for _, key := range keys {
+					start := time.Now()
+					tok, err := w.broker.Token(ctx, key)
+					var s *broker.StateError
+					if !errors.As(err, &s) || s.State != broker.StateUnauthorized || time.Since(start) > time.Second {
+						t.Errorf("told %t: %v, %v after %s", told, tok, err, time.Since(start))
+					}
+				}
+				w.restart()
+			}
+			must(w.broker.Token(ctx, other))
+			w.authorize(merchant(0))
+			time.Sleep(time.Second)
+			for _, key := range keys {
+				if _, err := w.broker.Token(ctx, key); err != nil {
+					t.Errorf("told %t: after authorising again: %v", told, err)
+				}
+			}
+		})
+	}
+}
+
 func TestUnauthorized_OlderThanTheAuthorizationIsVoid(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		before := time.Now()

@@ -87,7 +87,7 @@ func (b *Broker) ticketCame(c *component) {
 // component.
 func (b *Broker) revoke(ctx context.Context, key Key, component string, when time.Time, reason string) error {
 	revoked := false
-	_, err := b.update(ctx, key, func(r *record) bool {
+	rec, err := b.update(ctx, key, func(r *record) bool {
 		revoked = r.component == component && !when.Before(r.authorized) && r.verdict != StateUnauthorized
 		if !revoked {
 			return false
@@ -101,7 +101,34 @@ func (b *Broker) revoke(ctx context.Context, key Key, component string, when tim
 		b.directory.changed()
 		b.follow(key, event{what: happenedRevoked, reason: reason, errcode: wechat.CodeNotAuthorized, wait: verdictMemory})
 	}
+	if err == nil && rec.component == component && rec.verdict == StateUnauthorized {
+		err = b.dropPageTickets(ctx, key.AppID) // also at a repeat: the first may have come no further
+	}
 	return err
+}
+
+// dropPageTickets takes away the tickets for pages of an account that was taken
+// back: they go with the authorization that they were given for.
+func (b *Broker) dropPageTickets(ctx context.Context, appID string) error {
+	for _, kind := range []Kind{KindJSAPITicket, KindWXCardTicket} {
+		key := Key{Kind: kind, AppID: appID}
+		dropped := false
+		_, err := b.update(ctx, key, func(r *record) bool {
+			dropped = !r.token.IsZero()
+			if dropped {
+				r.generation++
+				r.dropToken()
+			}
+			return dropped
+		})
+		if err != nil {
+			return err
+		}
+		if dropped {
+			b.follow(key, event{what: happenedDied})
+		}
+	}
+	return nil
 }
 
 // follow turns a key whose record was changed by something else than its own

@@ -171,6 +171,11 @@ func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome
 	if out.what != happenedQuota {
 		b.directory.changed()
 	}
+	if out.what == happenedRevoked {
+		if err := b.dropPageTickets(ctx, e.key.AppID); err != nil {
+			b.log.Warn("the tickets for pages of an account that was taken back are served until their end", "key", e.key.String(), "error", err)
+		}
+	}
 	return out
 }
 
