@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// restGrace is how long the broker and the rest may take to end after
-// shutdown.grace was used up by calls.
+// restGrace is how long the broker and the rest may take to end, beside what calls
+// have left of shutdown.grace.
 const restGrace = 3 * time.Second
 
 // sameSignal is within what time a signal that comes twice was sent once.
@@ -145,15 +145,15 @@ func (s *sidecar) stop(c ShutdownConfig) error {
 	s.state.Store(stateDraining)
 	delay := time.NewTimer(c.Delay)
 	<-delay.C
-	errs := s.stopTraffic(c.Grace)
-	ctx, cancel := context.WithTimeout(context.Background(), restGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), c.Grace+restGrace)
 	defer cancel()
+	errs := s.stopTraffic(c.Grace)
 	s.stopBroker()
 	select {
 	case <-s.brokerDone:
 	case <-ctx.Done():
 		// Closing the store now would block, or pull it from under a renewal.
-		return errors.Join(append(errs, fmt.Errorf("the broker did not stop within %s", restGrace))...)
+		return errors.Join(append(errs, fmt.Errorf("a renewal under way did not end within shutdown.grace %s: its token may be lost and asked for anew", c.Grace))...)
 	}
 	for _, l := range s.watchers {
 		if err := l.server.Shutdown(ctx); err != nil {

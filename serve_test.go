@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
 func TestFixedChanges(t *testing.T) {
@@ -127,5 +129,43 @@ func TestReloader_FaultIsToldOnce(t *testing.T) {
 	}
 	if n := strings.Count(out.String(), "the old one stays in force"); n != 1 {
 		t.Errorf("a faulty file is told %d times:\n%s", n, &out)
+	}
+}
+
+// A renewal that is under way when the sidecar is told to stop has the whole of
+// shutdown.grace to end: WeChat may have replaced the token already.
+func TestStop_WaitsForARenewal(t *testing.T) {
+	t.Parallel()
+	wechat := wechattest.New(wechattest.Options{})
+	t.Cleanup(wechat.Close)
+	wechat.AddAccount(scriptAccount, scriptAppSecret)
+	wechat.Fault("/cgi-bin/stable_token", wechattest.Fault{Latency: restGrace + time.Second})
+	c := defaultConfig()
+	c.Listen = ListenConfig{Apps: "127.0.0.1:0", Push: off, Metrics: off, Admin: off}
+	c.Accounts = []AccountConfig{{AppID: scriptAccount, Secret: secret.New(scriptAppSecret)}}
+	c.Upstream.URL = wechat.Start()
+	c.Upstream.Fallback = nil
+	c.DataDir = t.TempDir()
+	c.Store = secret.New("bolt:" + c.DataDir + "/wx.db")
+	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	for s.broker.Missing()[0].State != "renewing" {
+		runtime.Gosched() // until the renewal is scheduled
+	}
+	if err := s.stop(ShutdownConfig{Grace: 30 * time.Second}); err != nil {
+		t.Error(err)
+	}
+	if n := wechat.TokensIssued(scriptAccount); n > 0 {
+		s, err := newSidecar(c, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.abandon() }()
+		if missing := s.broker.Missing(); len(missing) != 0 {
+			t.Errorf("the token that WeChat gave is not in the store: %+v", missing)
+		}
 	}
 }
