@@ -57,8 +57,10 @@ func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool)
 	return nil, outpaced(key.String())
 }
 
-// current returns the record in force and the generation that the store has. The
-// lock of key is held.
+// current returns the record in force and the generation that the store has. What
+// memory holds is in force where the store did not take it, and where the store went
+// back: its file was repaired, or an old copy restored. The next change puts it
+// there again. The lock of key is held.
 func (b *Broker) current(ctx context.Context, key Key, e *entry) (cur *record, base uint64, err error) {
 	stored, err := b.records.load(ctx, key)
 	if err != nil {
@@ -67,7 +69,9 @@ func (b *Broker) current(ctx context.Context, key Key, e *entry) (cur *record, b
 		}
 		return e.rec, 0, err
 	}
-	if e != nil && e.unsaved && e.rec.generation >= stored.generation {
+	ahead := e != nil && e.rec.generation > stored.generation
+	only := e != nil && e.rec.generation == stored.generation && (e.unsaved || stored.unreadable)
+	if ahead || only {
 		return e.rec, stored.generation, nil
 	}
 	return stored, stored.generation, nil

@@ -115,17 +115,23 @@ func (b *Broker) platform(ctx context.Context, appID string) (platformRecord, er
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return b.readPlatform(ctx, c), nil
+	p, _ := b.readPlatform(ctx, c)
+	return p, nil
 }
 
-// readPlatform is platform with the lock held.
-func (b *Broker) readPlatform(ctx context.Context, c *component) platformRecord {
+// readPlatform is platform with the lock held. base is the generation that the
+// store has: it may have gone back behind what memory knows, and is then caught up
+// with by the next change.
+func (b *Broker) readPlatform(ctx context.Context, c *component) (p platformRecord, base uint64) {
 	plain, generation, err := b.records.read(ctx, platformName(c.appID))
-	if err != nil || generation < c.last.generation {
-		return c.last
+	if err != nil {
+		return c.last, c.last.generation
+	}
+	if generation < c.last.generation || generation == c.last.generation && plain == nil {
+		return c.last, generation
 	}
 	c.last = decodePlatform(generation, plain)
-	return c.last
+	return c.last, generation
 }
 
 // updatePlatform makes an edit of the component's record durable. edit returns
@@ -134,7 +140,7 @@ func (b *Broker) updatePlatform(ctx context.Context, c *component, edit func(pla
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for range conflictTries {
-		cur := b.readPlatform(ctx, c)
+		cur, base := b.readPlatform(ctx, c)
 		next, changed := edit(cur)
 		if !changed {
 			return nil
@@ -144,7 +150,7 @@ func (b *Broker) updatePlatform(ctx context.Context, c *component, edit func(pla
 		if err != nil {
 			return err
 		}
-		err = b.records.write(ctx, change{name: platformName(c.appID), base: cur.generation, generation: next.generation, plain: plain})
+		err = b.records.write(ctx, change{name: platformName(c.appID), base: base, generation: next.generation, plain: plain})
 		if errors.Is(err, ErrConflict) {
 			continue
 		}

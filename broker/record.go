@@ -33,6 +33,9 @@ type record struct {
 	reason     string    // of the verdict
 	errcode    int       // of the verdict
 	quotaMet   time.Time // when WeChat last answered 45009 to a token call; zero after one that went well
+	// unreadable: the store has a record of that generation and its content is lost.
+	// It is not stored.
+	unreadable bool
 }
 
 // wireRecord is a record as it is sealed. Times are milliseconds since 1970.

@@ -129,12 +129,12 @@ func (r *records) each(ctx context.Context, kind Kind, f func(key Key, rec *reco
 
 func (r *records) decode(key Key, generation uint64, plain []byte) *record {
 	if plain == nil {
-		return &record{generation: generation}
+		return &record{generation: generation, unreadable: generation > 0}
 	}
 	rec, err := decodeRecord(generation, plain)
 	if err != nil {
 		r.log.Error("a record cannot be read and is asked for from WeChat anew", "record", key.String(), "error", err)
-		return &record{generation: generation}
+		return &record{generation: generation, unreadable: true}
 	}
 	return rec
 }
