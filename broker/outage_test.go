@@ -137,3 +137,22 @@ func TestRefusals_AtMostOneAMinutePerKey(t *testing.T) {
 		w.mustCall(authorizerKey(merchant(0)))
 	})
 }
+
+// TestOutage_TheFirstSilenceStopsAll has WeChat fall silent when many renewals are
+// due, and pushes still come: one renewal that nobody answers is enough to know.
+func TestOutage_TheFirstSilenceStopsAll(t *testing.T) {
+	lit(t, worldOptions{merchants: 50}, func(w *world) {
+		defer w.tickets()()
+		time.Sleep(75 * time.Minute)
+		w.silence()
+		before := w.tokenCalls()
+		time.Sleep(20 * time.Minute)
+		if n := w.tokenCalls() - before; n > 10 {
+			t.Errorf("%d token calls while nothing answered, want those that began before it was known", n)
+		}
+		if w.metric("wxsidecar_renewals_total", "result", "no_answer") == 0 {
+			t.Error("no renewal is counted as not answered")
+		}
+		w.sim.ClearFaults()
+	})
+}

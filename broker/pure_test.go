@@ -225,4 +225,14 @@ func TestMerge_NeverReplacesARefreshTokenThatCameLater(t *testing.T) {
 	if merge(r, listed, "wxother", noon.Add(time.Hour)) {
 		t.Error("another component's list took the account over")
 	}
+	r = ours()
+	r.verdict = StateNeedsAuthorization
+	if !merge(r, listed, "wxc", noon.Add(time.Hour)) || r.verdict != StateUnknown || r.spare.Reveal() != "theirs" {
+		t.Error("a refresh token that was not known when the verdict was given did not lift it")
+	}
+	r = ours()
+	r.token = secret.New("of the former component")
+	if !merge(r, again, "wxother", noon.Add(2*time.Hour)) || r.component != "wxother" || !r.token.IsZero() || r.refreshToken.Reveal() != "theirs" {
+		t.Error("an account that authorised another component did not go over to it, or took its token along")
+	}
 }

@@ -132,3 +132,35 @@ func TestIdle_ScalesWithTheTokensLife(t *testing.T) {
 		}
 	})
 }
+
+// TestRejected_OldTokenIsGivenWhereTheComponentFails has an authorizer's renewal wait
+// for its component, which fails: nothing better than the old token is to be had.
+func TestRejected_OldTokenIsGivenWhereTheComponentFails(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		old := must(w.broker.Token(context.Background(), key))
+		w.sim.Fault(componentPath, wechattest.Fault{Errcode: -1})
+		w.sim.Displace(componentID)
+		w.broker.Report(key, old.Generation, 40001)
+		time.Sleep(time.Second / 2)
+		if got, err := w.broker.Token(context.Background(), key); err != nil || got.Generation != old.Generation {
+			t.Errorf("%v, %v; want %v", got, err, old)
+		}
+		w.mustFailAfter(key, old.Generation, broker.StateRetrying)
+		w.sim.ClearFaults()
+		time.Sleep(2 * time.Minute)
+		if got := must(w.broker.TokenAfter(context.Background(), key, old.Generation)); got.Generation <= old.Generation {
+			t.Errorf("%v after %v", got, old)
+		}
+	})
+}
+
+// mustFailAfter wants no token but that of the rejected generation to be had.
+func (w *world) mustFailAfter(key broker.Key, generation uint64, state broker.State) {
+	w.t.Helper()
+	tok, err := w.broker.TokenAfter(context.Background(), key, generation)
+	var s *broker.StateError
+	if !errors.As(err, &s) || s.State != state {
+		w.t.Errorf("%v, %v; want state %s", tok, err, state)
+	}
+}

@@ -47,6 +47,22 @@ func TestTickets_AnOlderOneNeverReplacesANewer(t *testing.T) {
 	})
 }
 
+// TestTickets_OneFromTheFutureShutsNoOthersOut has a push whose CreateTime is a year
+// ahead; the next true ones must replace its ticket all the same.
+func TestTickets_OneFromTheFutureShutsNoOthersOut(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.mustPush(wechat.Push{
+			ID: "future", Component: componentID, InfoType: wechat.InfoTicket,
+			CreateTime: time.Now().Add(365 * 24 * time.Hour), Ticket: secret.New(w.sim.NewTicket(componentID)),
+		})
+		time.Sleep(10 * time.Minute)
+		w.ticket()
+		if got := w.broker.Tickets(); got[0].Age > time.Minute {
+			t.Errorf("%+v after a push", got)
+		}
+	})
+}
+
 func TestTickets_AgeIsShown(t *testing.T) {
 	inWorld(t, worldOptions{}, func(w *world) {
 		if got := w.broker.Tickets(); len(got) != 1 || got[0].Held || got[0].Component != componentID || got[0].Age != 0 {
@@ -345,6 +361,26 @@ func TestMisconfigured_IsShownAndCuredByANewSecret(t *testing.T) {
 	})
 }
 
+// TestMisconfigured_40001OnACallWithASecret is WeChat's other way to say that a secret
+// is wrong; on a merchant's token call, which carries none, it is not.
+func TestMisconfigured_40001OnACallWithASecret(t *testing.T) {
+	lit(t, worldOptions{merchants: 1, own: true}, func(w *world) {
+		w.ticket()
+		for _, path := range []string{componentPath, stablePath, authorizerPath} {
+			w.sim.Fault(path, wechattest.Fault{Errcode: 40001})
+		}
+		w.sim.ExpireAllTokens()
+		w.mustFail(ownKey, broker.StateMisconfigured)
+		w.mustFail(platformKey, broker.StateMisconfigured)
+		w.sim.ClearFaults()
+		w.broker.Renew(platformKey)
+		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 40001})
+		time.Sleep(time.Second)
+		w.mustFail(authorizerKey(merchant(0)), broker.StateRetrying)
+		w.sim.ClearFaults()
+	})
+}
+
 func TestMisconfigured_ATicketHasItTriedAgain(t *testing.T) {
 	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
 		w.sim.Fault(startPath, wechattest.Fault{Errcode: 40013, Times: 1})
@@ -420,6 +456,9 @@ func TestStoreDown_ServedFromMemoryAndSavedLater(t *testing.T) {
 		}
 		if n := w.metric("wxsidecar_unsaved_tokens"); n != 4 {
 			t.Errorf("%g unsaved tokens are counted, want 4", n)
+		}
+		if n := w.metric("wxsidecar_renewals_total", "result", "unsaved"); n < 4 {
+			t.Errorf("%g renewals are counted as unsaved, want one of each key at least", n)
 		}
 		down.Store(false)
 		time.Sleep(10 * time.Second)
