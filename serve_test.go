@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -140,13 +142,7 @@ func TestStop_WaitsForARenewal(t *testing.T) {
 	t.Cleanup(wechat.Close)
 	wechat.AddAccount(scriptAccount, scriptAppSecret)
 	wechat.Fault("/cgi-bin/stable_token", wechattest.Fault{Latency: restGrace + time.Second})
-	c := defaultConfig()
-	c.Listen = ListenConfig{Apps: "127.0.0.1:0", Push: off, Metrics: off, Admin: off}
-	c.Accounts = []AccountConfig{{AppID: scriptAccount, Secret: secret.New(scriptAppSecret)}}
-	c.Upstream.URL = wechat.Start()
-	c.Upstream.Fallback = nil
-	c.DataDir = t.TempDir()
-	c.Store = secret.New("bolt:" + c.DataDir + "/wx.db")
+	c := accountConfig(t, wechat)
 	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -168,4 +164,52 @@ func TestStop_WaitsForARenewal(t *testing.T) {
 			t.Errorf("the token that WeChat gave is not in the store: %+v", missing)
 		}
 	}
+}
+
+// SIGHUP is the operator's word that quotas were cleared.
+func TestWatch_SIGHUPHasQuotasTriedAgain(t *testing.T) {
+	t.Parallel()
+	wechat := wechattest.New(wechattest.Options{})
+	t.Cleanup(wechat.Close)
+	wechat.AddAccount(scriptAccount, scriptAppSecret)
+	wechat.Fault("/cgi-bin/stable_token", wechattest.Fault{Errcode: 45009})
+	c := accountConfig(t, wechat)
+	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	for s.broker.Missing()[0].State != "quota_exhausted" {
+		runtime.Gosched()
+	}
+	wechat.ClearFaults()
+	signals := make(chan os.Signal, 2)
+	signals <- syscall.SIGHUP
+	r := &reloader{sidecar: s, config: c, load: func() *Loaded { return &Loaded{Config: c} }, log: s.log}
+	ctx, cancel := context.WithCancel(t.Context())
+	watched := make(chan error, 1)
+	go func() {
+		_, err := s.watch(ctx, r, signals)
+		watched <- err
+	}()
+	for len(s.broker.Missing()) > 0 {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := errors.Join(<-watched, s.stop(ShutdownConfig{Grace: 30 * time.Second})); err != nil {
+		t.Error(err)
+	}
+}
+
+// accountConfig is the configuration of one own account with its WeChat.
+func accountConfig(t *testing.T, wechat *wechattest.Server) Config {
+	t.Helper()
+	c := defaultConfig()
+	c.Listen = ListenConfig{Apps: "127.0.0.1:0", Push: off, Metrics: off, Admin: off}
+	c.Accounts = []AccountConfig{{AppID: scriptAccount, Secret: secret.New(scriptAppSecret)}}
+	c.Upstream.URL = wechat.Start()
+	c.Upstream.Fallback = nil
+	c.DataDir = t.TempDir()
+	c.Store = secret.New("bolt:" + c.DataDir + "/wx.db")
+	return c
 }

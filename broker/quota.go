@@ -66,6 +66,31 @@ func (b *Broker) goOn(kind Kind) {
 	b.wakeUp()
 }
 
+// ResetQuotas has every key tried now that a quota, a budget of ours or a breaker has
+// stopped: an operator says that WeChat has cleared them. It does not wait; the rate
+// limit holds, and a quota that is still used up stops its key again.
+func (b *Broker) ResetQuotas() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.breakers {
+		b.breakers[i].reset()
+	}
+	b.spent = dayBudget{}
+	now := b.clock.now()
+	for _, e := range b.active {
+		e.spent, e.quotaMet, e.stopped = dayBudget{}, time.Time{}, false
+		if e.running {
+			e.again = true // what is under way may yet fail of the old cause
+			continue
+		}
+		if e.cond.trouble == StateQuotaExhausted && e.blockedOn == (Key{}) {
+			b.turn(e, event{what: happenedReset, alive: b.sound(e, now) != nil}, now)
+			b.place(e, now, e.permanent || e.waiters > 0)
+		}
+	}
+	b.wakeUp()
+}
+
 // overBudget refuses a renewal that would burn a quota: a fault of ours or of
 // somebody else's must not use up what a merchant has for the day.
 func (b *Broker) overBudget(e *entry) (outcome, bool) {

@@ -69,8 +69,8 @@ func (b *Broker) reread(ctx context.Context, e *entry) (rec *record, adopted boo
 	defer b.locks.one(e.key)()
 	known := e.rec
 	cur, _, err := b.current(ctx, e.key, e) // what the store did not take counts as well
-	if err != nil || cur.generation < known.generation {
-		return known, false // memory is ahead, or all there is
+	if err != nil {
+		return known, false // memory is all there is
 	}
 	if cur.generation == known.generation {
 		return cur, false

@@ -319,6 +319,33 @@ func TestQuota_OfTheListAndTheExchange(t *testing.T) {
 	})
 }
 
+// TestQuota_AnOperatorResetsThemAll has quotas used up in every kind, by WeChat's word
+// and by a breaker, and the day's budget as well.
+func TestQuota_AnOperatorResetsThemAll(t *testing.T) {
+	lit(t, worldOptions{merchants: 6, own: true}, func(w *world) {
+		w.ticket()
+		w.sim.Fault("/cgi-bin/component/api_authorizer_token", wechattest.Fault{Errcode: 45009})
+		w.sim.Fault(stablePath, wechattest.Fault{Errcode: 45009})
+		time.Sleep(130 * time.Minute)
+		keys := append(crowd{n: 6}.keys(), ownKey)
+		for _, key := range keys {
+			w.mustFail(key, broker.StateQuotaExhausted)
+		}
+		w.broker.ResetQuotas() // too early
+		time.Sleep(time.Second)
+		for _, key := range keys {
+			w.mustFail(key, broker.StateQuotaExhausted)
+		}
+		w.sim.ClearFaults()
+		w.broker.SpendDay()
+		w.broker.ResetQuotas()
+		time.Sleep(time.Second)
+		for _, key := range keys {
+			w.mustCall(key)
+		}
+	})
+}
+
 func TestQuota_SeveralStopTheirKind(t *testing.T) {
 	lit(t, worldOptions{merchants: 5}, func(w *world) {
 		w.ticket()
