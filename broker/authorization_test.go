@@ -200,6 +200,64 @@ func TestQueryAuth_TheEndWaitsForAnExchange(t *testing.T) {
 	})
 }
 
+// TestAuthorized_TakenBackBeforeItIsRecovered has a spent code's event outlived by the
+// news that the merchant took the authorization back: info, asked too early, may still
+// show it, but the later word counts.
+func TestAuthorized_TakenBackBeforeItIsRecovered(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 61009})
+		w.sim.Fault(infoPath, wechattest.Fault{Latency: 2 * time.Second})
+		w.authorize(merchant(0))
+		time.Sleep(time.Second)
+		w.revoke(merchant(0), time.Now())
+		time.Sleep(2 * time.Second)
+		w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
+		w.sim.ClearFaults()
+	})
+}
+
+// TestAuthorized_ASpentCodeWithoutAnAppID leaves nothing to ask about but the list.
+func TestAuthorized_ASpentCodeWithoutAnAppID(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		time.Sleep(2 * time.Minute)
+		code := w.sim.Authorize(componentID, merchant(5))
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 61009})
+		w.mustPush(wechat.Push{
+			ID: "f", Component: componentID, InfoType: wechat.InfoFastVerifyBeta, CreateTime: time.Now(), Code: secret.New(code),
+		})
+		time.Sleep(2 * time.Second)
+		w.sim.ClearFaults()
+		before := w.sim.Calls(listPath)
+		w.mustCall(authorizerKey(merchant(5)))
+		if n := w.sim.Calls(listPath) - before; n != 0 {
+			t.Errorf("the list was read %d times for a call, want before it", n)
+		}
+	})
+}
+
+// TestAuthorized_IsGivenUpAfterADay has an event that never comes to anything; after a
+// day it is let go of, and costs no call any more.
+func TestAuthorized_IsGivenUpAfterADay(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		defer w.tickets()()
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 48001})
+		w.authorize(merchant(5))
+		time.Sleep(25 * time.Hour)
+		before := w.sim.Calls(queryAuthPath)
+		if before < 24 {
+			t.Errorf("it was tried %d times in a day", before)
+		}
+		time.Sleep(5 * time.Hour)
+		if n := w.sim.Calls(queryAuthPath) - before; n != 0 {
+			t.Errorf("it was tried %d times after a day", n)
+		}
+		if left := must(w.store.List(context.Background(), "inbox/", "", 10)); len(left) != 0 {
+			t.Errorf("%d events are still in the inbox", len(left))
+		}
+		w.sim.ClearFaults()
+	})
+}
+
 func TestFastRegister_TheCodeIsExchanged(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		code := w.sim.Authorize(componentID, merchant(9))

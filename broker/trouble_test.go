@@ -47,6 +47,29 @@ func TestTickets_AnOlderOneNeverReplacesANewer(t *testing.T) {
 	})
 }
 
+// TestTickets_OneThatComesAmidARenewalIsTried has a ticket come while WeChat is about
+// to refuse those that the renewal under way began with.
+func TestTickets_OneThatComesAmidARenewalIsTried(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.ExpireTickets(componentID)
+		w.sim.Fault(componentPath, wechattest.Fault{Latency: 2 * time.Second})
+		w.sim.ExpireToken(componentID)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = w.call(platformKey)
+		}()
+		time.Sleep(time.Second)
+		w.ticket()
+		<-done
+		time.Sleep(5 * time.Second)
+		if missing := w.broker.Missing(); len(missing) != 0 {
+			t.Errorf("missing: %+v", missing)
+		}
+		w.sim.ClearFaults()
+	})
+}
+
 // TestTickets_OneFromTheFutureShutsNoOthersOut has a push whose CreateTime is a year
 // ahead; the next true ones must replace its ticket all the same.
 func TestTickets_OneFromTheFutureShutsNoOthersOut(t *testing.T) {
