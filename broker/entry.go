@@ -34,14 +34,16 @@ type entry struct {
 	spent     dayBudget
 	quotaMet  time.Time // when WeChat last answered 45009; zero after a call that went well
 	stopped   bool      // by its kind's breaker or the day's budget of all, not by its own doing
-	due       time.Time
-	queue     *queue // where it waits, nil for nowhere
-	index     int    // in queue
-	running   bool
-	again     bool // a ticket or an operator's word came while running
-	waiters   int
-	blockedOn Key
-	changed   chan struct{} // closed at the next change, for waiters
+	// The last calls beyond spent, see overrun.
+	overrunForced, overrunDue time.Time
+	due                       time.Time
+	queue                     *queue // where it waits, nil for nowhere
+	index                     int    // in queue
+	running                   bool
+	again                     bool // a ticket or an operator's word came while running
+	waiters                   int
+	blockedOn                 Key
+	changed                   chan struct{} // closed at the next change, for waiters
 }
 
 func newEntry(key Key) *entry { return &entry{key: key, changed: make(chan struct{})} }

@@ -61,3 +61,12 @@ func (b *Broker) SpendDay() {
 	b.spent.take(b.clock.now(), 1)
 	b.spent.used = 1 << 30
 }
+
+// SpendDayOf uses up the budget of token calls that key has for the day.
+func (b *Broker) SpendDayOf(key Key) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[key]
+	e.spent.take(b.clock.now(), 1)
+	e.spent.used = 1 << 30
+}

@@ -66,6 +66,16 @@ func (b *Broker) goOn(kind Kind) {
 	b.wakeUp()
 }
 
+// overrun is when the last call beyond the day's budget of e was made. Those that a
+// rejected token forces have an hour of their own: however often an app has tokens
+// rejected, the renewals whose time has come are made. Broker.mu is held.
+func (e *entry) overrun() *time.Time {
+	if e.suspect != nil {
+		return &e.overrunForced
+	}
+	return &e.overrunDue
+}
+
 // ResetQuotas has every key tried now that a quota, a budget of ours or a breaker has
 // stopped: an operator says that WeChat has cleared them. It does not wait; the rate
 // limit holds, and a quota that is still used up stops its key again.
@@ -101,12 +111,16 @@ func (b *Broker) overBudget(e *entry) (outcome, bool) {
 	switch {
 	case !b.breakers[e.key.Kind].allow(now, e.metQuota(now)):
 		reason = "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China"
-	case !e.spent.take(now, callsPerKey(e.life())):
-		reason = "the daily budget of token calls for this key is used up; it starts anew at midnight in China"
-		e.stopped = false
-	case !b.spent.take(now, callsPerDayFloor+callsPerKeyFloor*len(b.active)):
-		reason = "the daily budget of token calls for all keys is used up; it starts anew at midnight in China"
+	case e.spent.take(now, callsPerKey(e.life())):
+		e.stopped = !b.spent.take(now, callsPerDayFloor+callsPerKeyFloor*len(b.active))
+		if e.stopped {
+			reason = "the daily budget of token calls for all keys is used up; it starts anew at midnight in China"
+		}
+	case now.Sub(*e.overrun()) >= quotaProbe:
+		// Our own budget is a guess at WeChat's: the key is not given up for the day.
+		*e.overrun(), e.stopped = now, false
 	default:
+		reason = "the daily budget of token calls for this key is used up; one or two an hour are made until midnight in China"
 		e.stopped = false
 	}
 	b.mu.Unlock()

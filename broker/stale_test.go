@@ -154,3 +154,21 @@ func TestComponentStale_OnATokenCall(t *testing.T) {
 		w.mustCall(authorizerKey(merchant(1)))
 	})
 }
+
+// TestReport_ForceIsLimited has WeChat reject an own account's token whatever it is:
+// force_refresh makes void what others may hold, so it is used ten times a day at most.
+func TestReport_ForceIsLimited(t *testing.T) {
+	lit(t, worldOptions{own: true}, func(w *world) {
+		w.sim.Fault("/cgi-bin/menu/get", wechattest.Fault{Errcode: 40001})
+		before := w.sim.TokensIssued(ownID)
+		for range 10 * 60 {
+			_, _ = w.call(ownKey)
+			time.Sleep(time.Minute)
+		}
+		if n := w.sim.TokensIssued(ownID) - before; n < 5 || n > 10+6 {
+			t.Errorf("%d tokens in ten hours, want ten by force and those whose time had come", n)
+		}
+		w.sim.ClearFaults()
+		w.mustCall(ownKey)
+	})
+}

@@ -48,25 +48,32 @@ func TestTickets_AnOlderOneNeverReplacesANewer(t *testing.T) {
 }
 
 // TestTickets_OneThatComesAmidARenewalIsTried has a ticket come while WeChat is about
-// to refuse those that the renewal under way began with.
+// to refuse those that the renewal under way, ahead of time, began with.
 func TestTickets_OneThatComesAmidARenewalIsTried(t *testing.T) {
-	lit(t, worldOptions{}, func(w *world) {
-		w.sim.ExpireTickets(componentID)
-		w.sim.Fault(componentPath, wechattest.Fault{Latency: 2 * time.Second})
-		w.sim.ExpireToken(componentID)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_, _ = w.call(platformKey)
-		}()
-		time.Sleep(time.Second)
-		w.ticket()
-		<-done
-		time.Sleep(5 * time.Second)
-		if missing := w.broker.Missing(); len(missing) != 0 {
-			t.Errorf("missing: %+v", missing)
+	var sent atomic.Int32
+	o := worldOptions{adjust: func(o *broker.Options) {
+		o.Checkpoint = func(name string) {
+			if name == "renewal-sending" {
+				sent.Add(1)
+			}
 		}
+	}}
+	lit(t, o, func(w *world) {
+		w.sim.ExpireTickets(componentID)
+		w.sim.Fault(componentPath, wechattest.Fault{Latency: 3 * time.Second})
+		before := sent.Load()
+		for range 2 * 3600 {
+			if sent.Load() > before {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		w.ticket()
+		time.Sleep(10 * time.Second)
 		w.sim.ClearFaults()
+		if n := w.sim.TokensIssued(componentID); n != 2 {
+			t.Errorf("%d component tokens, want a second one by the ticket that came", n)
+		}
 	})
 }
 
@@ -365,6 +372,57 @@ func TestQuota_AnOperatorResetsThemAll(t *testing.T) {
 		time.Sleep(time.Second)
 		for _, key := range keys {
 			w.mustCall(key)
+		}
+	})
+}
+
+// TestQuota_OurOwnBudgetOfAKey is used up for one key: then it is renewed once an hour,
+// which is enough to live, until the next day in China.
+func TestQuota_OurOwnBudgetOfAKey(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		defer w.tickets()()
+		key := authorizerKey(merchant(0))
+		calls := func() int { return w.sim.CallsFor(authorizerPath, merchant(0)) }
+		w.broker.SpendDayOf(key)
+		before := calls()
+		if failed := w.keepCalling([]broker.Key{key, authorizerKey(merchant(1))}, 10*time.Hour, 5*time.Minute); failed != 0 {
+			t.Errorf("%d calls failed", failed)
+		}
+		w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(0), Errcode: -1})
+		time.Sleep(2 * time.Hour)
+		if s := w.mustFail(key, broker.StateQuotaExhausted); !strings.Contains(s.Reason, "this key") {
+			t.Errorf("%+v", s)
+		}
+		if n := calls() - before; n < 8 || n > 13 {
+			t.Errorf("%d token calls in twelve hours beyond the budget, want one an hour at most", n)
+		}
+		w.sim.ClearFaults()
+		time.Sleep(61 * time.Minute)
+		w.mustCall(key)
+	})
+}
+
+// TestQuota_EndlessRejectionDoesNotTakeTheKeyDown has an app call something, twice a
+// minute, that WeChat answers 40001 whatever the token: that uses up our budget of the
+// key, and the key's other calls must go on all day.
+func TestQuota_EndlessRejectionDoesNotTakeTheKeyDown(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		defer w.tickets()()
+		key, failed := authorizerKey(merchant(0)), 0
+		for range 15 * 120 { // hours
+			time.Sleep(30 * time.Second)
+			tok, err := w.broker.Token(context.Background(), key)
+			if err != nil || w.use(key, tok) != 0 {
+				failed++
+				continue
+			}
+			w.broker.Report(key, tok.Generation, 40001)
+		}
+		if failed != 0 {
+			t.Errorf("%d calls failed", failed)
+		}
+		if n := w.sim.CallsFor(authorizerPath, merchant(0)); n > 240 {
+			t.Errorf("%d token calls", n)
 		}
 	})
 }
