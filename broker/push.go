@@ -64,6 +64,9 @@ func (b *Broker) ticketCame(c *component) {
 	if e == nil {
 		return
 	}
+	if e.running {
+		e.again = true // it may have begun with the older ones
+	}
 	sound := b.sound(e, now) != nil
 	if sound && e.cond.trouble != StateWaitingTicket {
 		return
@@ -71,7 +74,6 @@ func (b *Broker) ticketCame(c *component) {
 	// A token that lives is renewed as well if that was due and failed for want of
 	// this very ticket: nothing else would bring it back before the token's death.
 	b.turn(e, event{what: happenedTicket, alive: sound}, now)
-	e.again = e.running
 	at := e.cond.notBefore
 	if e.cond.trouble == StateMisconfigured {
 		at = now // perhaps cured since: WeChat does push, and no more than every ten minutes
