@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -175,6 +176,35 @@ func TestAuthorized_ManyDuringAnOutage(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		for i := range 40 {
 			w.mustCall(authorizerKey(merchant(100 + i)))
+		}
+	})
+}
+
+// TestQueryAuth_ManyAtOnceShareOneExchange has a code come to us by its event and by
+// many calls of the app while the first exchange is under way.
+func TestQueryAuth_ManyAtOnceShareOneExchange(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Latency: 2 * time.Second})
+		code := w.sim.Authorize(componentID, merchant(1))
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				if _, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		w.mustPush(wechat.Push{
+			ID: "x", Component: componentID, InfoType: wechat.InfoAuthorized, CreateTime: time.Now(),
+			AuthorizerAppID: merchant(1), Code: secret.New(code), CodeExpires: time.Now().Add(10 * time.Minute),
+		})
+		all.Wait()
+		time.Sleep(time.Second)
+		if n := w.sim.Calls(queryAuthPath); n != 1 {
+			t.Errorf("%d exchanges of one code", n)
+		}
+		if left := must(w.store.List(context.Background(), "inbox/", "", 10)); len(left) != 0 {
+			t.Errorf("%d events are still in the inbox", len(left))
 		}
 	})
 }
