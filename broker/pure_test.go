@@ -119,6 +119,38 @@ func TestForcedBudget(t *testing.T) {
 	f(10*time.Minute, false)
 }
 
+func TestDayBudget(t *testing.T) {
+	var b dayBudget
+	f := func(after time.Duration, want bool) {
+		t.Helper()
+		if got := b.take(noon.Add(after), 2); got != want {
+			t.Errorf("after %s: %t, want %t", after, got, want)
+		}
+	}
+	f(0, true)
+	f(time.Hour, true)
+	f(11*time.Hour, false)
+	f(12*time.Hour, true) // midnight in China
+	f(13*time.Hour, true)
+	f(14*time.Hour, false)
+}
+
+func TestUntilAsk(t *testing.T) {
+	f := func(p platformRecord, fails int, want time.Duration) {
+		t.Helper()
+		if got := max(0, untilAsk(p, fails, noon)); got != want {
+			t.Errorf("%+v, %d refusals: after %s, want %s", p, fails, got, want)
+		}
+	}
+	f(platformRecord{}, 0, 0)
+	f(platformRecord{asked: noon.Add(-time.Minute)}, 0, 9*time.Minute)
+	f(platformRecord{asked: noon.Add(-time.Minute)}, 1, 19*time.Minute)
+	f(platformRecord{asked: noon.Add(-time.Minute)}, 9, 79*time.Minute)
+	f(platformRecord{asked: noon.Add(24 * time.Hour)}, 0, 0) // by a clock that was wrong
+	f(platformRecord{tickets: []ticket{{received: noon.Add(-5 * time.Minute)}}}, 0, 20*time.Minute)
+	f(platformRecord{tickets: []ticket{{received: noon.Add(-time.Hour)}}}, 0, 0)
+}
+
 func TestChinaMidnight(t *testing.T) {
 	if got := chinaMidnight(noon); !got.Equal(noon.Add(12 * time.Hour)) {
 		t.Errorf("noon in China: the day ends %s", got)
