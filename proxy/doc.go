@@ -4,8 +4,9 @@
 //
 // One call is served by one goroutine, in this order:
 //
-//	server.go     the listener's settings, the recover wrapper, the steps of a call,
-//	              shutdown; listeners.go, appconn.go
+//	server.go     the listener's settings, the recover wrapper, shutdown; options.go,
+//	              listeners.go, appconn.go
+//	call.go       the steps that follow, each called from there
 //	connect.go    calls that come as CONNECT; connect_*.go
 //	alias.go      calls that come by a hosts entry
 //	request.go    borrowed bytes become ours; what could be read two ways is refused

@@ -33,46 +33,6 @@ const (
 	tokenWait = 10 * time.Second
 )
 
-// Options says how calls are served. Source is required; every other zero value
-// has a use.
-type Options struct {
-	// Source gives the tokens.
-	Source TokenSource
-	// Exchange serves the endpoints with which SDKs trade codes and secrets; nil
-	// lets these calls pass as they are.
-	Exchange Exchange
-	// Upstream is where calls go.
-	Upstream UpstreamOptions
-	// DefaultAppID is the account of calls that name none; empty for no such account.
-	DefaultAppID string
-	// AllowedHosts are names under which apps may call, beside loopback names and
-	// those of the upstream.
-	AllowedHosts []string
-	// ErrorsAsHTTP200 gives our own errors the status 200, but for CONNECT, where
-	// that would mean an open tunnel.
-	ErrorsAsHTTP200 bool
-	// Limits bounds what is served at once.
-	Limits Limits
-	// Callers are who may call; none for anybody.
-	Callers []Caller
-	// ExposeTokens gives out real tokens instead of handles.
-	ExposeTokens bool
-	// HandleKeys authenticate handles: the first makes them, the others are still
-	// read. Replicas need the same ones. Without any, a key is made that ends with
-	// the process.
-	HandleKeys [][]byte
-	// Connect says what becomes of the method CONNECT.
-	Connect ConnectOptions
-	// Metrics and Log may be nil.
-	Metrics *metrics.Metrics
-	Log     *slog.Logger
-	// Now is the local clock for deadlines and durations; nil for time.Now.
-	Now func() time.Time
-	// BaseContext is what the broker and dialling get, never a request's; nil for
-	// context.Background.
-	BaseContext context.Context
-}
-
 // Server serves the apps. Its methods are safe for concurrent use.
 type Server struct {
 	source       TokenSource
@@ -245,97 +205,6 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 
 var requestIDName = []byte(headerRequestID)
 
-// serve takes a call through all steps. A fault is the answer; without one the
-// answer is in ctx.Response.
-func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
-	if f := s.inflight.enter(); f != nil {
-		return f
-	}
-	r.entered = true
-	if f := s.read(ctx, r); f != nil {
-		// Where a request could be read in two ways, what follows it could be too.
-		f.closes = true
-		return f
-	}
-	r.route = s.table.Match(r.path).For(r.query)
-	if !r.route.Catalogued && s.resembles(r.path) {
-		return badRequest("the path differs from one that the sidecar treats specially only in upper and lower case: spell it as WeChat does")
-	}
-	callers := s.callers.Load()
-	if f := s.readHandle(r, callers); f != nil {
-		return f
-	}
-	if f := callers.admit(r, takesSecret(r.route.Pattern)); f != nil {
-		return f
-	}
-	if serveLocal, ok := s.local[r.route.Pattern]; ok {
-		return serveLocal(r, callers, &ctx.Response)
-	}
-	return s.serveAccount(r, callers, &ctx.Response)
-}
-
-// resembles reports whether a path is one of those with a treatment of their own
-// but for the case of its letters: nobody knows whether WeChat tells them apart,
-// and their answers may hold secrets.
-func (s *Server) resembles(path []byte) bool {
-	var buf [64]byte // the longest of them is shorter
-	path = withoutSlash(path)
-	if len(path) > len(buf) {
-		return false
-	}
-	for i, c := range path {
-		buf[i] = lower(c)
-	}
-	_, found := s.local[string(buf[:len(path)])]
-	return found
-}
-
-// readHandle reads the handle in the token parameter. On paths of a user's token
-// the parameter is not ours to read.
-func (s *Server) readHandle(r *request, c *callers) *fault {
-	if r.route.Kind == routes.User || !isHandle(r.params.token) {
-		return nil
-	}
-	if r.handle = s.keys.read(r.params.token, c); r.handle == nil {
-		return forbidden("bad_handle", "the handle in the token parameter is not one that this sidecar gave out, "+
-			"or its caller or key has changed: fetch a new one")
-	}
-	return nil
-}
-
-// serveAccount serves a call that goes to WeChat with an account's token.
-func (s *Server) serveAccount(r *request, c *callers, resp *fasthttp.Response) *fault {
-	if f := s.identify(r); f != nil {
-		return f
-	}
-	appid := r.cred.key.AppID
-	if f := c.mayCall(r, appid); f != nil {
-		return f
-	}
-	if appid != "" {
-		var f *fault
-		if r.slot, f = s.inflight.enterAccount(appid); f != nil {
-			return f
-		}
-	}
-	return s.forward(r, resp)
-}
-
-// refuse answers with an error of our own.
-func (s *Server) refuse(r *request, f *fault, resp *fasthttp.Response) {
-	r.result = f.result()
-	s.metrics.AppError(f.code)
-	f.write(resp, s.errorsAs200)
-	if f.closes {
-		resp.SetConnectionClose()
-	} else if r.body.conn != nil {
-		began := s.now()
-		r.body.discard()
-		r.outside += s.now().Sub(began) // the app's time
-	}
-	s.log.Log(s.base, f.level(), "call refused", "request_id", string(r.id[:]), "path", string(r.path), "error", f)
-}
-
 // guard turns a panic into one 500 instead of the end of the process.
 func (s *Server) guard(ctx *fasthttp.RequestCtx, r *request) {
 	p := recover()
@@ -353,46 +222,6 @@ func (s *Server) guard(ctx *fasthttp.RequestCtx, r *request) {
 	if !streaming {
 		s.finish(r)
 	}
-}
-
-// finish ends a call: it is counted, and what it held goes back.
-func (s *Server) finish(r *request) {
-	total := s.now().Sub(r.start)
-	s.results.count(r.route.FamilyID, r.result)
-	s.metrics.AppRequestTime(total, max(total-r.outside, 0))
-	s.memory.give(r.body.reserved)
-	if r.slot != nil {
-		r.slot.leave()
-	}
-	if r.entered {
-		s.inflight.leave()
-	}
-	r.reset()
-	s.requests.Put(r)
-}
-
-// unreadable answers what fasthttp could not read.
-func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
-	f := badRequest("the request cannot be read as HTTP/1.1")
-	var small *fasthttp.ErrSmallBuffer
-	switch {
-	case errors.As(err, &small):
-		f.status, f.code, f.message = fasthttp.StatusRequestHeaderFieldsTooLarge, "head_too_large", "the request's head has more than 16 KiB"
-	case isTimeout(err):
-		f.status, f.code, f.message = fasthttp.StatusRequestTimeout, "request_timeout", "the request did not come in time"
-	}
-	s.refuseUnread(&ctx.Response, f, s.errorsAs200)
-}
-
-// refuseUnread answers with an error of our own where no call was read. about is
-// what the log says beside it.
-func (s *Server) refuseUnread(resp *fasthttp.Response, f *fault, as200 bool, about ...any) {
-	s.metrics.AppError(f.code)
-	f.write(resp, as200)
-	var id requestID
-	id.set(s.process, s.calls.Add(1))
-	resp.Header.SetCanonical(requestIDName, id[:])
-	s.log.Info("call refused", append(about, "request_id", string(id[:]), "error", f)...)
 }
 
 // httpLogger takes what fasthttp logs.

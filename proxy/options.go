@@ -1,0 +1,49 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
+
+// Options says how calls are served. Source is required; every other zero value
+// has a use.
+type Options struct {
+	// Source gives the tokens.
+	Source TokenSource
+	// Exchange serves the endpoints with which SDKs trade codes and secrets; nil
+	// lets these calls pass as they are.
+	Exchange Exchange
+	// Upstream is where calls go.
+	Upstream UpstreamOptions
+	// DefaultAppID is the account of calls that name none; empty for no such account.
+	DefaultAppID string
+	// AllowedHosts are names under which apps may call, beside loopback names and
+	// those of the upstream.
+	AllowedHosts []string
+	// ErrorsAsHTTP200 gives our own errors the status 200, but for CONNECT, where
+	// that would mean an open tunnel.
+	ErrorsAsHTTP200 bool
+	// Limits bounds what is served at once.
+	Limits Limits
+	// Callers are who may call; none for anybody.
+	Callers []Caller
+	// ExposeTokens gives out real tokens instead of handles.
+	ExposeTokens bool
+	// HandleKeys authenticate handles: the first makes them, the others are still
+	// read. Replicas need the same ones. Without any, a key is made that ends with
+	// the process.
+	HandleKeys [][]byte
+	// Connect says what becomes of the method CONNECT.
+	Connect ConnectOptions
+	// Metrics and Log may be nil.
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
+	// Now is the local clock for deadlines and durations; nil for time.Now.
+	Now func() time.Time
+	// BaseContext is what the broker and dialling get, never a request's; nil for
+	// context.Background.
+	BaseContext context.Context
+}
