@@ -566,6 +566,27 @@ func TestReconcile_AsksOnAboutTheUnlisted(t *testing.T) {
 	}
 }
 
+// TestReconcile_OneOfTheUnlistedHoldsUpNobody has one about whom WeChat never says
+// anything that can be read.
+func TestReconcile_OneOfTheUnlistedHoldsUpNobody(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 30}, func(w *world) {
+		for i := range 30 {
+			w.sim.Unlist(componentID, merchant(i), true)
+		}
+		w.sim.Fault(infoPath, wechattest.Fault{AppID: merchant(0), Mode: wechattest.HTML})
+		w.ticket()
+		time.Sleep(5 * time.Minute)
+		for i := 1; i < 30; i++ {
+			if n := w.sim.CallsFor(infoPath, merchant(i)); n != 1 {
+				t.Errorf("asked %d times about merchant %d", n, i)
+			}
+		}
+		if n := w.sim.CallsFor(infoPath, merchant(0)); n < 2 || n > 6 {
+			t.Errorf("asked %d times in five minutes about the one in trouble", n)
+		}
+	})
+}
+
 // TestReconcile_TheUnlistedHoldUpNobody has so many of them that asking takes
 // minutes, while the list is needed for another merchant.
 func TestReconcile_TheUnlistedHoldUpNobody(t *testing.T) {

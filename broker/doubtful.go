@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -55,15 +56,19 @@ func (b *Broker) askDoubtful(ctx context.Context, c *component) time.Duration {
 		if errors.As(err, &silent) {
 			b.pause()
 		}
+		next := left[1:]
+		if err != nil {
+			next = append(slices.Clone(next), left[0]) // it may be the only one in trouble
+		}
+		b.mu.Lock()
+		if now := c.listing.doubtful; len(now) == len(left) && now[0] == left[0] {
+			c.listing.doubtful = next
+		}
+		b.mu.Unlock()
 		if err != nil {
 			b.log.Warn("an authorizer could not be asked about; it is tried again", "component", c.appID, "authorizer", left[0], "error", err)
 			return time.Minute
 		}
-		b.mu.Lock()
-		if now := c.listing.doubtful; len(now) == len(left) && now[0] == left[0] {
-			c.listing.doubtful = left[1:]
-		}
-		b.mu.Unlock()
 	}
 }
 
