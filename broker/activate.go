@@ -79,10 +79,10 @@ func (b *Broker) activate(key Key, rec *record, permanent bool) *entry {
 	t := e.token.Load()
 	e.cond = condition{since: now} // unknown: nobody has asked for its token yet
 	if ev := eventOf(rec, t.Alive(now)); t.Alive(now) || permanent || ev.what != happenedDue {
-		e.cond = transition(e.cond, ev, now)
+		e.cond = e.turned(ev, now)
 	}
 	if ev, used := quotaOf(rec, t.Alive(now), now); used {
-		e.quotaMet, e.cond = rec.quotaMet, transition(e.cond, ev, now)
+		e.quotaMet, e.cond = rec.quotaMet, e.turned(ev, now)
 	}
 	b.active[key] = e
 	if b.idle(e, now) {

@@ -23,12 +23,7 @@ type voidError struct {
 	err  error
 }
 
-func (e *voidError) Error() string {
-	if e.what == happenedRevoked {
-		return "the merchant has taken the authorization back and must authorise again: " + e.err.Error()
-	}
-	return "the refresh token is void and WeChat has no other; the merchant must authorise again: " + e.err.Error()
-}
+func (e *voidError) Error() string { return e.err.Error() }
 
 func (e *voidError) Unwrap() error { return e.err }
 

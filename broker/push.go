@@ -24,7 +24,7 @@ func (b *Broker) HandlePush(ctx context.Context, p wechat.Push) error {
 		return b.takeTicket(ctx, c, p)
 	case wechat.InfoUnauthorized:
 		key := Key{Kind: KindAuthorizer, AppID: p.AuthorizerAppID}
-		return b.revoke(ctx, key, c.appID, p.CreateTime, "the merchant has taken the authorization back and must authorise again")
+		return b.revoke(ctx, key, c.appID, p.CreateTime, "WeChat pushed unauthorized")
 	case wechat.InfoAuthorized, wechat.InfoUpdateAuthorized,
 		wechat.InfoFastRegister, wechat.InfoFastRegisterBeta, wechat.InfoFastVerifyBeta:
 		return b.takeAuthorization(ctx, c, p)

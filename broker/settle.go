@@ -47,7 +47,7 @@ func (b *Broker) settle(e *entry, out outcome) {
 // held.
 func (b *Broker) turn(e *entry, ev event, now time.Time) {
 	before := e.cond
-	e.cond = transition(before, ev, now)
+	e.cond = e.turned(ev, now)
 	if e.cond.state == before.state && e.cond.trouble == before.trouble {
 		return
 	}

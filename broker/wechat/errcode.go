@@ -30,8 +30,9 @@ const (
 	CodeComponentInvalid    = 61011
 	CodeRefreshTokenInvalid = 61023
 	CodeUseComponentAPI     = 61024
-	codeIPConfirmFirst      = 89501 // to codeIPConfirmLast: the administrator must confirm our address
-	codeIPConfirmLast       = 89507
+	codeIPConfirmFirst      = 89501 // to CodeIPRefusedForAnHour: an administrator must confirm our address
+	CodeIPRefusedForADay    = 89506
+	CodeIPRefusedForAnHour  = 89507
 )
 
 // Stale reports whether code says that the access token of a call was the fault,
@@ -66,7 +67,7 @@ func (e *APIError) Misconfigured() bool {
 		CodeComponentIP, CodeComponentInvalid, CodeUseComponentAPI:
 		return true
 	}
-	return e.Code >= codeIPConfirmFirst && e.Code <= codeIPConfirmLast
+	return e.Code >= codeIPConfirmFirst && e.Code <= CodeIPRefusedForAnHour
 }
 
 // TicketRefused reports whether the component_verify_ticket was not accepted.

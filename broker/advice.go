@@ -1,0 +1,85 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// turned returns the condition of e after ev. What only a person can cure says
+// what to do, behind WeChat's own words; the record keeps the words alone.
+// Broker.mu is held.
+func (e *entry) turned(ev event, now time.Time) condition {
+	if do := advice(e.key.Kind, ev.what, ev.errcode); do != "" {
+		ev.reason += "; " + do
+	}
+	return transition(e.cond, ev, now)
+}
+
+// advice says what a person can do about what happened to a key of kind, and whose
+// setting it is; "" where there is nothing to do but wait. It is pure.
+func advice(kind Kind, what happening, errcode int) string {
+	switch {
+	case what == happenedMisconfigured:
+		return cure(kind, errcode)
+	case what == happenedQuota:
+		return "find out who else fetches tokens; it is tried again within the hour, and at once on SIGHUP"
+	case what == happenedRevoked:
+		return "the merchant has taken the authorization back and must authorise again"
+	case what == happenedRefreshVoid && errcode == wechat.CodePasswordChanged:
+		return "the account's password was changed; the merchant must authorise again"
+	case what == happenedRefreshVoid:
+		return "the refresh token is void and WeChat has no other; the merchant must authorise again"
+	default:
+		return ""
+	}
+}
+
+// cure says how to end a misconfiguration.
+func cure(kind Kind, errcode int) string {
+	switch errcode {
+	case wechat.CodeInvalidSecret, wechat.CodeInvalidCredential:
+		if kind == KindAccount {
+			return "correct accounts[].secret: it is not the AppSecret in the account's console (mp.weixin.qq.com)"
+		}
+		return "correct components[].secret: it is not the AppSecret in the platform's console (open.weixin.qq.com)"
+	case wechat.CodeInvalidAppID, wechat.CodeComponentInvalid:
+		return wrongAppID(kind, errcode)
+	case wechat.CodeUseComponentAPI:
+		return "accounts[].appid is a third-party platform's: configure it under components"
+	case wechat.CodeComponentIP, wechat.CodeIPNotInWhitelist, wechat.CodeIPNotRegistered:
+		return closedWhitelist(kind, errcode)
+	case wechat.CodeIPRefusedForADay:
+		return "an administrator of the account has refused our address in WeChat; WeChat asks again after 24 hours"
+	case wechat.CodeIPRefusedForAnHour:
+		return "an administrator of the account has refused our address in WeChat; WeChat asks again after an hour"
+	default: // 89501 to 89505
+		return "an administrator of the account must confirm our address in WeChat"
+	}
+}
+
+func wrongAppID(kind Kind, errcode int) string {
+	switch {
+	case kind == KindComponent || errcode == wechat.CodeComponentInvalid:
+		return "compare components[].appid with the platform's console (open.weixin.qq.com)"
+	case kind == KindAccount:
+		return "compare accounts[].appid with the account's console (mp.weixin.qq.com)"
+	default:
+		return "compare the appid with the account's console (mp.weixin.qq.com)"
+	}
+}
+
+// closedWhitelist says which whitelist lacks our address: 61004 is always said by
+// the platform's, the others by that of whose call it was.
+func closedWhitelist(kind Kind, errcode int) string {
+	const add = "add the address that our calls come from (WeChat names it) to "
+	const platform, own = "白名单IP地址列表 in the platform's console (open.weixin.qq.com)", "IP白名单 in the account's console (mp.weixin.qq.com)"
+	switch {
+	case kind == KindComponent, kind == KindAuthorizer, errcode == wechat.CodeComponentIP:
+		return add + platform
+	case kind == KindAccount, errcode == wechat.CodeIPNotInWhitelist:
+		return add + own
+	default: // a ticket for pages of an account, own or not
+		return add + platform + " or " + own
+	}
+}
