@@ -83,3 +83,26 @@ func closedWhitelist(kind Kind, errcode int) string {
 		return add + platform + " or " + own
 	}
 }
+
+// pushAdvice says what to do about pushes for a component that are refused. The
+// causes are those of the metric wxsidecar_pushes_total.
+func pushAdvice(cause, component string) string {
+	switch cause {
+	case "forged":
+		return "compare push_token with 消息校验Token in WeChat's console"
+	case "padding", "frame":
+		return "compare encoding_aes_key with 消息加解密Key in WeChat's console"
+	case "foreign_appid", "unknown_component", "unknown_path":
+		return "the authorization-event URL (授权事件接收URL) in WeChat's console must end in /wechat/" + component + "/event"
+	case "outside_window":
+		return "the clocks differ, or somebody sends an old push again; compare the two times in the log"
+	case "cut_off":
+		return "the body breaks off or takes more than ten seconds; look at the proxy in front of the push listener"
+	case "too_large":
+		return "a body of more than 1 MiB is no push of WeChat's; the log says where it comes from"
+	case "not_encrypted":
+		return "encrypt_type=aes is missing; look whether the proxy in front of the push listener passes the query on"
+	default: // what came is not of the form that WeChat gives it
+		return "the body is not what WeChat sends; the log says where it comes from, and the proxy in front of the push listener must not change it"
+	}
+}

@@ -111,6 +111,7 @@ type Broker struct {
 	config    atomic.Pointer[configuration]
 	directory directory
 	exchanges exchanges
+	astray    atomic.Pointer[refusedPush] // that may have been for any component; nil for none
 
 	wake     chan struct{} // capacity 1, for schedule
 	mail     chan struct{} // capacity 1, for workInbox

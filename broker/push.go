@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
@@ -200,10 +201,23 @@ type refusedPush struct {
 }
 
 // PushRefused notes that a push for a component came and was refused, and why, in one
-// word: whoever waits for a ticket is told so. An appid that is not configured
-// is ignored.
+// word: whoever waits for a ticket is told so, and what to do. One for an appid that
+// is not configured, or for none, may be any component's.
 func (b *Broker) PushRefused(appID, cause string) {
+	note := &b.astray
 	if c := b.component(appID); c != nil {
-		c.refused.Store(&refusedPush{cause: cause, at: b.clock.now()})
+		note = &c.refused
 	}
+	note.Store(&refusedPush{cause: cause, at: b.clock.now()})
+}
+
+// lastRefused returns the last push for c that was not taken, if any came lately;
+// else the last that nobody knows whose it was.
+func (b *Broker) lastRefused(c *component, now time.Time) *refusedPush {
+	for _, note := range []*atomic.Pointer[refusedPush]{&c.refused, &b.astray} {
+		if r := note.Load(); r != nil && now.Sub(r.at) < ticketPatience {
+			return r
+		}
+	}
+	return nil
 }

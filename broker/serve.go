@@ -171,9 +171,9 @@ func (b *Broker) ticketReason(e *entry, now time.Time) string {
 	text := fmt.Sprintf("ticket missing since %s (%s): component %s has no usable component_verify_ticket; ",
 		since.UTC().Format(time.RFC3339), now.Sub(since).Round(time.Second), e.key.AppID)
 	if c := b.component(e.key.AppID); c != nil {
-		if r := c.refused.Load(); r != nil && now.Sub(r.at) < ticketPatience {
-			return text + fmt.Sprintf("pushes come and are refused (%s, %s ago): compare push_token and encoding_aes_key with WeChat's console, and see the log",
-				r.cause, now.Sub(r.at).Round(time.Second))
+		if r := b.lastRefused(c, now); r != nil {
+			return text + fmt.Sprintf("pushes come and are refused (%s, %s ago): %s",
+				r.cause, now.Sub(r.at).Round(time.Second), pushAdvice(r.cause, e.key.AppID))
 		}
 	}
 	return text + fmt.Sprintf("WeChat pushes one every ten minutes to /wechat/%s/event: check that the authorization-event URL in WeChat's console leads to the push listener", e.key.AppID)

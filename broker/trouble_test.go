@@ -174,13 +174,28 @@ func TestTickets_ANewOneEndsTheWaitForIt(t *testing.T) {
 
 func TestTickets_RefusedPushesAreNamedInTheReason(t *testing.T) {
 	inWorld(t, worldOptions{}, func(w *world) {
-		w.broker.PushRefused("wxffffffffffffffff", "forged")
-		if m := w.broker.Missing(); len(m) != 1 || strings.Contains(m[0].Reason, "refused") {
-			t.Errorf("missing: %+v", m)
+		f := func(appID, cause, want string) {
+			t.Helper()
+			w.broker.PushRefused(appID, cause)
+			time.Sleep(time.Minute)
+			want = "refused (" + cause + ", 1m0s ago): " + want
+			if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, want) {
+				t.Errorf("missing: %+v\nwant in it %s", m, want)
+			}
 		}
-		w.broker.PushRefused(componentID, "forged")
-		time.Sleep(time.Minute)
-		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "refused (forged, 1m0s ago)") {
+		const url = "the authorization-event URL (授权事件接收URL) in WeChat's console must end in /wechat/" + componentID + "/event"
+		f("", "unknown_path", url)
+		f("wxffffffffffffffff", "unknown_component", url)
+		f(componentID, "unknown_path", url)
+		f(componentID, "forged", "compare push_token")
+		f(componentID, "padding", "compare encoding_aes_key")
+		f(componentID, "outside_window", "the clocks differ")
+		f(componentID, "cut_off", "the body breaks off")
+		f(componentID, "too_large", "a body of more than 1 MiB")
+		f(componentID, "not_encrypted", "encrypt_type=aes is missing")
+		f(componentID, "envelope", "the body is not what WeChat sends")
+		w.broker.PushRefused("", "unknown_path") // the component's own counts for more
+		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "refused (envelope, 1m0s ago)") {
 			t.Errorf("missing: %+v", m)
 		}
 		time.Sleep(time.Hour)

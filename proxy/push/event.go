@@ -180,12 +180,13 @@ func (s *Server) refuse(r *request, component string, why *refusal) answer {
 // tellAstray logs and counts what looks like a push of WeChat's to a path that
 // nothing serves, as a slip in the console makes it: otherwise it would seem that no
 // push arrives. What else the internet tries has no msg_signature.
-func (s *Server) tellAstray(r *request) {
+func (s *Server) tellAstray(r *request, component string) {
 	if r.method != fasthttp.MethodPost || r.msgSignature == "" {
 		return
 	}
 	s.log.Warn("push to a path that is not served", "cause", "unknown_path", "remote", r.remote, "path", clip(r.path),
 		"hint", "authorization events are taken at /wechat/<component appid>/event; messages are not taken in this version")
+	s.handler.PushRefused(component, "unknown_path")
 	s.metrics.Push("", "unknown_path")
 }
 

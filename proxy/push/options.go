@@ -21,7 +21,8 @@ type Handler interface {
 	// WeChat waits for five.
 	HandlePush(ctx context.Context, p wechat.Push) error
 	// PushRefused is told that a push for component was refused, and why, in one
-	// word, so that whoever waits for a ticket can be told. It must not block.
+	// word, so that whoever waits for a ticket can be told. component is what the
+	// path says, configured or not, and "" where it names none. It must not block.
 	PushRefused(component, cause string)
 	// Now returns WeChat's time, which timestamps are measured against.
 	Now() time.Time

@@ -223,6 +223,9 @@ func TestPush_OtherPathsAndMethods(t *testing.T) {
 	}
 	r.wantCounted("none", "unknown_path", len(paths))
 	r.wantLogged("level=WARN", "cause=unknown_path", "remote=127.0.0.1:", "path=/wechat/"+component+"/other", "/wechat/<component appid>/event")
+	if told := r.handler.refused; len(told) != len(paths) || told[0] != " unknown_path" || told[5] != component+" unknown_path" {
+		t.Errorf("the handler was told %q", told)
+	}
 	r.wantStatus(call{path: "/"}, http.StatusNotFound) // nobody's push
 	r.wantCounted("none", "unknown_path", len(paths))
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodHead, http.MethodDelete} {

@@ -177,7 +177,7 @@ func (s *Server) route(ctx *fasthttp.RequestCtx, read func(*fasthttp.RequestCtx)
 	to, known := r.target()
 	switch {
 	case !known || to.what != "event":
-		s.tellAstray(r)
+		s.tellAstray(r, to.component)
 		return answer{status: fasthttp.StatusNotFound}
 	case r.method != fasthttp.MethodPost:
 		return answer{status: fasthttp.StatusMethodNotAllowed, allow: fasthttp.MethodPost}
