@@ -23,8 +23,8 @@ const (
 
 var resultNames = [results]string{"ok", "errcode", "refused", "failed", "cut", "client_gone"}
 
-// resultCounters holds the counter of each family and result, made when it is
-// first needed: there are hundreds of families, and an app uses few.
+// resultCounters holds the counters of each family, made when it is first called:
+// there are hundreds of families, and an app uses few.
 type resultCounters struct {
 	metrics  *metrics.Metrics
 	families []string
@@ -39,11 +39,19 @@ func (c *resultCounters) count(family int, r result) {
 	p := &c.counters[family*int(results)+int(r)]
 	counter := p.Load()
 	if counter == nil {
-		made := c.metrics.AppRequests(c.families[family], resultNames[r])
-		counter = &made
-		p.Store(counter)
+		c.add(family)
+		counter = p.Load()
 	}
 	counter.Inc()
+}
+
+// add makes the counters of all results of a family: a series that begins with a
+// failure begins at 1, and increase() does not show that one.
+func (c *resultCounters) add(family int) {
+	for r, name := range resultNames {
+		made := c.metrics.AppRequests(c.families[family], name)
+		c.counters[family*int(results)+r].Store(&made)
+	}
 }
 
 // countErrcode counts an errcode of WeChat's, and those for calling too often by

@@ -279,6 +279,16 @@ func TestServer_Metrics(t *testing.T) {
 			t.Errorf("%s = %v, want %v", name, got[name], want)
 		}
 	}
+	// A family that was called has a series for the failure that is yet to come.
+	for name, want := range map[string]bool{
+		"wxsidecar_app_requests_total /cgi-bin/menu failed":  true,
+		"wxsidecar_app_requests_total /cgi-bin/media failed": true,
+		"wxsidecar_app_requests_total /cgi-bin/user failed":  false,
+	} {
+		if _, is := got[name]; is != want {
+			t.Errorf("there is a series %s: %v", name, is)
+		}
+	}
 }
 
 func TestServer_HeadTooLarge(t *testing.T) {
