@@ -30,7 +30,7 @@ func (p *program) checkVerb() *cobra.Command {
 func summary(c *Config) string {
 	var listeners []string
 	for _, k := range c.listenKeys() {
-		if k.value != off {
+		if k.value != off && k.key != adminKey {
 			listeners = append(listeners, k.key[strings.Index(k.key, ".")+1:]+" "+k.value)
 		}
 	}

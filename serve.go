@@ -47,7 +47,7 @@ func (p *program) serveVerb() *cobra.Command {
 			for _, w := range l.Warnings {
 				log.Warn(w)
 			}
-			for _, key := range inert(&l.Config) {
+			for _, key := range l.inert() {
 				log.Warn("this key has no effect in this version", "key", key)
 			}
 			if err := harden(); err != nil {

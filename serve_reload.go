@@ -63,11 +63,18 @@ var later = []string{
 	"admin.key_sha256", "admin.pprof", "events", "push.public_url", "push.landing_url", "push.release_check",
 }
 
+// adminKey is the key of the listener that nothing opens in this version.
+const adminKey = "listen.admin"
+
 // inert returns the keys that somebody has set and that do nothing in this version.
-func inert(c *Config) []string {
+func (l *Loaded) inert() []string {
 	defaults := defaultConfig()
-	set := differences(reflect.ValueOf(defaults), reflect.ValueOf(*c), "")
-	return slices.DeleteFunc(set, func(key string) bool { return !slices.Contains(later, key) })
+	set := differences(reflect.ValueOf(defaults), reflect.ValueOf(l.Config), "")
+	set = slices.DeleteFunc(set, func(key string) bool { return !slices.Contains(later, key) })
+	if l.given(adminKey) && l.Config.Listen.Admin != off {
+		set = append(set, adminKey) // also where the default was written out: somebody counts on it
+	}
+	return set
 }
 
 // fixedChanges returns the keys that differ and can only be taken over by a

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,14 +38,21 @@ func TestFixedChanges(t *testing.T) {
 }
 
 func TestInert(t *testing.T) {
-	c := defaultConfig()
-	if got := inert(&c); len(got) != 0 {
-		t.Errorf("the defaults have no effect: %q", got)
+	f := func(text string, want ...string) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(minimal+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l := Load(sources{file: path})
+		if got := l.inert(); l.Err() != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, got %q", text, l.Err(), got)
+		}
 	}
-	c.Admin.Pprof, c.Log.Level, c.Events = true, "debug", []EventConfig{{URL: "http://127.0.0.1:3000"}}
-	if diff := cmp.Diff([]string{"events", "admin.pprof"}, inert(&c)); diff != "" {
-		t.Error(diff)
-	}
+	f("")
+	f("log: {level: debug}\nadmin: {pprof: true}\nevents: [{url: 'http://127.0.0.1:3000'}]\n", "events", "admin.pprof")
+	f("listen: {admin: 127.0.0.1:7083}\n", "listen.admin") // the default, by hand
+	f("listen: {admin: 'off'}\n")
 	for _, key := range later {
 		if path, typ := pathOfVariable(variableOfPath(key)); typ == nil && key != "events" {
 			t.Errorf("%s is no key (%v)", key, path)
