@@ -28,6 +28,8 @@ func advice(kind Kind, what happening, errcode int) string {
 		return "the merchant has taken the authorization back and must authorise again"
 	case what == happenedRefreshVoid && errcode == wechat.CodePasswordChanged:
 		return "the account's password was changed; the merchant must authorise again"
+	case what == happenedRefreshVoid && errcode == 0: // none was ever given
+		return "the account may lack the API permissions; the merchant must authorise again, and grant them"
 	case what == happenedRefreshVoid:
 		return "the refresh token is void and WeChat has no other; the merchant must authorise again"
 	default:

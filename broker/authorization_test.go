@@ -634,3 +634,33 @@ func TestUnknown_ALostAuthorizationIsFoundByTheFirstCall(t *testing.T) {
 		}
 	})
 }
+
+// TestQueryAuth_WithoutAPIPermission has a merchant authorise whose account may not
+// call APIs: WeChat then gives no tokens for the code. That is told apart from a void
+// refresh token, harms nobody else, and ends when the merchant has the permission.
+func TestQueryAuth_WithoutAPIPermission(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		poor := merchant(1)
+		w.sim.SetProfile(componentID, poor, wechattest.Profile{NoAPI: true})
+		renewals := w.sim.CallsFor(authorizerPath, poor)
+		code := w.sim.Authorize(componentID, poor)
+		answer, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
+		if err != nil || !strings.Contains(string(answer), poor) || strings.Contains(string(answer), "token") {
+			t.Fatalf("the app got %s, %v", answer, err)
+		}
+		w.authorize(poor)
+		time.Sleep(time.Minute)
+		s := w.mustFail(authorizerKey(poor), broker.StateNeedsAuthorization)
+		if want := "the account may lack the API permissions; the merchant must authorise again, and grant them"; s.Errcode != 0 || !strings.HasSuffix(s.Reason, want) {
+			t.Errorf("errcode %d, %s", s.Errcode, s.Reason)
+		}
+		w.mustCall(authorizerKey(merchant(0)))
+		if n := w.sim.CallsFor(authorizerPath, poor) - renewals; n != 0 {
+			t.Errorf("renewed %d times without a refresh token", n)
+		}
+		w.sim.SetProfile(componentID, poor, wechattest.Profile{})
+		w.authorize(poor)
+		time.Sleep(time.Second)
+		w.mustCall(authorizerKey(poor))
+	})
+}

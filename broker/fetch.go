@@ -12,6 +12,10 @@ import (
 // errNoTicket says that no component_verify_ticket is held that WeChat takes.
 var errNoTicket = errors.New("no usable component_verify_ticket")
 
+// errNoRefreshToken says that WeChat shows none for an authorizer, as for an account
+// without API permission.
+var errNoRefreshToken = errors.New("WeChat shows no refresh token, neither in api_get_authorizer_info nor in the list")
+
 // blockedError says that a renewal needs another key's token first.
 type blockedError struct{ on Key }
 
@@ -195,9 +199,12 @@ func (b *Broker) shownRefreshToken(ctx context.Context, e *entry, rec *record, f
 // listedRefreshToken reads the whole list, at most once a minute for all keys
 // together, and looks again.
 func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
-	void := &voidError{what: happenedRefreshVoid, err: &wechat.APIError{
-		Path: "/cgi-bin/component/api_authorizer_token", Code: wechat.CodeRefreshTokenInvalid, Msg: "refresh_token is invalid",
-	}}
+	void := &voidError{what: happenedRefreshVoid, err: errNoRefreshToken}
+	if !failed.IsZero() {
+		void.err = &wechat.APIError{
+			Path: "/cgi-bin/component/api_authorizer_token", Code: wechat.CodeRefreshTokenInvalid, Msg: "refresh_token is invalid",
+		}
+	}
 	err := b.reconcileFor(ctx, rec.component)
 	if errors.Is(err, errListTaken) && rec.verdict == StateNeedsAuthorization {
 		return secret.Text{}, void // as before: the info shows no other, and the list has its next turn

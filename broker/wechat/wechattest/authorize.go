@@ -119,14 +119,11 @@ func (s *Server) authorizerInfo(c *call) reply {
 	if code != codeOK {
 		return s.refuse(code)
 	}
-	return answer(object{
-		"authorizer_info": a.describe(),
-		"authorization_info": object{
-			"authorizer_appid":         a.appID,
-			"authorizer_refresh_token": a.refresh.text,
-			"func_info":                a.funcInfo(),
-		},
-	})
+	info := object{"authorizer_appid": a.appID, "func_info": a.funcInfo()}
+	if !a.profileOf().NoAPI {
+		info["authorizer_refresh_token"] = a.refresh.text
+	}
+	return answer(object{"authorizer_info": a.describe(), "authorization_info": info})
 }
 
 func (a *authorizer) funcInfo() []object {

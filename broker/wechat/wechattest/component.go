@@ -162,7 +162,7 @@ func (s *Server) authorizerList(c *call) reply {
 // listedRefresh is what the list shows as the refresh token; for some accounts
 // WeChat leaves it empty.
 func (a *authorizer) listedRefresh() string {
-	if a.unlisted {
+	if a.unlisted || a.profileOf().NoAPI {
 		return ""
 	}
 	return a.refresh.text

@@ -31,7 +31,8 @@ type Profile struct {
 	FuncInfo []int
 	// Status is account_status; 0 means 1, normal.
 	Status int
-	// NoAPI: the account may not call APIs, so api_query_auth gives no tokens.
+	// NoAPI: the account may not call APIs, so WeChat gives no tokens for its code,
+	// and shows no refresh token.
 	NoAPI bool
 }
 
