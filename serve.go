@@ -147,7 +147,7 @@ func (s *sidecar) stop(c ShutdownConfig) error {
 	s.state.Store(stateDraining)
 	delay := time.NewTimer(c.Delay)
 	<-delay.C
-	ctx, cancel := context.WithTimeout(context.Background(), c.Grace+restGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), c.Grace+s.rest)
 	defer cancel()
 	errs := s.stopTraffic(c.Grace)
 	s.stopBroker()

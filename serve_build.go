@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
@@ -44,6 +45,8 @@ type sidecar struct {
 	failed chan error
 
 	closeStore func() error
+	// rest is how long stop waits beside shutdown.grace: restGrace.
+	rest time.Duration
 	// base is the context of all work; stopBroker ends it.
 	base       context.Context
 	stopBroker context.CancelFunc
@@ -54,7 +57,7 @@ type sidecar struct {
 // nobody and serves nothing before start. On an error nothing stays open.
 func newSidecar(c Config, log *slog.Logger) (_ *sidecar, err error) {
 	s := &sidecar{
-		log: log, metrics: metrics.New(version()), own: &proxy.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}),
+		log: log, metrics: metrics.New(version()), own: &proxy.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}), rest: restGrace,
 		closeStore: func() error { return nil },
 	}
 	s.base, s.stopBroker = context.WithCancel(context.Background())

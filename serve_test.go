@@ -5,6 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -149,29 +153,59 @@ func TestStop_WaitsForARenewal(t *testing.T) {
 	wechat := wechattest.New(wechattest.Options{})
 	t.Cleanup(wechat.Close)
 	wechat.AddAccount(scriptAccount, scriptAppSecret)
-	wechat.Fault("/cgi-bin/stable_token", wechattest.Fault{Latency: restGrace + time.Second})
 	c := accountConfig(t, wechat)
+	given, release := make(chan struct{}, 1), make(chan struct{})
+	c.Upstream.URL = holdAnswers(t, c.Upstream.URL, "/cgi-bin/stable_token", given, release)
 	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.start()
-	for s.broker.Missing()[0].State != "renewing" {
-		runtime.Gosched() // until the renewal is scheduled
+	s.rest = 0 // no time but the grace
+	cancel := s.stopBroker
+	s.stopBroker = func() {
+		cancel()
+		close(release)
 	}
-	if err := s.stop(ShutdownConfig{Grace: 30 * time.Second}); err != nil {
+	s.start()
+	<-given
+	if err := s.stop(ShutdownConfig{Grace: time.Hour}); err != nil {
 		t.Error(err)
 	}
-	if n := wechat.TokensIssued(scriptAccount); n > 0 {
-		s, err := newSidecar(c, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = s.abandon() }()
-		if missing := s.broker.Missing(); len(missing) != 0 {
-			t.Errorf("the token that WeChat gave is not in the store: %+v", missing)
-		}
+	if n := wechat.TokensIssued(scriptAccount); n != 1 {
+		t.Errorf("WeChat gave %d tokens", n)
 	}
+	if s, err = newSidecar(c, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.abandon() }()
+	if missing := s.broker.Missing(); len(missing) != 0 {
+		t.Errorf("the token that WeChat gave is not in the store: %+v", missing)
+	}
+}
+
+// holdAnswers returns the address of a server between us and WeChat that says when
+// WeChat has answered a call of path, and keeps the answer until release is closed.
+func holdAnswers(t *testing.T, wechat, path string, given chan<- struct{}, release <-chan struct{}) string {
+	t.Helper()
+	to, err := url.Parse(wechat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := httputil.NewSingleHostReverseProxy(to)
+	between.ModifyResponse = func(r *http.Response) error {
+		if r.Request.URL.Path != path {
+			return nil
+		}
+		select {
+		case given <- struct{}{}:
+		default: // said already
+		}
+		<-release
+		return nil
+	}
+	server := httptest.NewServer(between)
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // SIGHUP is the operator's word that quotas were cleared.
