@@ -664,3 +664,37 @@ func TestQueryAuth_WithoutAPIPermission(t *testing.T) {
 		w.mustCall(authorizerKey(poor))
 	})
 }
+
+// TestQueryAuth_AnAnswerThatRenewalsOvertake has WeChat's answer to an exchange take
+// so long that the merchant's token is renewed twice meanwhile, each time with a new
+// refresh token: the one of the exchange is old then and must not come back.
+func TestQueryAuth_AnAnswerThatRenewalsOvertake(t *testing.T) {
+	o := worldOptions{merchants: 1, sim: wechattest.Options{RotateRefreshTokens: true}}
+	lit(t, o, func(w *world) {
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Drip: 10 * time.Millisecond})
+		code := w.sim.Authorize(componentID, merchant(0))
+		exchanged := make(chan error, 1)
+		go func() {
+			_, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
+			exchanged <- err
+		}()
+		time.Sleep(time.Second)
+		for range 2 {
+			w.sim.ExpireToken(merchant(0))
+			w.mustCall(authorizerKey(merchant(0)))
+		}
+		if len(exchanged) != 0 {
+			t.Fatal("the exchange was over before the renewals")
+		}
+		if err := <-exchanged; err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // rejected tokens are replaced at no faster pace
+		refused := w.sim.Calls(infoPath)
+		w.sim.ExpireToken(merchant(0))
+		w.mustCall(authorizerKey(merchant(0)))
+		if n := w.sim.Calls(infoPath) - refused; n != 0 {
+			t.Error("a refresh token had to be asked for: the newest was lost")
+		}
+	})
+}

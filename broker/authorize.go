@@ -211,8 +211,14 @@ func (b *Broker) storeAuthorization(ctx context.Context, key Key, component stri
 	return outpaced(key.String())
 }
 
-// grantTo puts an exchange into r: a new authorization, whatever was before.
+// grantTo puts an exchange into r: a new authorization, whatever was before. A token
+// that was obtained since the exchange was made is of that authorization too, and so
+// is the refresh token that came with it: those of the exchange are older, and stay out.
 func (b *Broker) grantTo(r *record, component string, x wechat.Exchange, obtained, authorized time.Time) {
+	if r.component == component && r.verdict == StateUnknown && !r.token.IsZero() && r.obtained.After(obtained) {
+		r.authorized = later(r.authorized, authorized)
+		return
+	}
 	r.forget()
 	r.component = component
 	r.authorized = authorized
