@@ -178,6 +178,7 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 		b.Reconcile(item.Component)
 		return nil
 	}
+	asked := b.clock.now()
 	info, err := withToken(b, componentKey(item.Component), func(token secret.Text) (wechat.Authorizer, error) {
 		return b.wechat.AuthorizerInfo(ctx, item.Component, token, item.AppID)
 	})
@@ -200,9 +201,7 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 		}
 		r.generation++
 		r.component, r.authorized = item.Component, created
-		if !info.RefreshToken.IsZero() {
-			r.refreshToken, r.spare = info.RefreshToken, secret.Text{}
-		}
+		r.learnRefreshToken(info.RefreshToken, asked)
 		r.judge(StateUnknown, time.Time{}, "", 0)
 		changed = true
 		return true

@@ -249,6 +249,11 @@ func TestMerge_NeverReplacesARefreshTokenThatCameLater(t *testing.T) {
 		t.Error("a new authorization did not replace the refresh token")
 	}
 	r = ours()
+	r.obtained = noon.Add(3 * time.Hour)
+	if !merge(r, again, "wxc", noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" || !r.authorized.Equal(again.AuthorizedAt) {
+		t.Error("a new authorization on a list that was asked for before ours came replaced the refresh token, or was lost")
+	}
+	r = ours()
 	r.verdict, r.judged = StateUnauthorized, noon.Add(time.Hour)
 	if merge(r, again, "wxc", noon) {
 		t.Error("an authorization that was taken back while the list was read came back")

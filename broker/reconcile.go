@@ -307,8 +307,7 @@ func merge(r *record, a wechat.Authorizer, component string, started time.Time) 
 	case r.component == component && a.RefreshToken.IsZero() && !again:
 		return false // known, and no news
 	}
-	if !a.RefreshToken.IsZero() && !a.RefreshToken.Equal(r.refreshToken) {
-		r.refreshToken, r.spare = a.RefreshToken, secret.Text{}
+	if r.learnRefreshToken(a.RefreshToken, started) {
 		r.judge(StateUnknown, time.Time{}, "", 0)
 	}
 	r.component = component

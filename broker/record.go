@@ -109,6 +109,21 @@ func (r *record) forget() {
 	r.quotaMet = time.Time{}
 }
 
+// learnRefreshToken takes what WeChat, asked at that time, says is the account's
+// refresh token, and reports whether that is news; none is no news. What a renewal
+// has brought since is newer and stays in force, and the other becomes the spare.
+func (r *record) learnRefreshToken(t secret.Text, asked time.Time) bool {
+	if t.IsZero() || t.Equal(r.refreshToken) {
+		return false
+	}
+	if !r.refreshToken.IsZero() && r.obtained.After(asked) {
+		r.spare = t
+	} else {
+		r.refreshToken, r.spare = t, secret.Text{}
+	}
+	return true
+}
+
 // judge notes a verdict that only the merchant can lift.
 func (r *record) judge(verdict State, now time.Time, reason string, errcode int) {
 	r.verdict, r.judged, r.reason, r.errcode = verdict, now, reason, errcode
