@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"net"
 	"syscall"
@@ -45,6 +46,7 @@ type conn struct {
 	reused   bool
 	got      bool // a byte of the present answer came
 
+	gate   *gate           // between TLS and the network; nil without TLS
 	socket syscall.RawConn // below nc; nil where there is none to look at
 	look   func(uintptr)   // sees whether the socket is silent
 	silent bool            // what look saw
@@ -63,20 +65,12 @@ func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *
 	c := &conn{nc: nc, host: h, now: now, ends: now().Add(connAge - jitter), idle: idleTimeout}
 	c.br = bufio.NewReaderSize(c, connReadBytes)
 	c.bw = bufio.NewWriterSize(nc, connWriteBytes)
+	if tc, ok := nc.(*tls.Conn); ok {
+		c.gate, _ = tc.NetConn().(*gate)
+	}
 	c.socket = socketOf(nc)
 	c.look = func(fd uintptr) { c.silent = silent(fd) } // made once, as it is needed for each call
 	return c
-}
-
-// quiet reports whether nothing came over a connection while it was idle. Its end
-// may have; so may an answer to no call, which must not be taken for the answer to
-// the next one, as that may be another account's.
-func (c *conn) quiet() bool {
-	if c.socket == nil {
-		return true
-	}
-	c.silent = false
-	return c.socket.Control(c.look) == nil && c.silent
 }
 
 // Read implements [io.Reader] for the connection's buffer.

@@ -118,7 +118,7 @@ func (u *upstream) dial(h *host) (net.Conn, error) {
 	if err != nil || h.tls == nil {
 		return nc, err
 	}
-	tc := tls.Client(nc, h.tls)
+	tc := tls.Client(&gate{Conn: nc}, h.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
 		return nil, err

@@ -1,0 +1,57 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+)
+
+// quiet reports whether nothing came over a connection while it was idle. Its end
+// may have; so may an answer to no call, which must not be taken for the answer to
+// the next one, as that may be another account's.
+func (c *conn) quiet() bool {
+	if c.gate != nil && !c.gate.quiet(c.nc) {
+		return false
+	}
+	if c.socket == nil {
+		return true
+	}
+	c.silent = false
+	return c.socket.Control(c.look) == nil && c.silent
+}
+
+// gate is the connection below TLS. TLS reads ahead: what follows an answer in the
+// same packet may be in its own buffer, where no look at the socket sees it.
+type gate struct {
+	net.Conn
+	shut bool
+	one  [1]byte
+}
+
+// NetConn returns the connection below.
+func (g *gate) NetConn() net.Conn { return g.Conn }
+
+// Read implements [net.Conn].
+func (g *gate) Read(p []byte) (int, error) {
+	if g.shut {
+		return 0, errGateShut
+	}
+	return g.Conn.Read(p)
+}
+
+// quiet reports whether the TLS connection above g has nothing to give without
+// reading from g. Tickets and the like that it has are taken in by this.
+func (g *gate) quiet(above net.Conn) bool {
+	g.shut = true
+	n, err := above.Read(g.one[:])
+	g.shut = false
+	return n == 0 && errors.Is(err, errGateShut)
+}
+
+var errGateShut error = gateError{}
+
+// gateError is temporary: TLS gives no connection up for such errors.
+type gateError struct{}
+
+func (gateError) Error() string   { return "nothing is read now" }
+func (gateError) Timeout() bool   { return true }
+func (gateError) Temporary() bool { return true }
