@@ -5,7 +5,7 @@
 // One call is served by one goroutine, in this order:
 //
 //	server.go     the listener's settings, the recover wrapper, shutdown; options.go,
-//	              listeners.go, appconn.go
+//	              appconn.go, listeners/
 //	call.go       the steps that follow, each called from there
 //	connect.go    calls that come as CONNECT; connect_*.go
 //	alias.go      calls that come by a hosts entry

@@ -16,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/proxy/listeners"
 	"github.com/wxsidecar/wxsidecar/proxy/routes"
 )
 
@@ -48,7 +49,7 @@ type Server struct {
 	keys         handleKeys
 	limits       Limits
 	connect      *connector
-	listeners    listeners
+	listeners    listeners.Set
 	metrics      *metrics.Metrics
 	log          *slog.Logger
 	now          func() time.Time
@@ -170,10 +171,18 @@ func (s *Server) newHTTP() *fasthttp.Server {
 // nil, or until ln fails. It blocks.
 func (s *Server) Serve(ln net.Listener) error { return s.serveOn(appListener{ln}) }
 
+// serveOn serves what ln accepts.
+func (s *Server) serveOn(ln net.Listener) error {
+	if ln = s.listeners.Add(ln); ln == nil {
+		return nil
+	}
+	return s.http.Serve(ln)
+}
+
 // Shutdown stops accepting and waits until the calls under way have ended or ctx
 // has. In the latter case their handlers still run: the process must end then.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.listeners.stop()
+	s.listeners.Stop()
 	s.connect.tunnels.soften()
 	err := errors.Join(s.http.ShutdownWithContext(ctx), s.connect.tunnels.wait(ctx))
 	s.upstream.close()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/proxy/listeners"
 )
 
 // Server serves WeChat's pushes. Make it with [New]. Its methods are safe for
@@ -30,8 +31,9 @@ type Server struct {
 	seen    *memory
 	// heads has the head of each request whose body is being read, by the address
 	// of fasthttp's header.
-	heads  sync.Map
-	server *fasthttp.Server
+	heads     sync.Map
+	listeners listeners.Set
+	server    *fasthttp.Server
 }
 
 // New returns a server, or an error that names each component whose keys cannot be
@@ -66,6 +68,9 @@ func (s *Server) SetComponents(components []Component) error {
 // Serve takes connections from l until Shutdown, which closes l and makes it return
 // nil, or until l fails. It blocks.
 func (s *Server) Serve(l net.Listener) error {
+	if l = s.listeners.Add(l); l == nil {
+		return nil
+	}
 	if err := s.server.Serve(l); err != nil {
 		return fmt.Errorf("serve pushes on %s: %w", l.Addr(), err)
 	}
@@ -75,6 +80,7 @@ func (s *Server) Serve(l net.Listener) error {
 // Shutdown closes the listeners and waits for the pushes under way, until ctx ends;
 // then it returns ctx's error, and they go on.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.listeners.Stop()
 	if err := s.server.ShutdownWithContext(ctx); err != nil {
 		return fmt.Errorf("shut the push listener down: %w", err)
 	}

@@ -166,3 +166,24 @@ func TestShutdown_WaitsForPush(t *testing.T) {
 	close(release)
 	<-answered
 }
+
+// A Shutdown that comes before the server serves stops it all the same.
+func TestShutdown_BeforeServe(t *testing.T) {
+	s, err := push.New(push.Options{Handler: &handler{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(ln); err != nil { // which returns
+		t.Error(err)
+	}
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is open: %v", err)
+	}
+}
