@@ -87,6 +87,10 @@ func (p *pool) sweepIdle(now func() time.Time) {
 func (p *pool) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.dropLocked()
+}
+
+func (p *pool) dropLocked() {
 	for i, c := range p.idle {
 		c.close()
 		p.idle[i] = nil
@@ -94,12 +98,12 @@ func (p *pool) drop() {
 	p.idle = p.idle[:0]
 }
 
-// shut closes the pool for good.
+// shut closes the pool for good: what is put back from then on is closed as well.
 func (p *pool) shut() {
-	p.drop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	p.dropLocked()
 	if p.sweep != nil {
 		p.sweep.Stop()
 	}
