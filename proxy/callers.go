@@ -152,13 +152,11 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 		return stranger()
 	}
 	who := "the caller " + r.caller.Name
-	// As the catalogue does, rules disregard a slash at the end; and since nobody
-	// knows how WeChat reads other letters, what is denied is so in any.
-	path := withoutSlash(r.path)
-	if i := matching(r.caller.Deny, path, equalFoldText); i >= 0 {
+	// Nobody knows how WeChat reads other letters, so what is denied is so in any.
+	if i := matching(r.caller.Deny, r.path, equalFoldText); i >= 0 {
 		return forbidden("caller_refused", who+" may not call this path: deny has "+r.caller.Deny[i])
 	}
-	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, path, equalText) < 0 {
+	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, r.path, equalText) < 0 {
 		return forbidden("caller_refused", who+" may not call this path: it is not in allow")
 	}
 	if appid != "" && len(r.caller.AppIDs) > 0 && !slices.Contains(r.caller.AppIDs, appid) {
@@ -168,14 +166,16 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 }
 
 // matching returns the index of the pattern that path matches, as same compares,
-// else -1.
+// else -1. As in the catalogue, a slash at the end of either does not count, but
+// where "*" follows it.
 func matching(patterns []string, path []byte, same func([]byte, string) bool) int {
+	bare := withoutSlash(path)
 	for i, p := range patterns {
 		prefix, open := strings.CutSuffix(p, "*")
 		switch {
 		case open && len(path) >= len(prefix) && same(path[:len(prefix)], prefix):
 			return i
-		case !open && same(path, p):
+		case !open && (same(bare, p) || same(bare, strings.TrimSuffix(p, "/"))):
 			return i
 		}
 	}

@@ -11,10 +11,11 @@ import (
 func TestCallers_DenyHasNoSecondSpelling(t *testing.T) {
 	up := newWeChat(t, echo)
 	shop := callerOf("shop", "k1")
-	shop.Deny = []string{"/cgi-bin/clear_quota", "/cgi-bin/token", "/wxa/sec/*"}
+	shop.Deny = []string{"/cgi-bin/clear_quota", "/cgi-bin/token", "/wxa/sec/*", "/cgi-bin/menu/*", "/wxa/release/"}
 	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}, Callers: []Caller{shop}})
 	for _, path := range []string{
 		"/cgi-bin/clear_quota", "/cgi-bin/clear_quota/", "/cgi-bin/Clear_Quota", "/cgi-bin/token/?appid=" + merchant, "/WXA/sec/x",
+		"/cgi-bin/menu/", "/cgi-bin/menu/get", "/wxa/release", "/wxa/release/",
 	} {
 		got := s.call(t, "GET", path, "", "X-Wxsidecar-Key: k1", forMerchant())
 		if got.status != 403 || got.fault() != "caller_refused" {
@@ -23,6 +24,11 @@ func TestCallers_DenyHasNoSecondSpelling(t *testing.T) {
 	}
 	if n := up.calls.Load(); n != 0 {
 		t.Errorf("%d denied calls went out", n)
+	}
+	for _, path := range []string{"/cgi-bin/menu", "/cgi-bin/menus/get", "/wxa/release/x", "/"} {
+		if got := s.call(t, "GET", path, "", "X-Wxsidecar-Key: k1", forMerchant()); got.status != 200 {
+			t.Errorf("%s: %d %q", path, got.status, got.body)
+		}
 	}
 }
 
