@@ -168,7 +168,7 @@ func (b *body) fill(n int) *fault {
 // discard reads on where a call was answered before its body had come, so that the
 // app, which sends it before it reads, hears the answer instead of a reset.
 func (b *body) discard() {
-	if b.whole || b.conn.SetReadDeadline(b.now().Add(discardTime)) != nil {
+	if b.conn.SetReadDeadline(b.now().Add(discardTime)) != nil {
 		return
 	}
 	piece := pieces.Get().(*[pieceBytes]byte)

@@ -91,12 +91,36 @@ func (s *Server) refuse(r *request, f *fault, resp *fasthttp.Response) {
 	f.write(resp, s.errorsAs200)
 	if f.closes {
 		resp.SetConnectionClose()
-	} else if r.body.conn != nil {
-		began := s.now()
-		r.body.discard()
-		r.outside += s.now().Sub(began) // the app's time
+	} else {
+		s.drain(r)
 	}
 	s.log.Log(s.base, f.level(), "call refused", "request_id", string(r.id[:]), "path", string(r.path), "error", f)
+}
+
+// drain reads away what the app still sends of a call that has its answer. The call
+// holds nothing meanwhile: who sends slowly must not keep others out.
+func (s *Server) drain(r *request) {
+	if r.body.conn == nil || r.body.whole {
+		return
+	}
+	s.leave(r)
+	began := s.now()
+	r.body.discard()
+	r.outside += s.now().Sub(began) // the app's time
+}
+
+// leave gives back what a call holds of what is limited.
+func (s *Server) leave(r *request) {
+	s.memory.give(r.body.reserved)
+	r.body.reserved = 0
+	if r.slot != nil {
+		r.slot.leave()
+		r.slot = nil
+	}
+	if r.entered {
+		s.inflight.leave()
+		r.entered = false
+	}
 }
 
 // finish ends a call: it is counted, and what it held goes back.
@@ -104,13 +128,7 @@ func (s *Server) finish(r *request) {
 	total := s.now().Sub(r.start)
 	s.results.count(r.route.FamilyID, r.result)
 	s.metrics.AppRequestTime(total, max(total-r.outside, 0))
-	s.memory.give(r.body.reserved)
-	if r.slot != nil {
-		r.slot.leave()
-	}
-	if r.entered {
-		s.inflight.leave()
-	}
+	s.leave(r)
 	r.reset()
 	s.requests.Put(r)
 }

@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
 // heads is an upstream that keeps the heads of the calls that it answers.
@@ -178,4 +181,31 @@ func TestHostile_Passes(t *testing.T) {
 		calls = append(calls, fmt.Sprintf("POST /p%d?", i))
 	}
 	f("pipelined", pipelined.String(), calls...)
+}
+
+// Who is refused and goes on sending, slowly, takes nobody's place.
+func TestServer_RefusedUploadHoldsNothing(t *testing.T) {
+	up := newWeChat(t, echo)
+	m := metrics.New("test")
+	s := start(t, Options{Source: platform(), Metrics: m, Limits: Limits{MaxInflight: 1}, Upstream: UpstreamOptions{URL: up.URL}})
+	for path, code := range map[string]string{"/x": "no_account", "/cgi-bin/token": "body_too_large"} {
+		app, err := net.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(app, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", path, 1<<20, strings.Repeat("u", 100_000))
+		for !strings.Contains(scrape(m), `wxsidecar_app_errors_total{code="`+code+`"} 1`) {
+			runtime.Gosched()
+		}
+		for s.inflight.all.Load() > 0 {
+			runtime.Gosched()
+		}
+		if strings.Contains(s.logged.String(), code) {
+			t.Errorf("%s: the place was held until the reading ended", code)
+		}
+		if got := s.call(t, "GET", "/x", "", forMerchant()); got.status != 200 || s.memory.used.Load() != 0 {
+			t.Errorf("%s: another call: %d %q; %d bytes are held", code, got.status, got.body, s.memory.used.Load())
+		}
+		app.Close()
+	}
 }
