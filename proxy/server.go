@@ -203,8 +203,11 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 	r.id.set(s.process, s.calls.Add(1))
 	r.route = s.table.Match(nil)
 	defer s.guard(ctx, r)
-	if f := s.serve(ctx, r); f != nil {
+	switch f := s.serve(ctx, r); {
+	case f != nil:
 		s.refuse(r, f, &ctx.Response)
+	case !r.streaming:
+		s.drain(r) // WeChat may refuse an upload before its end
 	}
 	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])
 	if !r.streaming {
