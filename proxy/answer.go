@@ -15,7 +15,8 @@ const (
 	// bufferBytes is how much of an answer is held to be looked at; what is longer
 	// streams.
 	bufferBytes = 64 << 10
-	// captureBytes is the same for the answers whose secrets we take out.
+	// captureBytes is the same for the answers out of which we take secrets: those of
+	// some calls, and all errors and redirects.
 	captureBytes = 1 << 20
 	// oldBufferBytes is the same for an answer of unknown length to an HTTP/1.0
 	// client, which cannot read chunks.

@@ -102,7 +102,7 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 	c, err := s.upstream.roundTrip(r, r.rewrite, resp)
 	var st *stream
 	if err == nil {
-		st, err = s.upstream.receive(r, c, resp, r.bufferLimit())
+		st, err = s.upstream.receive(r, c, resp, r.bufferLimit(resp.StatusCode()))
 	}
 	r.outside += s.now().Sub(began)
 	if errors.Is(err, errCut) {
@@ -145,8 +145,10 @@ func mayStream(r *request, st *stream) *fault {
 	}
 }
 
-func (r *request) bufferLimit() int {
-	if r.captured {
+// bufferLimit is how much of an answer is held. Errors and redirects are too, since
+// they may repeat what we added to the call.
+func (r *request) bufferLimit(status int) int {
+	if r.captured || status >= fasthttp.StatusMultipleChoices {
 		return captureBytes
 	}
 	return bufferBytes

@@ -49,6 +49,24 @@ func TestHidden_ErrorsThatRepeatTheCall(t *testing.T) {
 	}
 }
 
+// A long error page is no exception, with a length and without.
+func TestHidden_LongErrors(t *testing.T) {
+	token := tokenText(authorizerKey(merchant), 1)
+	page := strings.Repeat("<p>", 100_000) + "/x?access_token="
+	for _, head := range []string{fmt.Sprintf("Content-Length: %d\r\n", len(page+token)), ""} {
+		up := newRaw(t, func(_ int, c net.Conn, br *bufio.Reader) {
+			if _, _, err := readRequest(br); err == nil {
+				io.WriteString(c, "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n"+head+"\r\n"+page+token)
+			}
+		})
+		s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.url}})
+		got := s.call(t, "GET", "/x", "", forMerchant())
+		if got.status != 502 || got.body != page+placeholder {
+			t.Errorf("%q: %d, %d bytes, %v: ends in %q", head, got.status, len(got.body), got.err, got.body[max(0, len(got.body)-80):])
+		}
+	}
+}
+
 // An answer that is no error passes as it came.
 func TestHidden_GoodAnswersPass(t *testing.T) {
 	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
