@@ -165,3 +165,14 @@ func TestForward_ReplayMemoryUsedUp(t *testing.T) {
 		t.Errorf("101 bytes: %q %v", got.body, got.header)
 	}
 }
+
+// A call whose body must be read whole waits for memory like any passing trouble: it
+// is not too large.
+func TestForward_ReplayMemoryUsedUpForForms(t *testing.T) {
+	s := start(t, Options{Source: platform(), Limits: Limits{ReplayMemory: 100}})
+	body := `{"grant_type":"client_credential","appid":"` + own + `","secret":"` + strings.Repeat("x", 40) + `"}`
+	got := s.call(t, "POST", "/cgi-bin/stable_token", body)
+	if got.status != 429 || got.fault() != "too_many_requests" || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, `"errcode":-1,`) {
+		t.Errorf("%d %v %q", got.status, got.header, got.body)
+	}
+}

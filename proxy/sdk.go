@@ -226,10 +226,14 @@ func (s *Server) readForm(r *request) *fault {
 	if f := s.keepBody(r); f != nil {
 		return f
 	}
-	if !r.body.whole {
+	switch {
+	case r.body.whole:
+		return nil
+	case r.body.notKept == replayNoMemory:
+		return tooMany("the bodies of other calls take up all memory for bodies (limits.replay_memory)")
+	default:
 		return bodyTooLarge(s.limits.ReplayBody)
 	}
-	return nil
 }
 
 // field returns a text of the call's form: of the JSON body, of the query, or of
