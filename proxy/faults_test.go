@@ -108,7 +108,7 @@ func TestFaults_Resets(t *testing.T) {
 // An upstream that refuses an upload before its end is heard: the app gets the
 // answer although it is still sending, and if it sends all of it before it reads.
 func TestFaults_RefusesAnUploadEarly(t *testing.T) {
-	const size = 8 << 20
+	const size = 24 << 20 // more than lies in buffers
 	atOnce := func(app net.Conn) string {
 		sent := make(chan struct{})
 		go func() {
