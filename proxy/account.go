@@ -98,21 +98,23 @@ func (s *Server) defaultAccount() (broker.Account, *fault) {
 }
 
 // useComponent makes the call take a component's token: that of the component or
-// account named, else the default account's, else the only one's.
+// account named, else the only one's, else the default account's. The only one comes
+// first, as with it a default account that has not authorised yet does not matter:
+// the calls by which it is to do so are the component's.
 func (s *Server) useComponent(r *request, named broker.Account, explicit bool) *fault {
-	component := named.Component
-	if !explicit && s.defaultAppID != "" {
+	component, ok := named.Component, named.Component != ""
+	if !ok {
+		component, ok = s.source.OnlyComponent()
+	}
+	if !ok && !explicit && s.defaultAppID != "" {
 		a, f := s.account(s.defaultAppID)
 		if f != nil {
 			return f
 		}
-		component = a.Component
+		component, ok = a.Component, a.Component != ""
 	}
-	if component == "" {
-		var ok bool
-		if component, ok = s.source.OnlyComponent(); !ok {
-			return noComponent()
-		}
+	if !ok {
+		return noComponent()
 	}
 	r.cred.key = broker.Key{Kind: broker.KindComponent, AppID: component}
 	r.cred.param = componentParam(r)

@@ -82,6 +82,10 @@ func TestForward_DefaultAccounts(t *testing.T) {
 	f(newSource(alone), "", "/cgi-bin/menu/get", "/cgi-bin/menu/get?access_token=tok-account-"+own+"-1")
 	f(newSource(alone), "", "/cgi-bin/getcallbackip", "/cgi-bin/getcallbackip?access_token=tok-account-"+own+"-1")
 	f(platform(), own, "/cgi-bin/menu/get", "/cgi-bin/menu/get?access_token=tok-account-"+own+"-1")
+	// A default account that has not authorised yet does not keep the component from
+	// the calls by which it is to do so.
+	f(newSource(comp), merchant, "/wxa/gettemplatelist", "/wxa/gettemplatelist?access_token=tok-component-"+component+"-1")
+	f(newSource(comp), merchant, "/cgi-bin/getcallbackip", "/cgi-bin/getcallbackip?access_token=tok-component-"+component+"-1")
 	// The default account says which of two components.
 	f(newSource(comp, comp2, acc), merchant, "/wxa/gettemplatelist", "/wxa/gettemplatelist?access_token=tok-component-"+component+"-1")
 	f(newSource(comp, comp2, acc), merchant, "/cgi-bin/getcallbackip", "/cgi-bin/getcallbackip?access_token=tok-component-"+component+"-1")
