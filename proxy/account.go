@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/wxsidecar/wxsidecar/broker"
@@ -97,12 +98,14 @@ func (s *Server) defaultAccount() (broker.Account, *fault) {
 	}
 }
 
-// useComponent makes the call take a component's token: that of the component or
-// account named, else the only one's, else the default account's. The only one comes
-// first, as with it a default account that has not authorised yet does not matter:
-// the calls by which it is to do so are the component's.
+// useComponent makes the call take a component's token: that of the component that
+// the body names, where it was read, or of the account named, else the only one's,
+// else the default account's. The only one comes before the default account, as with
+// it an account that has not authorised yet does not matter: the calls by which it is
+// to do so are the component's.
 func (s *Server) useComponent(r *request, named broker.Account, explicit bool) *fault {
-	component, ok := named.Component, named.Component != ""
+	component := cmp.Or(r.component, named.Component)
+	ok := component != ""
 	if !ok {
 		component, ok = s.source.OnlyComponent()
 	}

@@ -166,22 +166,22 @@ func (s *Server) answerRefusal(r *request, resp *fasthttp.Response, e *wechat.AP
 	s.countErrcode(r, e.Code)
 }
 
-// componentOf returns the component that a call in its own name is about.
+// componentOf returns the component that a call in its own name is about. The body
+// of such a call names it, and that alone settles it where there are several.
 func (s *Server) componentOf(r *request, c *callers) (string, *fault) {
-	if f := s.identify(r); f != nil {
-		return "", f
-	}
-	appid := r.cred.key.AppID
-	if named := r.field("component_appid"); named != "" && named != appid {
+	if named := r.field("component_appid"); named != "" {
 		a, f := s.account(named)
 		if f != nil {
 			return "", f
 		}
 		if a.Kind == broker.KindComponent {
-			appid = a.AppID
-			r.cred.key = a.Key()
+			r.component = a.AppID
 		}
 	}
+	if f := s.identify(r); f != nil {
+		return "", f
+	}
+	appid := r.cred.key.AppID
 	return appid, c.mayCall(r, appid)
 }
 

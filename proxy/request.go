@@ -39,6 +39,9 @@ type request struct {
 	// handle is the handle in the token parameter, if there was one.
 	handle *handle
 
+	// component is the one that the body names, in calls whose body is read.
+	component string
+
 	cred    credential
 	entered bool  // counts among the calls under way
 	slot    *slot // counts among its account's; nil if it does not

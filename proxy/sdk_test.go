@@ -211,6 +211,36 @@ func TestExchange_Captured(t *testing.T) {
 	}
 }
 
+// With several components, the one that the body names is meant.
+func TestExchange_ComponentInTheBody(t *testing.T) {
+	const component2 = "wx00000000000000c2"
+	up := newWeChat(t, echo)
+	src, e := platform(), &exchange{answer: "{}"}
+	comp2 := broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2}
+	src.accounts[component2] = comp2
+	src.set(comp2.Key(), 1)
+	s := start(t, Options{Source: src, Exchange: e, Upstream: UpstreamOptions{URL: up.URL}})
+	f := func(body, want string, headers ...string) {
+		t.Helper()
+		for _, path := range []string{"/cgi-bin/component/api_get_authorizer_list", "/cgi-bin/component/api_get_authorizer_info"} {
+			if got := s.call(t, "POST", path, body, headers...); got.body != path+"?component_access_token=tok-component-"+want+"-1" {
+				t.Errorf("%s %s: %d %q, want the token of %s", path, body, got.status, got.body, want)
+			}
+		}
+	}
+	f(`{"component_appid":"`+component+`"}`, component)
+	f(`{"component_appid":"`+component2+`"}`, component2)
+	f(`{"component_appid":"`+component2+`"}`, component2, forMerchant())
+	f(`{}`, component, forMerchant())
+	s.call(t, "POST", "/cgi-bin/component/api_query_auth", `{"component_appid":"`+component2+`","authorization_code":"code"}`)
+	if !slices.Equal(e.codes, []string{component2 + " code"}) {
+		t.Errorf("traded %q", e.codes)
+	}
+	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_list", `{}`); got.status != 400 || got.fault() != "no_account" {
+		t.Errorf("no component named: %d %q", got.status, got.body)
+	}
+}
+
 // No shape of such an answer lets a token through.
 func TestExchange_CapturedInAnyShape(t *testing.T) {
 	var answer string
