@@ -35,7 +35,7 @@ const (
 // forward sends the call with its token, and once more with a newer one if WeChat
 // says that the token was the fault.
 func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
-	if f := s.keepBody(r); f != nil {
+	if f := s.keepBody(r, s.limits.ReplayBody); f != nil {
 		return f
 	}
 	tok, f := s.token(r.cred.key)
@@ -65,14 +65,14 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 	}
 }
 
-// keepBody reads a short body. The time for what fasthttp has not read yet is the
-// app's.
-func (s *Server) keepBody(r *request) *fault {
+// keepBody reads a body of at most limit bytes. The time for what fasthttp has not
+// read yet is the app's.
+func (s *Server) keepBody(r *request, limit int) *fault {
 	if r.body.whole || r.body.preread() {
-		return r.body.keep(s.limits.ReplayBody, &s.memory)
+		return r.body.keep(limit, &s.memory)
 	}
 	began := s.now()
-	f := r.body.keep(s.limits.ReplayBody, &s.memory)
+	f := r.body.keep(limit, &s.memory)
 	r.outside += s.now().Sub(began)
 	return f
 }

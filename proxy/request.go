@@ -67,11 +67,15 @@ type credential struct {
 }
 
 // reset makes r ready for the pool. It keeps the buffers, so that the next call
-// allocates none.
+// allocates none, but not that of a rare long form.
 func (r *request) reset() {
+	kept := r.body.kept[:0]
+	if cap(kept) >= formBytes {
+		kept = nil
+	}
 	*r = request{
 		buf: r.buf[:0], headers: r.headers[:0], rewrite: r.rewrite[:0],
-		body: body{kept: r.body.kept[:0]}, hidden: hidden{token: r.hidden.token[:0]},
+		body: body{kept: kept}, hidden: hidden{token: r.hidden.token[:0]},
 	}
 }
 

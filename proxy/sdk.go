@@ -221,9 +221,22 @@ func (s *Server) accountIn(r *request, field string) (broker.Account, *fault) {
 	return s.account(appid)
 }
 
-// readForm reads the whole body, which must be short.
+const (
+	// formBytes is how long a body may be that must be read whole.
+	formBytes = 1 << 20
+	// formChunkedBytes is the same for one that does not say how long it is: all that
+	// it may have is set aside for it.
+	formChunkedBytes = 64 << 10
+)
+
+// readForm reads the whole body, which must be short. How much is kept to be sent
+// again does not matter here, so that a small limits.replay_body stops no SDK.
 func (s *Server) readForm(r *request) *fault {
-	if f := s.keepBody(r); f != nil {
+	limit := formBytes
+	if r.body.length == lengthChunked {
+		limit = formChunkedBytes
+	}
+	if f := s.keepBody(r, limit); f != nil {
 		return f
 	}
 	switch {
@@ -232,7 +245,7 @@ func (s *Server) readForm(r *request) *fault {
 	case r.body.notKept == replayNoMemory:
 		return tooMany("the bodies of other calls take up all memory for bodies (limits.replay_memory)")
 	default:
-		return bodyTooLarge(s.limits.ReplayBody)
+		return bodyTooLarge(limit)
 	}
 }
 

@@ -130,7 +130,38 @@ func TestSDK_Faults(t *testing.T) {
 	f("POST", "/cgi-bin/component/api_component_token", `{"component_appid":"`+merchant+`"}`, 404, 40013)
 	f("POST", "/cgi-bin/component/api_authorizer_token", `{"authorizer_appid":"`+component+`"}`, 404, 40013)
 	f("POST", "/cgi-bin/component/api_query_auth", `{"component_appid":"`+component+`"}`, 400, 47001)
-	f("POST", "/cgi-bin/stable_token", strings.Repeat("x", DefaultReplayBody+1), 413, 48001)
+	f("POST", "/cgi-bin/stable_token", strings.Repeat("x", formBytes+1), 413, 48001)
+}
+
+// What limits the bodies that are kept to be sent again does not limit the forms
+// that must be read.
+func TestSDK_FormsAndReplayLimits(t *testing.T) {
+	f := func(limits Limits, size int, chunked bool, status int, code string) {
+		t.Helper()
+		s := start(t, Options{Source: platform(), Limits: limits})
+		form := `{"appid":"` + merchant + `","pad":"`
+		form += strings.Repeat("p", size-len(form)-2) + `"}`
+		var body io.Reader = strings.NewReader(form)
+		if chunked {
+			body = io.MultiReader(body) // hides the length
+		}
+		req, err := http.NewRequest("POST", s.url+"/cgi-bin/stable_token", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := s.do(req)
+		if got.status != status || got.fault() != code || (got.header.Get("Retry-After") != "") != (status == 429) {
+			t.Errorf("%d bytes, chunked %v, %+v: %d %s %.200s, want %d %s", size, chunked, limits, got.status, got.fault(), got.body, status, code)
+		}
+	}
+	f(Limits{ReplayBody: 16}, 200, false, 200, "")
+	f(Limits{ReplayBody: 16}, 200, true, 200, "")
+	f(Limits{}, formBytes, false, 200, "")
+	f(Limits{}, formBytes+1, false, 413, "body_too_large")
+	f(Limits{}, formChunkedBytes, true, 200, "")
+	f(Limits{}, formChunkedBytes+1, true, 413, "body_too_large")
+	f(Limits{ReplayMemory: 100}, 200, false, 429, "too_many_requests")
+	f(Limits{ReplayMemory: 100}, 200, true, 429, "too_many_requests")
 }
 
 func TestSDK_Exposed(t *testing.T) {
