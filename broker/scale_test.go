@@ -113,6 +113,24 @@ func TestScale_AHundredThousandOverdueAreRenewedUnderTheRateLimit(t *testing.T) 
 	})
 }
 
+// However long WeChat takes for one renewal, the limit is what is reached.
+func TestScale_TheRateIsReachedWhileWeChatTakesItsTime(t *testing.T) {
+	for _, latency := range []time.Duration{10 * time.Millisecond, 30 * time.Millisecond, 49 * time.Millisecond, 130 * time.Millisecond} {
+		c := crowd{n: 1000, age: func(int) time.Duration { return 118 * time.Minute }}
+		inCrowd(t, c, func(w *world, _ uint64) {
+			w.sim.Fault(authorizerPath, wechattest.Fault{Latency: latency})
+			sum, d := 0, 30*time.Second
+			for _, n := range w.renewalsEach(time.Second, d, func() {}) {
+				sum += n
+			}
+			const rate = 20
+			if least := int(d/time.Second) * rate * 9 / 10; sum < least {
+				t.Errorf("with a latency of %s %d renewals in %s, want at least %d", latency, sum, d, least)
+			}
+		})
+	}
+}
+
 func TestScale_ACallDoesNotWaitForThoseAhead(t *testing.T) {
 	c := crowd{n: 10_000, age: func(i int) time.Duration { return time.Duration(i%120) * time.Minute }}
 	inCrowd(t, c, func(w *world, _ uint64) {

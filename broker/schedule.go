@@ -198,11 +198,19 @@ func (b *Broker) dispatchFrom(ctx context.Context, q *queue, now time.Time) time
 		// Urgent ones take from the limit as well, so that those ahead make room,
 		// but do not wait for it.
 		if !b.limiter.AllowN(now, 1) && q == &b.ahead {
-			return time.Duration(float64(time.Second) / b.opts.Rate)
+			return b.untilAllowed(now)
 		}
 		b.start(ctx, e, now)
 	}
 	return time.Hour
+}
+
+// untilAllowed returns how long it is from now until the limit has room again. It is
+// not a whole interval each time: the ends of renewals wake the loop, and each would
+// put off the next start once more.
+func (b *Broker) untilAllowed(now time.Time) time.Duration {
+	missing := 1 - b.limiter.TokensAt(now)
+	return max(time.Duration(missing/b.opts.Rate*float64(time.Second)), time.Millisecond)
 }
 
 // start begins a renewal of e. Broker.mu is held.
