@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
@@ -21,8 +23,11 @@ func (l *Loaded) validateStore() {
 		return
 	}
 	if path, ok := strings.CutPrefix(store, "bolt:"); ok {
-		if path == "" {
+		switch {
+		case path == "":
 			l.fault("store", "", "bolt: without a path", "write it like bolt:/data/wxsidecar.db")
+		case l.reads(path):
+			l.fault("store", "", "a file of the configuration", "name a file of its own, like bolt:/data/wxsidecar.db")
 		}
 		return
 	}
@@ -35,6 +40,13 @@ func (l *Loaded) validateStore() {
 	if !l.faulty("store") && !l.faulty("store_file") {
 		l.fault("store", "", "not a store", "write bolt:PATH, or memory: for trials")
 	}
+}
+
+// reads reports whether path is a file that the configuration is read from. A store
+// there would move it aside as damaged.
+func (l *Loaded) reads(path string) bool {
+	known := append(slices.Collect(maps.Keys(l.files)), l.Config.Seal.KeyFile, l.Config.Seal.PreviousKeyFile)
+	return slices.ContainsFunc(known, func(file string) bool { return file != "" && absolute(file) == absolute(path) })
 }
 
 // keyFile checks that a key file that was named holds a key. It is read at the start

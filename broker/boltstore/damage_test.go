@@ -308,17 +308,21 @@ func TestOpen_SomeForeignRecords(t *testing.T) {
 	}
 }
 
-func TestOpen_ForeignFileIsLeftAlone(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "config.yaml")
+// Nothing of a store is left in the file, or it never was one: it is moved aside as
+// it is, and the sidecar starts.
+func TestOpen_ForeignFileIsMovedAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
 	text := strings.Repeat("listen: {apps: 127.0.0.1:7080}\n", 1000)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(options(t, path)); !errors.Is(err, errForeign) || !strings.Contains(err.Error(), path) {
-		t.Errorf("%v, want it refused by name", err)
+	s := mustOpen(t, options(t, path))
+	rec := s.Recovery()
+	if rec == nil || rec.Kept != 0 {
+		t.Fatalf("recovery %+v", rec)
 	}
-	if got, err := os.ReadFile(path); err != nil || string(got) != text {
-		t.Errorf("the file was touched: %v", err)
+	if got, err := os.ReadFile(rec.MovedTo); err != nil || string(got) != text {
+		t.Errorf("the file was not kept as it is: %v", err)
 	}
 }
 

@@ -28,8 +28,6 @@ type inspection struct {
 	pages
 	// damage is the first thing that is wrong; nil for a sound file.
 	damage error
-	// foreign: it was never a store.
-	foreign bool
 	// metas is how many of the two metas are sound.
 	metas int
 	// reached has the first page of each leaf and branch in use, as far as the tree
@@ -102,7 +100,7 @@ func (in *inspection) fail(format string, args ...any) {
 // findMeta sets m to the newest sound meta. The second meta's place depends on the
 // page size, which a damaged first one does not tell.
 func (in *inspection) findMeta() {
-	first, magic, ok := in.metaAt(0)
+	first, ok := in.metaAt(0)
 	if ok {
 		in.metas, in.m = 1, first
 	}
@@ -110,8 +108,7 @@ func (in *inspection) findMeta() {
 		if ok && size != first.pageSize {
 			continue
 		}
-		second, secondMagic, good := in.metaAt(int64(size))
-		magic = magic || secondMagic
+		second, good := in.metaAt(int64(size))
 		if !good || second.pageSize != size {
 			continue
 		}
@@ -125,23 +122,14 @@ func (in *inspection) findMeta() {
 		size := uint64(os.Getpagesize())
 		in.m = meta{pageSize: size, high: (uint64(in.size) + size - 1) / size}
 	}
-	in.foreign = !magic && in.startsForeign()
 }
 
-func (in *inspection) metaAt(at int64) (m meta, hasMagic, ok bool) {
+func (in *inspection) metaAt(at int64) (m meta, ok bool) {
 	head := make([]byte, pageHeaderSize+metaSize)
 	if n, _ := in.r.ReadAt(head, at); n < len(head) {
-		return meta{}, false, false
+		return meta{}, false
 	}
 	return parseMeta(head)
-}
-
-// startsForeign reports whether the file begins with what no store begins with: a
-// store's first number is that of its first page, 0.
-func (in *inspection) startsForeign() bool {
-	var first [8]byte
-	n, _ := in.r.ReadAt(first[:], 0)
-	return n == len(first) && first != [8]byte{}
 }
 
 // read returns page id with its overflow pages. The bytes are valid until the next

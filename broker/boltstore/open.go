@@ -69,8 +69,6 @@ func (o *opener) explain(err error) error {
 	switch {
 	case errors.Is(err, ErrLocked):
 		hint = "\nhint: stop the other process; a second sidecar needs a store of its own; two replicas need a shared store, which this version does not have"
-	case errors.Is(err, errForeign):
-		hint = "\nhint: store: names a file of something else; name another, or move this one away"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "\nhint: the directory of store: bolt:PATH must belong to the user that wxsidecar runs as, and be writable"
 	}

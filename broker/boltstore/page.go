@@ -48,13 +48,13 @@ type meta struct {
 	pageSize, root, freelist, high, txid uint64
 }
 
-// parseMeta reads the meta page p. hasMagic says that it was one once.
-func parseMeta(p []byte) (m meta, hasMagic, ok bool) {
+// parseMeta reads the meta page p.
+func parseMeta(p []byte) (m meta, ok bool) {
 	if len(p) < pageHeaderSize+metaSize {
-		return meta{}, false, false
+		return meta{}, false
 	}
 	b := p[pageHeaderSize:]
-	hasMagic = binary.NativeEndian.Uint32(b) == metaMagic
+	hasMagic := binary.NativeEndian.Uint32(b) == metaMagic
 	m = meta{
 		pageSize: uint64(binary.NativeEndian.Uint32(b[8:])),
 		root:     binary.NativeEndian.Uint64(b[16:]),
@@ -66,7 +66,7 @@ func parseMeta(p []byte) (m meta, hasMagic, ok bool) {
 	_, _ = sum.Write(b[:metaSize-8])
 	ok = hasMagic && binary.NativeEndian.Uint32(b[4:]) == metaVersion &&
 		sum.Sum64() == binary.NativeEndian.Uint64(b[metaSize-8:]) && goodPageSize(m.pageSize)
-	return m, hasMagic, ok
+	return m, ok
 }
 
 func goodPageSize(n uint64) bool { return n >= 1024 && n <= 1<<16 && n&(n-1) == 0 }

@@ -15,9 +15,6 @@ import (
 // then renamed. Whatever is found at <Path>.new at another time is rubbish. A crash
 // between two steps leaves the old state or the new one.
 
-// errForeign says that a file is not a store, and never was.
-var errForeign = errors.New("it is not a wxsidecar store")
-
 // batchBytes is how much goes into one transaction while a file is filled.
 const batchBytes = 4 << 20
 
@@ -40,9 +37,6 @@ func (o *opener) create() (*handle, error) {
 func (o *opener) repair(in *inspection, reason error) (*handle, *Recovery, error) {
 	s := newSalvage(in, o.Check)
 	s.scan()
-	if in.foreign && len(s.found) == 0 {
-		return nil, nil, errForeign
-	}
 	if s.tally.sound == 0 && s.tally.unopened > 0 {
 		return nil, nil, fmt.Errorf("it is damaged (%w), and none of its %d records can be opened: %w",
 			reason, s.tally.unopened, s.tally.unopenedErr)
