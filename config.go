@@ -152,7 +152,7 @@ type RenewalConfig struct {
 	At float64 `yaml:"at"`
 	// Rate is how many renewals may start in a second.
 	Rate float64 `yaml:"rate"`
-	// Workers is how many renewals may run at once.
+	// Workers is how many renewals may run at once; see [broker.Options].
 	Workers int `yaml:"workers"`
 }
 

@@ -40,7 +40,8 @@ type Options struct {
 	RenewAt float64
 	// Rate is how many renewals a second are made ahead of need; 0 means 20.
 	Rate float64
-	// Workers is how many renewals run at once; 0 means 8.
+	// Workers is how many renewals run at once; 0 means 8. Eight times as many may
+	// run while somebody waits for them.
 	Workers int
 	// Wait is how long a caller without a living token waits for one; 0 means 5 s.
 	Wait time.Duration

@@ -261,3 +261,27 @@ func TestU11_WhereWeChatGivesTheSameTokenAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestUrgent_SlowOnesHoldUpNobody has WeChat take long to answer for many accounts
+// that are called, but not for another.
+func TestUrgent_SlowOnesHoldUpNobody(t *testing.T) {
+	const slow = 40
+	inWorld(t, worldOptions{merchants: slow + 1}, func(w *world) {
+		for i := range slow {
+			w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(i), Latency: 8 * time.Second})
+		}
+		w.ticket()
+		time.Sleep(time.Second)
+		var calls sync.WaitGroup
+		for i := range slow {
+			calls.Go(func() { _, _ = w.broker.Token(context.Background(), authorizerKey(merchant(i))) })
+		}
+		synctest.Wait()
+		began := time.Now()
+		w.mustCall(authorizerKey(merchant(slow)))
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("a call waited for %s behind those of others", waited)
+		}
+		calls.Wait()
+	})
+}

@@ -180,9 +180,18 @@ func (b *Broker) dispatch(ctx context.Context) time.Duration {
 	return min(wait, b.dispatchFrom(ctx, &b.ahead, now))
 }
 
+// urgentWorkers is how many times Options.Workers may run at once while somebody
+// waits for them. WeChat may take ten seconds to answer for some accounts; a caller
+// waits for half of that, and must not spend it behind those.
+const urgentWorkers = 8
+
 // dispatchFrom starts what is due in q. Broker.mu is held.
 func (b *Broker) dispatchFrom(ctx context.Context, q *queue, now time.Time) time.Duration {
-	for b.running < b.opts.Workers {
+	most := b.opts.Workers
+	if q == &b.urgent {
+		most *= urgentWorkers
+	}
+	for b.running < most {
 		at, ok := q.next()
 		if !ok {
 			return time.Hour
