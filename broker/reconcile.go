@@ -101,19 +101,30 @@ func (b *Broker) untilList(ctx context.Context, c *component, now time.Time) tim
 	if err != nil {
 		return time.Minute
 	}
-	due := p.listed.Add(listInterval)
-	if wanted || p.listed.IsZero() || p.listed.After(now) {
-		due = now
-	}
 	if c.listing.take(ctx) != nil {
 		return time.Minute // the broker ends
 	}
-	retryAt := c.listing.retryAt
-	c.listing.give()
-	if retryAt.After(due) {
-		due = retryAt
+	due := now
+	if last := latest(now, p.listed, c.listing.finished); !wanted && !last.IsZero() {
+		due = last.Add(listInterval)
 	}
+	if c.listing.retryAt.After(due) {
+		due = c.listing.retryAt
+	}
+	c.listing.give()
 	return due.Sub(now)
+}
+
+// latest returns the last of the times that is not after now; zero for none. What the
+// store knows may lie ahead, by a clock that was wrong, or behind, by a full disk.
+func latest(now time.Time, times ...time.Time) time.Time {
+	var last time.Time
+	for _, t := range times {
+		if !t.After(now) && t.After(last) {
+			last = t
+		}
+	}
+	return last
 }
 
 // errListTaken says that somebody else reads the list at the moment.
