@@ -7,7 +7,57 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
+
+// TestAgain_TicketsAreAskedForWithPatienceWhereThatCallHangs has WeChat leave the one
+// call unanswered and answer all others.
+func TestAgain_TicketsAreAskedForWithPatienceWhereThatCallHangs(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.sim.Fault(startPath, wechattest.Fault{Mode: wechattest.Hang})
+		before := w.sim.Calls(startPath)
+		time.Sleep(100 * time.Minute)
+		if n := w.sim.Calls(startPath) - before; n > 10 {
+			t.Errorf("asked %d times in 100 minutes, want at most once in ten", n)
+		}
+	})
+}
+
+// TestAgain_TicketsAreAskedForAtTheEndOfAnOutage has the first question fall into an
+// outage: the next need not wait for its turn.
+func TestAgain_TicketsAreAskedForAtTheEndOfAnOutage(t *testing.T) {
+	o := worldOptions{}
+	inWorld(t, o, func(w *world) {
+		w.halt()
+		w.store = memstore.New(memstore.Options{})
+		must(0, w.sim.Outage(true))
+		w.start()
+		time.Sleep(time.Minute)
+		before := w.sim.Calls(startPath)
+		must(0, w.sim.Outage(false))
+		time.Sleep(5 * time.Second)
+		if n := w.sim.Calls(startPath) - before; n != 1 {
+			t.Errorf("asked %d times after WeChat's return, want once", n)
+		}
+	})
+}
+
+// TestAgain_AWeChatThatComesAndGoesIsNotAskedEachTime has four probes in five go
+// unanswered, and every token call.
+func TestAgain_AWeChatThatComesAndGoesIsNotAskedEachTime(t *testing.T) {
+	lit(t, worldOptions{own: true}, func(w *world) {
+		w.sim.Fault("/", wechattest.Fault{Mode: wechattest.Refuse, Probability: 0.8})
+		w.sim.Fault(stablePath, wechattest.Fault{Mode: wechattest.Refuse})
+		w.sim.ExpireToken(ownID)
+		before := w.sim.Calls(stablePath)
+		for end := time.Now().Add(20 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+			_, _ = w.call(ownKey)
+		}
+		if n := w.sim.Calls(stablePath) - before; n > 36 {
+			t.Errorf("%d calls in 20 minutes, want one or two a minute", n)
+		}
+	})
+}
 
 // TestAgain_TheListOnAFullDisk comes to be read, and the date of that cannot be kept.
 func TestAgain_TheListOnAFullDisk(t *testing.T) {

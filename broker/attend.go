@@ -32,12 +32,6 @@ func (b *Broker) attend(appID string) {
 	}
 }
 
-func (b *Broker) attendAll() {
-	for _, c := range b.configured() {
-		b.attend(c.appID)
-	}
-}
-
 // lookAfter is the body of the goroutine that looks after one component.
 func (b *Broker) lookAfter(ctx context.Context, c *component) {
 	for {
@@ -60,7 +54,7 @@ func (b *Broker) askForTickets(ctx context.Context, c *component) time.Duration 
 		return time.Minute
 	}
 	now := b.clock.now()
-	if wait := untilAsk(p, c.askFails, now); wait > 0 {
+	if wait := max(untilAsk(p, c.askFails, now), b.untilAskAgain(c, now)); wait > 0 {
 		return wait
 	}
 	if b.isPaused() {
@@ -69,11 +63,30 @@ func (b *Broker) askForTickets(ctx context.Context, c *component) time.Duration 
 	err = b.wechat.StartPushTicket(ctx, c.appID, b.secretOf(componentKey(c.appID)))
 	var silent *wechat.NoAnswerError
 	if errors.As(err, &silent) {
+		b.askedInVain(c, now)
 		b.pause()
-		return time.Minute
+		return askInterval
 	}
 	b.askedForTickets(ctx, c, now, err)
 	return askInterval
+}
+
+// askedInVain notes that WeChat did not answer when asked for tickets; it may have
+// taken the call all the same. Only the end of an outage lets us ask sooner.
+func (b *Broker) askedInVain(c *component, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.vain = now
+}
+
+// untilAskAgain returns how long WeChat need not be asked since it did not answer.
+func (b *Broker) untilAskAgain(c *component, now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.vain.IsZero() || c.vain.After(now) {
+		return 0
+	}
+	return c.vain.Add(askInterval).Sub(now)
 }
 
 // untilAsk returns how long WeChat need not be asked for tickets; it is pure.

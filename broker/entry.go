@@ -33,6 +33,7 @@ type entry struct {
 	forced    forcedBudget
 	spent     dayBudget
 	quotaMet  time.Time // when WeChat last answered 45009; zero after a call that went well
+	freed     time.Time // when the end of an outage last had it tried ahead of its backoff
 	stopped   bool      // by its kind's breaker or the day's budget of all, not by its own doing
 	// The last calls beyond spent, see overrun.
 	overrunForced, overrunDue time.Time

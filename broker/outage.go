@@ -74,13 +74,28 @@ func (b *Broker) resume(outage bool) {
 	b.metrics.Paused(false)
 	if outage {
 		b.log.Info("WeChat answers again; renewals go on")
-		for _, e := range b.active {
-			if e.cond.silent && e.queue != nil {
-				e.cond.notBefore = time.Time{}
-				b.place(e, e.cond.notBefore, e.waiters > 0)
-			}
-		}
-		b.attendAll()
+		b.afterOutage()
 	}
 	b.wakeUp()
+}
+
+// freedAgain is how soon after one return of WeChat another has a key tried ahead of
+// its backoff: a WeChat that comes and goes must not be asked each time.
+const freedAgain = 75 * time.Second
+
+// afterOutage has those tried that found WeChat silent. Broker.mu is held.
+func (b *Broker) afterOutage() {
+	now := b.clock.now()
+	for _, e := range b.active {
+		if e.cond.silent && e.queue != nil && now.Sub(e.freed).Abs() >= freedAgain {
+			e.freed, e.cond.notBefore = now, time.Time{}
+			b.place(e, e.cond.notBefore, e.waiters > 0)
+		}
+	}
+	for _, c := range b.configured() {
+		if now.Sub(c.freed).Abs() >= askInterval {
+			c.freed, c.vain = now, time.Time{}
+		}
+		b.attend(c.appID)
+	}
 }

@@ -103,6 +103,10 @@ type component struct {
 	last     platformRecord
 	askFails int
 
+	// Guarded by Broker.mu.
+	vain  time.Time // when WeChat was last asked for tickets and did not answer
+	freed time.Time // when the end of an outage last let it be asked sooner
+
 	listing listing
 }
 
