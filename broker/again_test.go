@@ -81,3 +81,23 @@ func TestAgain_TheListOnAFullDisk(t *testing.T) {
 		}
 	})
 }
+
+// TestAgain_ABriefTokenDoesNotHurryTheNext has WeChat tell of a token in its last
+// minutes, and then refuse: pauses are shares of a whole life, not of what is left.
+func TestAgain_ABriefTokenDoesNotHurryTheNext(t *testing.T) {
+	lit(t, worldOptions{merchants: 1, sim: wechattest.Options{StickyTokens: true}}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.sim.Displace(merchant(0))
+		time.Sleep(114 * time.Minute)
+		w.ticket()
+		w.mustCall(key)
+		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: -1})
+		before := w.sim.Calls(authorizerPath)
+		for end := time.Now().Add(30 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+			_, _ = w.call(key)
+		}
+		if n := w.sim.Calls(authorizerPath) - before; n > 28 {
+			t.Errorf("%d renewals in half an hour in which WeChat refused, want at most one a minute", n)
+		}
+	})
+}

@@ -66,12 +66,17 @@ func (e *entry) lastUsed() time.Time {
 	return time.Unix(sec, 0)
 }
 
-// life returns the life of the token held or last held, to scale windows by.
+// life returns the longest life seen of the key's tokens, to scale windows by: WeChat
+// may have told of the one held only what was left of it. Broker.mu is held.
 func (e *entry) life() time.Duration {
+	life := e.fullLife
 	if t := e.token.Load(); t != nil {
-		return t.Life()
+		life = max(life, t.Life())
 	}
-	return fullLife
+	if life <= 0 {
+		return fullLife
+	}
+	return life
 }
 
 // announce wakes everybody who waits for a change. Broker.mu is held.

@@ -241,7 +241,7 @@ func (b *Broker) idle(e *entry, now time.Time) bool {
 	if b.unsaved[e.key] != nil {
 		return false // memory has what the store has not
 	}
-	return now.Sub(e.lastUsed()) > 2*max(e.life(), e.fullLife)
+	return now.Sub(e.lastUsed()) > 2*e.life()
 }
 
 // drop forgets an entry that is in use no longer; the store still has its record,

@@ -200,7 +200,7 @@ func (b *Broker) Report(key Key, generation uint64, errcode int) bool {
 		return true
 	}
 	now := b.clock.now()
-	if t.Alive(now) && !e.forced.take(now, t.Life()) {
+	if t.Alive(now) && !e.forced.take(now, e.life()) {
 		b.metrics.Displaced(key.Kind.Label())
 		b.log.Error("a token is rejected again and again although it is fresh: somebody outside this sidecar renews it too", "key", key.String(), "generation", generation, "errcode", errcode)
 		return false
