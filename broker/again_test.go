@@ -1,12 +1,14 @@
 package broker_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -99,5 +101,28 @@ func TestAgain_ABriefTokenDoesNotHurryTheNext(t *testing.T) {
 		if n := w.sim.Calls(authorizerPath) - before; n > 28 {
 			t.Errorf("%d renewals in half an hour in which WeChat refused, want at most one a minute", n)
 		}
+	})
+}
+
+// TestIdle_ATicketForPagesDoesNotWaitForWhoIsForgotten has a ticket wait for its
+// account's token for so long that the account counts as idle and is let go of once
+// its component lives again.
+func TestIdle_ATicketForPagesDoesNotWaitForWhoIsForgotten(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0)}
+		must(w.broker.Token(context.Background(), key))
+		set := func(s string) {
+			if err := w.broker.SetConfig([]broker.ComponentConfig{{AppID: componentID, Secret: secret.New(s)}}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set("wrong")
+		for range 5 {
+			time.Sleep(100 * time.Minute)
+			w.ticket()
+		}
+		set(appSecret)
+		time.Sleep(time.Minute)
+		must(w.broker.Token(context.Background(), key))
 	})
 }

@@ -252,6 +252,8 @@ func (b *Broker) drop(e *entry) {
 		b.unblock(e)
 	}
 	delete(b.active, e.key)
+	// Nobody else would: what is forgotten gets no token.
+	b.free(e.key)
 	if b.unsaved[e.key] != nil { // of what is no longer configured
 		delete(b.unsaved, e.key)
 		b.metrics.Unsaved(len(b.unsaved))

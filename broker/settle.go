@@ -122,18 +122,26 @@ func (b *Broker) unblock(e *entry) {
 	e.blockedOn = Key{}
 }
 
+// free has those renewed that wait for key. Broker.mu is held.
+func (b *Broker) free(key Key) {
+	now := b.clock.now()
+	for d := range b.blocked[key] {
+		b.unblock(d)
+		b.turn(d, event{what: happenedUnblocked, alive: d.token.Load().Alive(now)}, now)
+		b.place(d, now, d.waiters > 0)
+	}
+	delete(b.blocked, key)
+}
+
 // tellDependents wakes those that wait for e: to renew when it is live, to hear
 // of its trouble otherwise. Broker.mu is held.
 func (b *Broker) tellDependents(e *entry) {
 	now := b.clock.now()
 	live := b.sound(e, now) != nil
+	if live {
+		b.free(e.key)
+	}
 	for d := range b.blocked[e.key] {
-		if live {
-			b.unblock(d)
-			b.turn(d, event{what: happenedUnblocked, alive: d.token.Load().Alive(now)}, now)
-			b.place(d, now, d.waiters > 0)
-			continue
-		}
 		b.turn(d, event{what: happenedBlocked, blocker: e.cond.state, alive: d.token.Load().Alive(now), reason: e.cond.reason, errcode: e.cond.errcode}, now)
 		b.release(d, outcome{event: event{what: happenedBlocked}})
 		d.announce()
