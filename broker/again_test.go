@@ -104,6 +104,23 @@ func TestAgain_ABriefTokenDoesNotHurryTheNext(t *testing.T) {
 	})
 }
 
+// TestAgain_APauseOutlivesAnOtherClock has a renewal fail of the old cause by a clock
+// that is an hour ahead, of which WeChat's next answer tells.
+func TestAgain_APauseOutlivesAnOtherClock(t *testing.T) {
+	lit(t, worldOptions{own: true}, func(w *world) {
+		w.halt()
+		w.wall = time.Hour
+		time.Sleep(3 * time.Hour)
+		w.sim.Fault("*", wechattest.Fault{Mode: wechattest.Hang})
+		w.start()
+		time.Sleep(time.Second)
+		w.sim.ClearFaults() // what hangs is broken off
+		w.sim.Fault("/", wechattest.Fault{Latency: time.Second})
+		time.Sleep(2 * time.Minute)
+		w.mustCall(ownKey)
+	})
+}
+
 // TestIdle_ATicketForPagesDoesNotWaitForWhoIsForgotten has a ticket wait for its
 // account's token for so long that the account counts as idle and is let go of once
 // its component lives again.

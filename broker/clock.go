@@ -50,24 +50,41 @@ func (c *clock) assume(skew time.Duration) {
 }
 
 // observe takes the Date of an answer that was written between the local times
-// sent and received. It reports whether the skew in use changed.
-func (c *clock) observe(date, sent, received time.Time) bool {
+// sent and received. It returns by how much the skew in use changed, 0 for not at all.
+func (c *clock) observe(date, sent, received time.Time) time.Duration {
 	delay := received.Sub(sent)
 	found := date.Add(time.Second / 2).Sub(sent.Add(delay / 2))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if (found - time.Duration(c.skew.Load())).Abs() <= skewTolerance+delay/2 {
 		c.measured, c.seen = true, 0
-		return false
+		return 0
 	}
 	if c.seen == 0 || (found-c.rival).Abs() > skewTolerance+delay/2 {
 		c.rival, c.seen = found, 0
 	}
 	c.seen++
 	if c.measured && c.seen < skewWitnesses {
-		return false
+		return 0
 	}
-	c.skew.Store(int64(found))
+	before := c.skew.Swap(int64(found))
 	c.measured, c.seen = true, 0
-	return true
+	return found - time.Duration(before)
+}
+
+// moveWaits lets pauses last as long as they were meant to, although the clock by
+// which they were set has been moved since.
+func (b *Broker) moveWaits(by time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.active {
+		for _, t := range []*time.Time{&e.cond.notBefore, &e.forceAt, &e.overrunForced, &e.overrunDue} {
+			if !t.IsZero() {
+				*t = t.Add(by)
+			}
+		}
+		if e.queue != nil && e.cond.trouble != StateUnknown {
+			b.place(e, e.due.Add(by), e.queue == &b.urgent)
+		}
+	}
 }
