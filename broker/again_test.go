@@ -9,6 +9,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -141,5 +142,24 @@ func TestIdle_ATicketForPagesDoesNotWaitForWhoIsForgotten(t *testing.T) {
 		set(appSecret)
 		time.Sleep(time.Minute)
 		must(w.broker.Token(context.Background(), key))
+	})
+}
+
+// TestAuthorized_TakenBackBeforeTheExchange is the event of an authorization that is
+// no more: WeChat refuses its code with 61003.
+func TestAuthorized_TakenBackBeforeTheExchange(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		code := w.sim.Authorize(componentID, merchant(0))
+		created := time.Now()
+		w.sim.Revoke(componentID, merchant(0))
+		w.revoke(merchant(0), time.Now())
+		w.mustPush(wechat.Push{
+			ID: "a" + code, Component: componentID, InfoType: wechat.InfoAuthorized, CreateTime: created,
+			AuthorizerAppID: merchant(0), Code: secret.New(code), CodeExpires: created.Add(10 * time.Minute),
+		})
+		time.Sleep(time.Hour)
+		if n := w.sim.Calls(queryAuthPath); n != 1 {
+			t.Errorf("the code was exchanged %d times in an hour, want once", n)
+		}
 	})
 }

@@ -148,7 +148,7 @@ func (b *Broker) workItem(ctx context.Context, name string, generation uint64, i
 	if item.Code != "" {
 		_, err = b.exchange(ctx, item.Component, item.code(), moment(item.Expires), moment(item.Created), gone)
 	}
-	if wechat.Code(err) == wechat.CodeCodeInvalid || wechat.Code(err) == wechat.CodeCodeExpired || errors.Is(err, errSpent) {
+	if codeIsNoUse(err) {
 		err = b.recoverAuthorization(ctx, item)
 	}
 	var silent *wechat.NoAnswerError
@@ -166,6 +166,18 @@ func (b *Broker) workItem(ctx context.Context, name string, generation uint64, i
 		return err
 	}
 	return nil
+}
+
+// codeIsNoUse reports whether err means that the code will never be exchanged: it
+// is spent or too old, or the merchant has taken the authorization back meanwhile,
+// which the account's info is to confirm.
+func codeIsNoUse(err error) bool {
+	switch wechat.Code(err) {
+	case wechat.CodeCodeInvalid, wechat.CodeCodeExpired, wechat.CodeNotAuthorized:
+		return true
+	default:
+		return errors.Is(err, errSpent)
+	}
 }
 
 // errSpent says that there is no code that could be exchanged.
