@@ -163,3 +163,21 @@ func TestAuthorized_TakenBackBeforeTheExchange(t *testing.T) {
 		}
 	})
 }
+
+// TestStoreDown_ARepeatIsAcknowledgedOnceTheStoreWorks does not have WeChat send an
+// event once more because the next round of saving is seconds away.
+func TestStoreDown_ARepeatIsAcknowledgedOnceTheStoreWorks(t *testing.T) {
+	store, down := failing()
+	lit(t, worldOptions{merchants: 1, store: store}, func(w *world) {
+		p := wechat.Push{
+			ID: "u", Component: componentID, InfoType: wechat.InfoUnauthorized,
+			CreateTime: time.Now(), AuthorizerAppID: merchant(0),
+		}
+		down.Store(true)
+		if w.broker.HandlePush(context.Background(), p) == nil {
+			t.Fatal("it was acknowledged and is not durable")
+		}
+		down.Store(false)
+		w.mustPush(p)
+	})
+}

@@ -19,8 +19,8 @@ var errUnsaved = errors.New("the store did not take the change; it is served fro
 // faster. The record in force is returned.
 //
 // If the store fails and the key is in use, memory follows all the same, saving
-// is tried again later, and the error wraps errUnsaved. So it does as long as what
-// is in force waits to be saved, whether or not this change added to it.
+// is tried again later, and the error wraps errUnsaved. What is in force and waits
+// to be saved is tried now, whether or not this change adds to it.
 func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool) (*record, error) {
 	defer b.locks.one(key)()
 	e := b.inMemory(key)
@@ -31,11 +31,11 @@ func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool)
 		}
 		next := *cur
 		if !change(&next) {
-			b.adopt(e, cur)
-			if e != nil && e.unsaved {
-				return cur, errUnsaved // as it is to be, but not durably
+			if e == nil || !e.unsaved {
+				b.adopt(e, cur)
+				return cur, nil
 			}
-			return cur, nil
+			next = *cur // as it is to be, but not durably
 		}
 		err := loadErr
 		if err == nil {
