@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -142,6 +143,30 @@ func TestIdle_ATicketForPagesDoesNotWaitForWhoIsForgotten(t *testing.T) {
 		set(appSecret)
 		time.Sleep(time.Minute)
 		must(w.broker.Token(context.Background(), key))
+	})
+}
+
+// TestUnauthorized_ATicketForPagesOnItsWay is answered after the merchant has taken
+// the authorization back for which it was asked.
+func TestUnauthorized_ATicketForPagesOnItsWay(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0)}
+		w.sim.Fault(jsapiPath, wechattest.Fault{Drip: 5 * time.Millisecond})
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = w.broker.Token(context.Background(), key)
+		}()
+		time.Sleep(200 * time.Millisecond)
+		w.sim.Revoke(componentID, merchant(0))
+		w.revoke(merchant(0), time.Now())
+		<-ended
+		time.Sleep(5 * time.Second)
+		tok, err := w.broker.Token(context.Background(), key)
+		var s *broker.StateError
+		if !errors.As(err, &s) || s.State != broker.StateUnauthorized {
+			t.Errorf("%v, %v", tok, err)
+		}
 	})
 }
 

@@ -117,7 +117,7 @@ func (b *Broker) dropPageTickets(ctx context.Context, appID string) error {
 		key := Key{Kind: kind, AppID: appID}
 		dropped := false
 		_, err := b.update(ctx, key, func(r *record) bool {
-			dropped = !r.token.IsZero()
+			dropped = !r.token.IsZero() || b.renewing(key) // what is on its way was given for it as well
 			if dropped {
 				r.generation++
 				r.dropToken()
@@ -132,6 +132,14 @@ func (b *Broker) dropPageTickets(ctx context.Context, appID string) error {
 		}
 	}
 	return nil
+}
+
+// renewing reports whether a renewal of key is under way.
+func (b *Broker) renewing(key Key) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.active[key]
+	return e != nil && e.running
 }
 
 // follow turns a key whose record was changed by something else than its own
