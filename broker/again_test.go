@@ -206,3 +206,15 @@ func TestStoreDown_ARepeatIsAcknowledgedOnceTheStoreWorks(t *testing.T) {
 		w.mustPush(p)
 	})
 }
+
+// TestUnauthorized_WithinTheSecondOfTheExchange is told in whole seconds.
+func TestUnauthorized_WithinTheSecondOfTheExchange(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		code := w.sim.Authorize(componentID, merchant(0))
+		time.Sleep(300 * time.Millisecond)
+		must(w.broker.QueryAuth(context.Background(), componentID, secret.New(code)))
+		w.sim.Revoke(componentID, merchant(0))
+		w.revoke(merchant(0), time.Now().Truncate(time.Second))
+		w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
+	})
+}

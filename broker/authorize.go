@@ -76,7 +76,9 @@ func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Te
 			return nil, err
 		}
 		var err error
-		answer, err = b.exchange(ctx, component, code, time.Time{}, b.clock.now())
+		// In whole seconds, as WeChat's events tell theirs: one that takes the
+		// authorization back within the second must not look older.
+		answer, err = b.exchange(ctx, component, code, time.Time{}, b.clock.now().Truncate(time.Second))
 		if !errors.As(err, &blocked) {
 			return answer, exchangeFault(key, err)
 		}
