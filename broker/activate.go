@@ -81,7 +81,7 @@ func (b *Broker) activate(key Key, rec *record, permanent bool) *entry {
 	if ev := eventOf(rec, t.Alive(now)); t.Alive(now) || permanent || ev.what != happenedDue {
 		e.cond = e.turned(ev, now)
 	}
-	if ev, used := quotaOf(rec, t.Alive(now), now); used {
+	if ev, used := quotaOf(rec, t.Alive(now), now); used && rec.quotaMet.After(b.resetAt) {
 		e.quotaMet, e.cond = rec.quotaMet, e.turned(ev, now)
 	}
 	b.active[key] = e

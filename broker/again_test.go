@@ -207,6 +207,57 @@ func TestStoreDown_ARepeatIsAcknowledgedOnceTheStoreWorks(t *testing.T) {
 	})
 }
 
+// TestQuota_OfThoseInDoubt is asked for once an hour, whatever else the list's
+// goroutine is woken for.
+func TestQuota_OfThoseInDoubt(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
+		w.sim.Unlist(componentID, merchant(0), true)
+		w.sim.Fault(infoPath, wechattest.Fault{Errcode: 45009})
+		w.ticket()
+		defer w.tickets()()
+		time.Sleep(5*time.Hour + 30*time.Minute)
+		if n := w.sim.Calls(infoPath); n > 6 {
+			t.Errorf("asked %d times in five hours and a half, want once an hour", n)
+		}
+	})
+}
+
+// TestQuota_AnOperatorResetsWhatIsNoKey has an event, the list and an account that
+// is not in memory stopped by 45009.
+func TestQuota_AnOperatorResetsWhatIsNoKey(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		defer w.tickets()()
+		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Errcode: 45009})
+		w.authorize(merchant(1))
+		w.broker.Reconcile(componentID)
+		time.Sleep(10 * time.Minute)
+		w.sim.ClearFaults()
+		lists := w.sim.Calls(listPath)
+		w.broker.ResetQuotas()
+		time.Sleep(2 * time.Second)
+		w.mustCall(authorizerKey(merchant(1)))
+		if n := w.sim.Calls(listPath) - lists; n == 0 {
+			t.Error("the list was not read")
+		}
+	})
+}
+
+// TestQuota_ResetBeforeTheAccountIsLoaded has the account's record speak of a quota
+// that an operator has had cleared since.
+func TestQuota_ResetBeforeTheAccountIsLoaded(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 45009})
+		w.sim.ExpireToken(merchant(0))
+		_, _ = w.call(key)
+		must(0, w.broker.SetConfig(nil, nil)) // lets go of it
+		w.sim.ClearFaults()
+		w.broker.ResetQuotas()
+		must(0, w.broker.SetConfig(w.opts.Components, nil))
+		w.mustCall(key)
+	})
+}
+
 // TestUnauthorized_WithinTheSecondOfTheExchange is told in whole seconds.
 func TestUnauthorized_WithinTheSecondOfTheExchange(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {

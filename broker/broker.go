@@ -113,6 +113,7 @@ type Broker struct {
 	directory directory
 	exchanges exchanges
 	astray    atomic.Pointer[refusedPush] // that may have been for any component; nil for none
+	resets    atomic.Uint64               // grows when an operator says that quotas were cleared
 
 	wake     chan struct{} // capacity 1, for schedule
 	mail     chan struct{} // capacity 1, for workInbox
@@ -132,6 +133,7 @@ type Broker struct {
 	urgent, ahead queue
 	running       int
 	paused        bool
+	resetAt       time.Time // when an operator last said that quotas were cleared
 	doubted       time.Time // when an unknown appid last had the lists read
 }
 

@@ -48,9 +48,15 @@ func (b *Broker) askDoubtful(ctx context.Context, c *component) time.Duration {
 		if wanted || b.isPaused() {
 			return time.Minute // the list's end, or WeChat's return, wakes us
 		}
+		now, reset := b.clock.now(), b.resets.Load()
+		if wait := c.askAt.Sub(now); wait > 0 && c.askReset == reset {
+			return wait
+		}
 		err := b.askInfo(ctx, c, left[0])
 		if wechat.Code(err) == wechat.CodeQuotaExhausted {
-			return b.untilQuotaProbe()
+			wait := b.untilQuotaProbe()
+			c.askAt, c.askReset = now.Add(wait), reset
+			return wait
 		}
 		var silent *wechat.NoAnswerError
 		if errors.As(err, &silent) {

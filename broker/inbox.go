@@ -65,10 +65,11 @@ func (b *Broker) came(appID string) {
 }
 
 // attempts is what memory knows of an item that failed. after is by our own clock,
-// which no measured skew moves.
+// which no measured skew moves; it holds until the next of Broker.resets.
 type attempts struct {
 	failed int
 	after  time.Time
+	reset  uint64
 }
 
 // workInbox is the body of the goroutine that does what answered events ask for,
@@ -110,10 +111,11 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 		b.log.Error("the inbox cannot be read; authorizations wait", "error", err)
 		return wait
 	}
+	reset := b.resets.Load()
 	for _, p := range items {
 		now := b.clock.local()
 		t := tried[p.name]
-		if left := t.after.Sub(now); left > 0 {
+		if left := t.after.Sub(now); left > 0 && t.reset == reset {
 			wait = min(wait, left)
 			continue
 		}
@@ -128,7 +130,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 		if err != nil {
 			t.failed++
 			pause := b.pauseAfter(err, t.failed)
-			tried[p.name] = attempts{failed: t.failed, after: now.Add(pause)}
+			tried[p.name] = attempts{failed: t.failed, after: now.Add(pause), reset: reset}
 			wait = min(wait, pause)
 			continue
 		}

@@ -103,6 +103,11 @@ type component struct {
 	last     platformRecord
 	askFails int
 
+	// Of lookAfter alone: when to ask again about those in doubt, of whom WeChat said
+	// that the quota is used up; until the next of Broker.resets.
+	askAt    time.Time
+	askReset uint64
+
 	// Guarded by Broker.mu.
 	vain  time.Time // when WeChat was last asked for tickets and did not answer
 	freed time.Time // when the end of an outage last let it be asked sooner

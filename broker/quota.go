@@ -78,7 +78,8 @@ func (e *entry) overrun() *time.Time {
 
 // ResetQuotas has every key tried now that a quota, a budget of ours or a breaker has
 // stopped: an operator says that WeChat has cleared them. It does not wait; the rate
-// limit holds, and a quota that is still used up stops its key again.
+// limit holds, and a quota that is still used up stops its key again. What waits in
+// the inbox and the lists of authorizers are tried as well.
 func (b *Broker) ResetQuotas() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,7 +87,13 @@ func (b *Broker) ResetQuotas() {
 		b.breakers[i].reset()
 	}
 	b.spent = dayBudget{}
+	b.resets.Add(1)
+	b.readInbox()
+	for appID := range b.configured() {
+		b.attend(appID)
+	}
 	now := b.clock.now()
+	b.resetAt = now
 	for _, e := range b.active {
 		e.spent, e.quotaMet, e.stopped = dayBudget{}, time.Time{}, false
 		if e.running {

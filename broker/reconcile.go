@@ -34,6 +34,7 @@ type listing struct {
 	finished time.Time // when the list was last read to its end, in this run
 	fails    int
 	retryAt  time.Time
+	reset    uint64 // of Broker.resets: after the next one retryAt holds no longer
 
 	// Guarded by Broker.mu.
 	wanted   bool     // asked for by somebody
@@ -108,7 +109,7 @@ func (b *Broker) untilList(ctx context.Context, c *component, now time.Time) tim
 	if last := latest(now, p.listed, c.listing.finished); !wanted && !last.IsZero() {
 		due = last.Add(listInterval)
 	}
-	if c.listing.retryAt.After(due) {
+	if c.listing.reset == b.resets.Load() && c.listing.retryAt.After(due) {
 		due = c.listing.retryAt
 	}
 	c.listing.give()
@@ -148,7 +149,7 @@ func (b *Broker) reconcileFor(ctx context.Context, appID string) error {
 	if now.Sub(c.listing.finished) < c.listing.memory() {
 		return nil
 	}
-	if now.Before(c.listing.retryAt) {
+	if now.Before(c.listing.retryAt) && c.listing.reset == b.resets.Load() {
 		return fmt.Errorf("the list of authorizers could not be read; it is tried again at %s", c.listing.retryAt.UTC().Format(time.TimeOnly))
 	}
 	return b.reconcile(ctx, c)
@@ -158,7 +159,7 @@ func (b *Broker) reconcileFor(ctx context.Context, appID string) error {
 // turn is the caller's.
 func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	l := &c.listing
-	now := b.clock.now()
+	now, reset := b.clock.now(), b.resets.Load()
 	if l.seen == nil || now.Sub(l.paged) > listPatience {
 		l.offset, l.seen, l.started = 0, map[string]struct{}{}, now
 	}
@@ -170,6 +171,7 @@ func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	if err != nil {
 		l.fails++
 		l.retryAt = b.clock.now().Add(b.pauseAfter(err, l.fails))
+		l.reset = reset
 		b.metrics.Reconciliation("error")
 		b.log.Warn("the list of authorizers could not be read to its end; it goes on later", "component", c.appID, "offset", l.offset, "error", err)
 		return err
