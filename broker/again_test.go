@@ -269,3 +269,26 @@ func TestUnauthorized_WithinTheSecondOfTheExchange(t *testing.T) {
 		w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
 	})
 }
+
+// TestAgain_TheEndSavesAtASecondTry ends a run with a token that the store did not take,
+// and does not take at once.
+func TestAgain_TheEndSavesAtASecondTry(t *testing.T) {
+	var refusals atomic.Int32
+	store := memstore.New(memstore.Options{FailPut: func([]broker.Write) error {
+		if refusals.Add(-1) >= 0 {
+			return errDisk
+		}
+		return nil
+	}})
+	lit(t, worldOptions{merchants: 1, store: store}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.sim.Displace(merchant(0))
+		refusals.Store(3)
+		w.mustCall(key)
+		held := must(w.broker.Token(context.Background(), key))
+		w.restart()
+		if got := must(w.broker.Token(context.Background(), key)); got.Generation != held.Generation {
+			t.Errorf("%v before the end, %v after it", held, got)
+		}
+	})
+}

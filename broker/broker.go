@@ -197,11 +197,24 @@ func (b *Broker) Run(ctx context.Context) error {
 	return nil
 }
 
+// A store that refuses at the end is given two seconds: what it does not take by then
+// is lost with the process.
+const (
+	savesAtEnd = 10
+	saveAgain  = 200 * time.Millisecond
+)
+
 // saveAtEnd writes what the store does not know yet, for a few seconds at most.
 func (b *Broker) saveAtEnd(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	b.saveUnsaved(ctx)
+	for range savesAtEnd {
+		b.saveUnsaved(ctx)
+		if !b.hasUnsaved() {
+			break
+		}
+		time.Sleep(saveAgain)
+	}
 	for b.saveUses(ctx, useSlackAtEnd) && ctx.Err() == nil {
 		continue
 	}

@@ -146,6 +146,12 @@ func (b *Broker) saved(e *entry) {
 	b.metrics.Unsaved(len(b.unsaved))
 }
 
+func (b *Broker) hasUnsaved() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.unsaved) > 0
+}
+
 // saveUnsaved tries again to save what the store did not take.
 func (b *Broker) saveUnsaved(ctx context.Context) {
 	b.mu.Lock()
