@@ -193,7 +193,7 @@ func TestServer_RefusedUploadHoldsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(app, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", path, 1<<20, strings.Repeat("u", 100_000))
+		fmt.Fprintf(app, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", path, 2<<20, strings.Repeat("u", 100_000))
 		for !strings.Contains(scrape(m), `wxsidecar_app_errors_total{code="`+code+`"} 1`) {
 			runtime.Gosched()
 		}
