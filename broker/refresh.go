@@ -149,7 +149,13 @@ func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome
 			r.judge(StateUnauthorized, now, out.reason, out.errcode)
 		}
 	case happenedRefreshVoid:
-		note = func(r *record) { r.judge(StateNeedsAuthorization, now, out.reason, out.errcode) }
+		rejected := b.isRejected(e, base.generation)
+		note = func(r *record) {
+			if rejected { // else it would be served again, and rejected again
+				r.dropToken()
+			}
+			r.judge(StateNeedsAuthorization, now, out.reason, out.errcode)
+		}
 	case happenedQuota:
 		note = func(r *record) {
 			r.quotaMet = now
@@ -177,6 +183,13 @@ func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome
 		}
 	}
 	return out
+}
+
+// isRejected reports whether WeChat has rejected e's token of that generation.
+func (b *Broker) isRejected(e *entry, generation uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return e.rejected == generation || e.suspect != nil && e.suspect.Generation == generation
 }
 
 // renewed is the outcome of a renewal that went well.

@@ -164,3 +164,27 @@ func (w *world) mustFailAfter(key broker.Key, generation uint64, state broker.St
 		w.t.Errorf("%v, %v; want state %s", tok, err, state)
 	}
 }
+
+// TestRejected_IsNotTriedAgainOnceTheRefreshTokenIsVoid has a merchant's calls go on
+// for an hour while WeChat takes neither the access nor the refresh token.
+func TestRejected_IsNotTriedAgainOnceTheRefreshTokenIsVoid(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		w.sim.VoidRefreshToken(componentID, merchant(0))
+		w.sim.ExpireToken(merchant(0))
+		calls := w.sim.Calls("/cgi-bin/menu/get")
+		for range 360 {
+			w.mustFail(authorizerKey(merchant(0)), broker.StateNeedsAuthorization)
+			time.Sleep(10 * time.Second)
+		}
+		if n := w.sim.Calls("/cgi-bin/menu/get") - calls; n != 1 {
+			t.Errorf("the rejected token was sent %d times, want once", n)
+		}
+		if n := w.metric("wxsidecar_displaced_total", "kind", "authorizer"); n != 0 {
+			t.Errorf("counted as displaced by somebody else %g times", n)
+		}
+		missing := w.broker.Missing()
+		if len(missing) != 0 {
+			t.Errorf("missing: %+v", missing) // of components and own accounts
+		}
+	})
+}
