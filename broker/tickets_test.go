@@ -1,0 +1,201 @@
+package broker_test
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+func TestTickets_OlderOnesAreTried(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
+		w.ticket()
+		w.mustCall(platformKey)
+		w.mustPush(wechat.Push{ // one that WeChat will not take
+			ID: "bad", Component: componentID, InfoType: wechat.InfoTicket,
+			CreateTime: time.Now().Add(time.Second), Ticket: secret.New("ticket@@@not-of-this-component"),
+		})
+		w.sim.ExpireToken(componentID)
+		w.mustCall(platformKey)
+	})
+}
+
+func TestTickets_AnOlderOneNeverReplacesANewer(t *testing.T) {
+	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
+		old := wechat.Push{
+			ID: "old", Component: componentID, InfoType: wechat.InfoTicket,
+			CreateTime: time.Now(), Ticket: secret.New(w.sim.NewTicket(componentID)),
+		}
+		time.Sleep(time.Hour)
+		w.ticket()
+		age := w.metric("wxsidecar_ticket_age_seconds")
+		time.Sleep(time.Minute)
+		w.mustPush(old)
+		if got := w.metric("wxsidecar_ticket_age_seconds"); got < age+60 {
+			t.Errorf("the age of the ticket went from %gs to %gs", age, got)
+		}
+	})
+}
+
+// TestTickets_OneThatComesAmidARenewalIsTried has a ticket come while WeChat is about
+// to refuse those that the renewal under way, ahead of time, began with.
+func TestTickets_OneThatComesAmidARenewalIsTried(t *testing.T) {
+	var sent atomic.Int32
+	o := worldOptions{adjust: func(o *broker.Options) {
+		o.Checkpoint = func(name string) {
+			if name == "renewal-sending" {
+				sent.Add(1)
+			}
+		}
+	}}
+	lit(t, o, func(w *world) {
+		w.sim.ExpireTickets(componentID)
+		w.sim.Fault(componentPath, wechattest.Fault{Latency: 3 * time.Second})
+		before := sent.Load()
+		for range 2 * 3600 {
+			if sent.Load() > before {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		w.ticket()
+		time.Sleep(10 * time.Second)
+		w.sim.ClearFaults()
+		if n := w.sim.TokensIssued(componentID); n != 2 {
+			t.Errorf("%d component tokens, want a second one by the ticket that came", n)
+		}
+	})
+}
+
+// TestTickets_OneFromTheFutureShutsNoOthersOut has a push whose CreateTime is a year
+// ahead; the next true ones must replace its ticket all the same.
+func TestTickets_OneFromTheFutureShutsNoOthersOut(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.mustPush(wechat.Push{
+			ID: "future", Component: componentID, InfoType: wechat.InfoTicket,
+			CreateTime: time.Now().Add(365 * 24 * time.Hour), Ticket: secret.New(w.sim.NewTicket(componentID)),
+		})
+		time.Sleep(10 * time.Minute)
+		w.ticket()
+		if got := w.broker.Tickets(); got[0].Age > time.Minute {
+			t.Errorf("%+v after a push", got)
+		}
+	})
+}
+
+func TestTickets_AgeIsShown(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		if got := w.broker.Tickets(); len(got) != 1 || got[0].Held || got[0].Component != componentID || got[0].Age != 0 {
+			t.Errorf("before the first ticket: %+v", got)
+		}
+		w.ticket()
+		time.Sleep(7 * time.Minute)
+		if got := w.broker.Tickets(); len(got) != 1 || !got[0].Held || (got[0].Age-7*time.Minute).Abs() > time.Second {
+			t.Errorf("seven minutes later: %+v", got)
+		}
+	})
+}
+
+func TestTickets_AskedForWithPatience(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		time.Sleep(59 * time.Minute) // between two requests
+		if n := w.sim.Calls(startPath); n < 5 || n > 7 {
+			t.Errorf("without any ticket WeChat was asked %d times in an hour, want each ten minutes", n)
+		}
+		w.ticket()
+		before := w.sim.Calls(startPath)
+		time.Sleep(24 * time.Minute)
+		if n := w.sim.Calls(startPath) - before; n != 0 {
+			t.Errorf("asked %d times within 25 minutes of a ticket", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := w.sim.Calls(startPath) - before; n != 1 {
+			t.Errorf("asked %d times after 26 minutes without a ticket, want once", n)
+		}
+	})
+}
+
+func TestTickets_ServiceUntilTheLastSecond(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		if failed := w.keepCalling([]broker.Key{authorizerKey(merchant(0))}, 11*time.Hour, 10*time.Minute); failed != 0 {
+			t.Errorf("%d calls failed within the ticket's life", failed)
+		}
+		time.Sleep(6 * time.Hour)
+		s := w.mustFail(platformKey, broker.StateWaitingTicket)
+		if !strings.Contains(s.Reason, "ticket missing since") || s.RetryAfter == 0 {
+			t.Errorf("the reason: %q, retry after %s", s.Reason, s.RetryAfter)
+		}
+		w.mustFail(authorizerKey(merchant(0)), broker.StateWaitingTicket)
+		w.ticket()
+		time.Sleep(2 * time.Second)
+		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+// TestTickets_ANewOneEndsTheWaitForIt has a renewal of the component fail because
+// WeChat takes none of the tickets held: ahead of time, while the token lives, or
+// because the token is rejected. The next ticket must bring it about by itself.
+func TestTickets_ANewOneEndsTheWaitForIt(t *testing.T) {
+	for _, rejected := range []bool{false, true} {
+		lit(t, worldOptions{}, func(w *world) {
+			w.sim.ExpireTickets(componentID)
+			if rejected {
+				w.sim.Displace(componentID)
+				w.mustFail(platformKey, broker.StateWaitingTicket)
+			}
+			time.Sleep(95 * time.Minute)
+			before := w.sim.Calls(componentPath)
+			w.ticket()
+			time.Sleep(2 * time.Second)
+			if n := w.sim.Calls(componentPath) - before; n != 1 {
+				t.Errorf("rejected %t: %d token calls after the ticket came, want one", rejected, n)
+			}
+			w.ticket()
+			time.Sleep(2 * time.Second)
+			if n := w.sim.Calls(componentPath) - before; n != 1 {
+				t.Errorf("rejected %t: %d token calls after another ticket, want none", rejected, n-1)
+			}
+			if missing := w.broker.Missing(); len(missing) != 0 {
+				t.Errorf("rejected %t: missing: %+v", rejected, missing)
+			}
+		})
+	}
+}
+
+func TestTickets_RefusedPushesAreNamedInTheReason(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		f := func(appID, cause, want string) {
+			t.Helper()
+			w.broker.PushRefused(appID, cause)
+			time.Sleep(time.Minute)
+			want = "refused (" + cause + ", 1m0s ago): " + want
+			if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, want) {
+				t.Errorf("missing: %+v\nwant in it %s", m, want)
+			}
+		}
+		const url = "the authorization-event URL (授权事件接收URL) in WeChat's console must end in /wechat/" + componentID + "/event"
+		f("", "unknown_path", url)
+		f("wxffffffffffffffff", "unknown_component", url)
+		f(componentID, "unknown_path", url)
+		f(componentID, "forged", "compare push_token")
+		f(componentID, "padding", "compare encoding_aes_key")
+		f(componentID, "outside_window", "the clocks differ")
+		f(componentID, "cut_off", "the body breaks off")
+		f(componentID, "too_large", "a body of more than 1 MiB")
+		f(componentID, "not_encrypted", "encrypt_type=aes is missing")
+		f(componentID, "envelope", "the body is not what WeChat sends")
+		w.broker.PushRefused("", "unknown_path") // the component's own counts for more
+		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "refused (envelope, 1m0s ago)") {
+			t.Errorf("missing: %+v", m)
+		}
+		time.Sleep(time.Hour)
+		if m := w.broker.Missing(); len(m) != 1 || strings.Contains(m[0].Reason, "refused") {
+			t.Errorf("missing: %+v", m)
+		}
+	})
+}
