@@ -36,12 +36,13 @@ func (b *Broker) entryOf(ctx context.Context, key Key) (*entry, error) {
 			return nil, err
 		}
 	}
-	if b.directory.knownUnknown(key.AppID, b.clock.now()) {
+	known, epoch := b.directory.knownUnknown(key.AppID, b.clock.now())
+	if known {
 		return nil, unknown(key.AppID)
 	}
 	e, err := b.load(ctx, key)
 	if errors.Is(err, ErrUnknownAccount) {
-		b.directory.noteUnknown(key.AppID, b.clock.now())
+		b.directory.noteUnknown(key.AppID, b.clock.now(), epoch)
 	}
 	return e, err
 }

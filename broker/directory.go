@@ -45,16 +45,23 @@ func (d *directory) changed() {
 	clear(d.unknown)
 }
 
-func (d *directory) knownUnknown(appID string, now time.Time) bool {
+// knownUnknown reports whether appID is remembered as unknown, and the epoch of what
+// is known for [directory.noteUnknown].
+func (d *directory) knownUnknown(appID string, now time.Time) (known bool, epoch uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at, ok := d.unknown[appID]
-	return ok && now.Sub(at).Abs() < unknownMemory
+	return ok && now.Sub(at).Abs() < unknownMemory, d.epoch
 }
 
-func (d *directory) noteUnknown(appID string, now time.Time) {
+// noteUnknown remembers that the store does not have appID, unless an account came or
+// went since epoch, before which the store was not yet asked: it may be this one.
+func (d *directory) noteUnknown(appID string, now time.Time, epoch uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.epoch != epoch {
+		return
+	}
 	if d.unknown == nil || len(d.unknown) >= unknownMost {
 		d.unknown = map[string]time.Time{}
 	}
