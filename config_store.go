@@ -52,7 +52,6 @@ func (l *Loaded) reads(path string) bool {
 // keyFile checks that a key file that was named holds a key. It is read at the start
 // only, so a change of it is not watched.
 func (l *Loaded) keyFile(key, path string) {
-	const howTo = "make one with: openssl rand -hex 32"
 	if path == "" {
 		return
 	}
@@ -60,8 +59,8 @@ func (l *Loaded) keyFile(key, path string) {
 	var unreadable *fs.PathError
 	switch {
 	case errors.As(err, &unreadable):
-		l.fault(key, shownKeyPath(path), "cannot be read: "+cause(err), howTo)
+		l.fault(key, shownKeyPath(path), "cannot be read: "+cause(err), seal.KeyFileHint(err))
 	case err != nil:
-		l.fault(key, path, "does not hold a key", howTo)
+		l.fault(key, path, "does not hold a key", seal.KeyFileHint(err))
 	}
 }

@@ -18,27 +18,49 @@ import (
 // (a log, a device) is not read to its end.
 const keyFileLimit = 4096
 
-const keyFileHint = "\nhint: the file holds 64 hexadecimal digits, or 32 bytes in base64; make one with: openssl rand -hex 32"
+// errNoKey says that a file was read and holds no key.
+var errNoKey = errors.New("does not hold a key")
 
 // ReadKeyFile returns the key in the file at path: 64 hexadecimal digits or base64
 // of 32 bytes, white space around it allowed. Its error names the file and the
-// expected form, never what was in it; it wraps fs.ErrNotExist where that is the
-// cause. Who else may read the file does not count here: see [KeyFileWarning].
+// expected form, never what was in it, and ends in a line with what to do
+// ([KeyFileHint]); it wraps fs.ErrNotExist where that is the cause. Who else may
+// read the file does not count here: see [KeyFileWarning].
 func ReadKeyFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read seal key: %w%s", err, keyFileHint)
+		return nil, unusable(err)
 	}
 	defer func() { _ = f.Close() }() // opened for reading: nothing can be lost
 	text, err := io.ReadAll(io.LimitReader(f, keyFileLimit))
 	if err != nil {
-		return nil, fmt.Errorf("read seal key: %w%s", err, keyFileHint)
+		return nil, unusable(err)
 	}
 	key := parseKey(bytes.TrimSpace(text))
 	if key == nil {
-		return nil, fmt.Errorf("read seal key: %s does not hold a key%s", path, keyFileHint)
+		return nil, unusable(fmt.Errorf("%s %w", path, errNoKey))
 	}
 	return key, nil
+}
+
+func unusable(err error) error {
+	return fmt.Errorf("read seal key: %w\nhint: %s", err, KeyFileHint(err))
+}
+
+// KeyFileHint says what to do about an error of [ReadKeyFile]. A new key is advised
+// only beside the right one, as it opens nothing of a store that was sealed before.
+func KeyFileHint(err error) string {
+	const anew = "for a new store make one with: openssl rand -hex 32"
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user that wxsidecar runs as read the file; do not replace it, as the store is sealed with the key in it"
+	case errors.Is(err, fs.ErrNotExist):
+		return "compare the path, and put the key that the store is sealed with there; " + anew
+	case errors.Is(err, errNoKey):
+		return "the file holds 64 hexadecimal digits, or 32 bytes in base64: put the key that the store is sealed with there; " + anew
+	default:
+		return "compare the path: it must be a file that can be read"
+	}
 }
 
 // parseKey returns nil for what is no key. The decoders' errors are dropped

@@ -55,6 +55,22 @@ func TestReadKeyFile(t *testing.T) {
 	read(strings.Repeat("a", 1<<20), nil)
 }
 
+// The key of a store that cannot be read just now must not be replaced by a new one.
+func TestKeyFileHint(t *testing.T) {
+	dir := t.TempDir()
+	f := func(err error, want, never string) {
+		t.Helper()
+		if hint := seal.KeyFileHint(err); !strings.Contains(hint, want) || never != "" && strings.Contains(hint, never) {
+			t.Errorf("%v: %q, want %q in it and %q not", err, hint, want, never)
+		}
+	}
+	f(&fs.PathError{Op: "open", Path: "key", Err: fs.ErrPermission}, "let the user that wxsidecar runs as read the file", "openssl")
+	_, err := seal.ReadKeyFile(dir)
+	f(err, "it must be a file", "openssl")
+	_, err = seal.ReadKeyFile(filepath.Join(dir, "absent"))
+	f(err, "put the key that the store is sealed with there; for a new store make one", "")
+}
+
 func TestReadKeyFile_Missing(t *testing.T) {
 	_, err := seal.ReadKeyFile(filepath.Join(t.TempDir(), "absent"))
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "absent") {
