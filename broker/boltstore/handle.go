@@ -3,6 +3,7 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime/debug"
 	"sync"
@@ -22,6 +23,9 @@ const abandonWait = 2 * time.Second
 type handle struct {
 	db   *bbolt.DB
 	file *os.File
+	// path is where the file is now, for a file that was opened by the name under
+	// which it was built; else "".
+	path string
 	// unread: the leaf pages were not read yet.
 	unread bool
 
@@ -113,7 +117,7 @@ func (h *handle) run(writable bool, fn func(*bbolt.Bucket) error) error {
 	if err != nil {
 		return closedIsOurs(err)
 	}
-	return h.judge(guard(func() error {
+	return h.judge(h.named(guard(func() error {
 		done := false
 		defer func() {
 			if !done && (!writable || h.cause() == nil) {
@@ -129,7 +133,16 @@ func (h *handle) run(writable bool, fn func(*bbolt.Bucket) error) error {
 		}
 		done = true
 		return tx.Commit()
-	}))
+	})))
+}
+
+// named has an error name the file by the path at which people find it.
+func (h *handle) named(err error) error {
+	var p *fs.PathError
+	if h.path != "" && errors.As(err, &p) {
+		p.Path = h.path // made for this error by the os package
+	}
+	return err
 }
 
 func closedIsOurs(err error) error {

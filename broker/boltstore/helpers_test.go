@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,6 +171,24 @@ func TestStore_Closed(t *testing.T) {
 	}
 	if err := s.Put(t.Context(), sealedWrite(testRing(t, 1), "a", 0, 1)); !errors.Is(err, errClosed) {
 		t.Errorf("Put: %v", err)
+	}
+}
+
+// What a disk refuses is said of the file that is there: a new one was opened by
+// the name under which it was built, and has another since.
+func TestStore_ErrorsNameTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "wx.db")
+	s, err := Open(options(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()                  // the file is closed already
+	if err := s.cur.Load().file.Close(); err != nil { // a disk that takes nothing
+		t.Fatal(err)
+	}
+	err = s.Put(t.Context(), sealedWrite(testRing(t, 1), nameOf(1), 0, 10))
+	if err == nil || !strings.Contains(err.Error(), path+":") || strings.Contains(err.Error(), ".new") {
+		t.Errorf("got %v, want it to name %s", err, path)
 	}
 }
 

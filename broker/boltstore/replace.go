@@ -183,6 +183,7 @@ func (o *opener) place(h *handle) error {
 	if err := os.Rename(o.newPath(), o.Path); err != nil {
 		return err
 	}
+	h.path = o.Path
 	o.step("renamed")
 	err := syncDir(filepath.Dir(o.Path))
 	o.step("placed")
