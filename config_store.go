@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -26,6 +27,8 @@ func (l *Loaded) validateStore() {
 		switch {
 		case path == "":
 			l.fault("store", "", "bolt: without a path", "write it like bolt:/data/wxsidecar.db")
+		case isFolder(path):
+			l.fault("store", "", "a folder", "name a file in it, like bolt:/data/wxsidecar.db")
 		case l.reads(path):
 			l.fault("store", "", "a file of the configuration", "name a file of its own, like bolt:/data/wxsidecar.db")
 		}
@@ -40,6 +43,12 @@ func (l *Loaded) validateStore() {
 	if !l.faulty("store") && !l.faulty("store_file") {
 		l.fault("store", "", "not a store", "write bolt:PATH, or memory: for trials")
 	}
+}
+
+// isFolder reports whether path is a folder, or would be one by the way it is written.
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return strings.HasSuffix(path, "/") || err == nil && info.IsDir()
 }
 
 // reads reports whether path is a file that the configuration is read from. A store

@@ -165,6 +165,8 @@ func TestLoad_Faults(t *testing.T) {
 	f("accounts: [{appid: wx00000000000000aa, secret_file: /dev/null}]\n", "accounts[0].secret_file: value \"/dev/null\": the file is empty")
 	f("store: s3cr3t\n", "store: not a store")
 	f("store: 'bolt:'\n", "bolt: without a path")
+	f("store: bolt:/tmp\n", "store: a folder; name a file in it")
+	f("store: bolt:/nonexistent/\n", "store: a folder; name a file in it")
 	f("accounts: [{secret_file: /nonexistent/s}]\nstore: bolt:/nonexistent/./s\n", "store: a file of the configuration")
 	f("seal: {key_file: /nonexistent}\nstore: bolt:/nonexistent\n", "store: a file of the configuration")
 	f("store: rediss://:s3cr3t@h\n", "not in this version")
