@@ -115,10 +115,7 @@ func openStore(c Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
 			return err
 		},
 	})
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return opened{}, fmt.Errorf("open the store bolt:%s: %w; the folder must be writable for the user of the process", path, err)
-	case err != nil:
+	if err != nil {
 		return opened{}, fmt.Errorf("open the store bolt:%s: %w", path, err)
 	}
 	return opened{Store: store, close: store.Close, repaired: store.Recovery() != nil}, nil

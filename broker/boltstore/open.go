@@ -70,7 +70,7 @@ func (o *opener) explain(err error) error {
 	case errors.Is(err, ErrLocked):
 		hint = "\nhint: stop the other process; a second sidecar needs a store of its own; two replicas need a shared store, which this version does not have"
 	case errors.Is(err, fs.ErrPermission):
-		hint = "\nhint: the directory of store: bolt:PATH must belong to the user that wxsidecar runs as, and be writable"
+		hint = "\nhint: the file of store: bolt:PATH and its directory must belong to the user that wxsidecar runs as, and be writable"
 	}
 	return fmt.Errorf("open store %s: %w%s", o.Path, err, hint)
 }
