@@ -13,9 +13,9 @@ func newLogger(w io.Writer, c LogConfig) *slog.Logger {
 	_ = level.UnmarshalText([]byte(c.Level)) // debug, info, warn and error are slog's own names
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: spellDuration}
 	if c.Format == "text" || c.Format == "auto" && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, opts))
+		return slog.New(newFloodgate(slog.NewTextHandler(w, opts)))
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(newFloodgate(slog.NewJSONHandler(w, opts)))
 }
 
 // spellDuration writes a duration as 1.5s; JSON would have nanoseconds.

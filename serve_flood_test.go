@@ -1,0 +1,40 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestFloodgate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := newLogger(&out, LogConfig{Level: "info", Format: "json"})
+		count := func(part string, want int) {
+			t.Helper()
+			if n := strings.Count(out.String(), part); n != want {
+				t.Errorf("%d lines with %s, want %d", n, part, want)
+			}
+		}
+		refused := log.With("listener", "push")
+		for range floodLines + 50 {
+			refused.Warn("push refused", "cause", "forged")
+		}
+		log.Error("another line")
+		count(`"msg":"push refused","listener":"push","cause":"forged"`, floodLines)
+		count(`"msg":"too many lines of one kind; for a while they are left out","listener":"push","line":"push refused","written":3000`, 1)
+		count(`"msg":"another line"`, 1)
+
+		time.Sleep(floodWindow)
+		refused.Warn("push refused", "cause", "padding")
+		count(`"line":"push refused","left_out":50`, 1)
+		count(`"cause":"padding"`, 1)
+		for range 10 {
+			time.Sleep(floodWindow)
+			refused.Warn("push refused", "cause", "padding")
+		}
+		count(`"left_out"`, 1)
+	})
+}
