@@ -72,19 +72,27 @@ func (c *clock) observe(date, sent, received time.Time) time.Duration {
 	return found - time.Duration(before)
 }
 
-// moveWaits lets pauses last as long as they were meant to, although the clock by
-// which they were set has been moved since.
+// moveWaits lets pauses last as long as they were meant to, and states as long as
+// they did, although the clock by which they were set has been moved since.
 func (b *Broker) moveWaits(by time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range b.active {
-		for _, t := range []*time.Time{&e.cond.notBefore, &e.forceAt, &e.overrunForced, &e.overrunDue} {
+		for _, t := range []*time.Time{&e.cond.since, &e.cond.notBefore, &e.forceAt, &e.overrunForced, &e.overrunDue} {
 			if !t.IsZero() {
 				*t = t.Add(by)
 			}
 		}
-		if e.queue != nil && e.cond.trouble != StateUnknown {
+		if e.queue != nil && !e.dueByToken() {
 			b.place(e, e.due.Add(by), e.queue == &b.urgent)
 		}
 	}
+}
+
+// dueByToken reports whether e is due by the dates of its token, which are WeChat's
+// and no matter of our clock: neither trouble nor the lack of a living token has set
+// the time. Broker.mu is held.
+func (e *entry) dueByToken() bool {
+	t := e.token.Load()
+	return e.cond.trouble == StateUnknown && t != nil && e.due.Before(t.DiesAt)
 }

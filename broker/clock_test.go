@@ -1,10 +1,13 @@
 package broker_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
 func TestClock_SkewIsMeasuredAndAllowedFor(t *testing.T) {
@@ -76,4 +79,26 @@ func TestBootClock_AgreesWithTheWall(t *testing.T) {
 			t.Fatalf("off by %s", off)
 		}
 	}
+}
+
+// TestClock_ManyAreNotPutOffByAnOtherClock starts with more own accounts than can be
+// asked for at once, by a clock that is an hour ahead, of which the first of WeChat's
+// answers tells. The others are due at once all the same.
+func TestClock_ManyAreNotPutOffByAnOtherClock(t *testing.T) {
+	const accounts = 100
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.halt()
+		for i := range accounts {
+			appID := fmt.Sprintf("wxb%015x", i)
+			w.sim.AddAccount(appID, ownSecret)
+			w.opts.Accounts = append(w.opts.Accounts, broker.AccountConfig{AppID: appID, Secret: secret.New(ownSecret)})
+		}
+		w.sim.Fault(stablePath, wechattest.Fault{Latency: time.Second})
+		w.wall = time.Hour
+		w.start()
+		time.Sleep(30 * time.Second)
+		if n := w.metric("wxsidecar_keys", "kind", "account", "state", "live"); n != accounts {
+			t.Errorf("%v of %d accounts live", n, accounts)
+		}
+	})
 }

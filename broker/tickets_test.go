@@ -137,6 +137,20 @@ func TestTickets_ServiceUntilTheLastSecond(t *testing.T) {
 	})
 }
 
+// TestTickets_MissingForAsLongAsByAnyClock starts by a clock that is an hour ahead, of
+// which WeChat's answers tell.
+func TestTickets_MissingForAsLongAsByAnyClock(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.halt()
+		w.wall = time.Hour
+		w.start()
+		time.Sleep(45 * time.Minute)
+		if s := w.mustFail(platformKey, broker.StateWaitingTicket); !strings.Contains(s.Reason, "(45m") {
+			t.Errorf("after 45 minutes: %q", s.Reason)
+		}
+	})
+}
+
 // TestTickets_ANewOneEndsTheWaitForIt has a renewal of the component fail because
 // WeChat takes none of the tickets held: ahead of time, while the token lives, or
 // because the token is rejected. The next ticket must bring it about by itself.
