@@ -22,6 +22,8 @@ func advice(kind Kind, what happening, errcode int) string {
 	switch {
 	case what == happenedMisconfigured:
 		return cure(kind, errcode)
+	case what == happenedFailed:
+		return "it is tried again by itself"
 	case what == happenedQuota:
 		return "find out who else fetches tokens; it is tried again within the hour, and at once on SIGHUP"
 	case what == happenedRevoked:

@@ -145,7 +145,7 @@ func (b *Broker) stateError(e *entry, now time.Time) *StateError {
 		s.Reason = b.ticketReason(root, now)
 		s.RetryAfter = 10 * time.Second
 	case s.Reason == "":
-		s.Reason = "a token is being asked for"
+		s.Reason = "a token is being asked for; try again in a moment"
 		s.RetryAfter = time.Second
 	}
 	if s.RetryAfter == 0 && s.Passing() {
