@@ -116,10 +116,3 @@ func (m *memory) dropOldest() {
 		m.order = nil // give the array back
 	}
 }
-
-// size returns how many pushes are remembered.
-func (m *memory) size() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.until)
-}

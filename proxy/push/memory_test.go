@@ -126,3 +126,10 @@ func TestMemory_PanicFailsTheCopies(t *testing.T) {
 		must(t, m, "a", zero, later, handled)
 	})
 }
+
+// size returns how many pushes are remembered.
+func (m *memory) size() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.until)
+}
