@@ -67,6 +67,30 @@ func TestDocs_FilesExist(t *testing.T) {
 	}
 }
 
+// Files that a package's documentation names are in the package, and the others are
+// found by those: a new file has its place there.
+func TestDocs_PackagesNameTheirFiles(t *testing.T) {
+	for _, pkg := range []string{"broker", "proxy"} {
+		doc := readText(t, filepath.Join(pkg, "doc.go"))
+		for _, name := range found(`\b([a-z_]+\.go)\b`, doc) {
+			if _, err := os.Stat(filepath.Join(pkg, name)); err != nil {
+				t.Errorf("%s/doc.go names %s: %v", pkg, name, err)
+			}
+		}
+		paths, err := filepath.Glob(pkg + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			name := filepath.Base(path)
+			family, _, _ := strings.Cut(name, "_")
+			if name != "doc.go" && !strings.HasSuffix(name, "_test.go") && !strings.Contains(doc, name) && !strings.Contains(doc, family+"_") {
+				t.Errorf("%s/doc.go does not name %s", pkg, name)
+			}
+		}
+	}
+}
+
 // The walk of docs/architecture.md has the files through which a call and a push
 // pass, in this order.
 func TestDocs_WalksInOrder(t *testing.T) {

@@ -50,5 +50,23 @@
 // suspend, corrected by the skew against the Date of WeChat's answers (clock.go).
 // Windows and margins are shares of a token's own life.
 //
+// # Which file
+//
+//	token.go       keys and tokens; account.go, state.go, entry.go (a key in memory)
+//	broker.go      options, start and end; setconfig.go takes another configuration
+//	serve.go       a caller's way to a token; cache.go, activate.go (from the store
+//	               into memory)
+//	directory.go   which account an appid is
+//	schedule.go    when what is renewed
+//	refresh.go     one renewal; fetch.go (WeChat), settle.go (its end)
+//	memory.go      store first, then memory; record.go and records.go (what is kept of
+//	               a key), store.go (what a store must do), vault.go, meta.go, uses.go
+//	push.go        what WeChat pushes; platform.go (tickets), inbox.go, authorize.go
+//	attend.go      what a component needs beside pushes; reconcile.go (the list),
+//	               doubtful.go, learn.go (what answers to apps show)
+//	budget.go      how often WeChat may be asked; quota.go, outage.go
+//	clock.go       WeChat's time; bootclock_linux.go
+//	snapshot.go    what is shown; advice.go and errors.go (how it is worded)
+//
 // The package makes no API promise outside this module.
 package broker
