@@ -47,7 +47,7 @@ func listen(key, text string, mode fs.FileMode) (net.Listener, error) {
 	if a.network == "unix" {
 		l, err := listenUnix(a.text, mode)
 		if err != nil {
-			return nil, fmt.Errorf("%s %s: cannot listen: %w", key, a, err)
+			return nil, fmt.Errorf("%s %s: cannot listen: %w%s", key, a, err, socketHint(err))
 		}
 		return l, nil
 	}
@@ -74,6 +74,19 @@ func listenHint(err error) string {
 		return "; another process has the port: stop it, or give another port"
 	case errors.Is(err, syscall.EACCES):
 		return "; a port below 1024 needs the capability NET_BIND_SERVICE"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "; this machine has no such address"
+	default:
+		return ""
+	}
+}
+
+func socketHint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "; the folder of the socket does not exist: make it"
+	case errors.Is(err, fs.ErrPermission):
+		return "; the folder of the socket must be writable for the user that wxsidecar runs as"
 	default:
 		return ""
 	}

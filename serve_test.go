@@ -92,9 +92,18 @@ func TestNewSidecar_FailureClosesAll(t *testing.T) {
 	c.Store = secret.New("bolt:" + c.DataDir + "/wx.db")
 	for range 2 {
 		_, err := newSidecar(c, slog.New(slog.DiscardHandler))
-		if err == nil || !strings.HasPrefix(err.Error(), "listen.metrics unix:///nonexistent/socket: cannot listen: ") {
+		want := "listen.metrics unix:///nonexistent/socket: cannot listen: bind: no such file or directory; the folder of the socket does not exist: make it"
+		if err == nil || err.Error() != want {
 			t.Fatalf("got %v", err)
 		}
+	}
+}
+
+func TestListen_SaysWhatToDo(t *testing.T) {
+	_, err := listen("listen.push", "192.0.2.1:0", 0o660)
+	want := "listen.push 192.0.2.1:0: cannot listen: bind: cannot assign requested address; this machine has no such address"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
 	}
 }
 
