@@ -169,7 +169,19 @@ func TestDocs_ExamplesLoad(t *testing.T) {
 			loaded++
 		}
 	}
-	if loaded < 5 {
+	pages, err := filepath.Glob("docs/sdk/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages { // what is added to a configuration for an SDK
+		for _, example := range found("(?s)```yaml\n(.*?)```", readText(t, page)) {
+			if l := loadText(t, minimal+example, nil); l.Err() != nil || len(l.Warnings) > 0 {
+				t.Errorf("%s: %v %v", page, l.Err(), l.Warnings)
+			}
+			loaded++
+		}
+	}
+	if loaded < 6 {
 		t.Errorf("only %d examples were found", loaded)
 	}
 }
