@@ -203,13 +203,13 @@ func encoded(resp *fasthttp.Response) bool {
 
 // look finds the errcode in an answer that was held, and counts it.
 func (s *Server) look(r *request, resp *fasthttp.Response) int {
+	r.result = resultOK
 	if encoded(resp) {
 		s.metrics.UninspectedAnswer()
 		return 0
 	}
 	errcode := findErrcode(held(resp))
 	if errcode == 0 {
-		r.result = resultOK
 		return 0
 	}
 	r.result = resultErrcode

@@ -241,6 +241,9 @@ func TestServer_Metrics(t *testing.T) {
 			io.WriteString(w, `{"errcode":45009}`)
 		case "/cgi-bin/media/get":
 			io.Copy(w, &pattern{n: 1 << 20})
+		case "/cgi-bin/draft/get":
+			w.Header().Set("Content-Encoding", "gzip")
+			io.WriteString(w, okAnswer)
 		default:
 			io.WriteString(w, okAnswer)
 		}
@@ -248,6 +251,7 @@ func TestServer_Metrics(t *testing.T) {
 	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL}, Metrics: m})
 	s.call(t, "GET", "/cgi-bin/menu/get", "", forMerchant())
 	s.call(t, "GET", "/cgi-bin/media/get", "", forMerchant())
+	s.call(t, "GET", "/cgi-bin/draft/get", "", forMerchant())
 	s.call(t, "GET", "/made/up/by/an/app", "", forMerchant())
 	s.call(t, "GET", "/cgi-bin/menu/get", "")
 	families, err := m.Gatherer().Gather()
@@ -267,10 +271,12 @@ func TestServer_Metrics(t *testing.T) {
 	for name, want := range map[string]float64{
 		"wxsidecar_app_requests_total /cgi-bin/menu errcode": 1,
 		"wxsidecar_app_requests_total /cgi-bin/media ok":     1,
+		"wxsidecar_app_requests_total /cgi-bin/draft ok":     1,
+		"wxsidecar_uninspected_answers_total ":               1,
 		"wxsidecar_app_requests_total other ok":              1,
 		"wxsidecar_app_requests_total /cgi-bin/menu refused": 1,
-		"wxsidecar_app_request_duration_seconds ":            4,
-		"wxsidecar_overhead_seconds ":                        4,
+		"wxsidecar_app_request_duration_seconds ":            5,
+		"wxsidecar_overhead_seconds ":                        5,
 		"wxsidecar_upstream_errcode_total 45009":             1,
 		"wxsidecar_quota_errcodes_total 45009 /cgi-bin/menu": 1,
 		"wxsidecar_app_errors_total no_account":              1,
