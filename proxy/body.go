@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -182,6 +183,10 @@ func (b *body) discard() {
 	}
 }
 
+// short reports whether the body goes out at once. A longer one takes its time, kept
+// or not, and the upstream may refuse it before its end.
+func (b *body) short() bool { return b.whole && len(b.kept) <= pieceBytes }
+
 // replayable reports whether the call can be sent (again).
 func (b *body) replayable() bool { return b.whole || !b.sent }
 
@@ -189,12 +194,12 @@ func (b *body) replayable() bool { return b.whole || !b.sent }
 // passed on.
 var errAppBody = errors.New("read the app's body")
 
-// writeTo writes the body, in the framing that length announces, through a pooled
-// buffer. progress is called before each piece that is passed on.
+// writeTo writes the body, in the framing that length announces: what is kept from
+// where it lies, the rest through a pooled buffer. progress is called before each
+// piece.
 func (b *body) writeTo(w *bufio.Writer, progress func() error) error {
 	if b.whole {
-		_, err := w.Write(b.kept)
-		return err
+		return b.writeKept(w, progress)
 	}
 	b.sent = true
 	if len(b.kept) > 0 {
@@ -225,6 +230,18 @@ func (b *body) writeTo(w *bufio.Writer, progress func() error) error {
 	if b.length == lengthChunked {
 		_, err := w.WriteString("0\r\n\r\n")
 		return err
+	}
+	return nil
+}
+
+func (b *body) writeKept(w *bufio.Writer, progress func() error) error {
+	for piece := range slices.Chunk(b.kept, pieceBytes) {
+		if err := progress(); err != nil {
+			return err
+		}
+		if _, err := w.Write(piece); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -142,7 +142,7 @@ func (c *conn) exchange(r *request, query []byte, resp *fasthttp.Response, timeo
 	if err == nil {
 		return c.readHead(resp)
 	}
-	if r.body.whole || errors.Is(err, errAppBody) {
+	if errors.Is(err, errAppBody) || r.body.short() {
 		return err
 	}
 	// An upstream that refuses an upload answers and closes before its end.
@@ -171,7 +171,7 @@ func (c *conn) send(r *request, query []byte, timeout time.Duration) error {
 	if err := c.writeFraming(r.body.length); err != nil {
 		return err
 	}
-	if r.body.whole {
+	if r.body.short() {
 		_, _ = w.Write(r.body.kept)
 		return w.Flush()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,43 @@ func TestConn_DeadlineMoves(t *testing.T) {
 	want := []time.Time{time.Unix(1000, 0).Add(idleTimeout), now.Add(idleTimeout)}
 	if len(nc.deadlines) != 2 || !nc.deadlines[0].Equal(want[0]) || !nc.deadlines[1].Equal(want[1]) {
 		t.Errorf("deadlines %v, want %v", nc.deadlines, want)
+	}
+}
+
+// slowUplink takes ten seconds for each piece of what is written.
+type slowUplink struct {
+	fakeConn
+	now   time.Time
+	until time.Time
+}
+
+func (c *slowUplink) SetDeadline(t time.Time) error      { c.until = t; return nil }
+func (c *slowUplink) SetWriteDeadline(t time.Time) error { c.until = t; return nil }
+func (c *slowUplink) SetReadDeadline(time.Time) error    { return nil }
+func (c *slowUplink) Read([]byte) (int, error)           { return 0, io.EOF }
+func (c *slowUplink) Write(p []byte) (int, error) {
+	if c.now = c.now.Add(10 * time.Second * time.Duration(1+len(p)/pieceBytes)); c.now.After(c.until) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return len(p), nil
+}
+
+// A long body moves for as long as it takes, whether it is kept or not; the timeout
+// begins with its last byte.
+func TestConn_LongKeptBodyMoves(t *testing.T) {
+	nc := &slowUplink{now: time.Unix(1000, 0)}
+	c := newConn(nc, &host{}, func() time.Time { return nc.now }, 0)
+	r := &request{method: []byte("POST"), path: []byte("/x")}
+	r.body = body{kept: make([]byte, 1<<20), length: 1 << 20, whole: true}
+	const timeout = 30 * time.Second
+	if err := c.await(timeout); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.send(r, nil, timeout); err != nil {
+		t.Errorf("after %v: %v", nc.now.Sub(time.Unix(1000, 0)), err)
+	}
+	if left := nc.until.Sub(nc.now); left != timeout {
+		t.Errorf("%v are left for the answer, want %v", left, timeout)
 	}
 }
 

@@ -130,14 +130,15 @@ func TestFaults_RefusesAnUploadEarly(t *testing.T) {
 		got, err := io.ReadAll(app)
 		return fmt.Sprint(string(got), err)
 	}
-	for name, send := range map[string]func(net.Conn) string{"at once": atOnce, "sends first": sendsFirst} {
+	f := func(name string, send func(net.Conn) string, kept int) {
+		t.Helper()
 		up := newRaw(t, func(_ int, c net.Conn, br *bufio.Reader) {
 			br.ReadString('\n')
 			io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
 			c.(*net.TCPConn).CloseWrite()
 			io.CopyN(io.Discard, br, 4<<20)
 		})
-		s := start(t, Options{Source: platform(), DefaultAppID: merchant, Upstream: UpstreamOptions{URL: up.url}})
+		s := start(t, Options{Source: platform(), DefaultAppID: merchant, Upstream: UpstreamOptions{URL: up.url}, Limits: Limits{ReplayBody: kept}})
 		app, err := net.Dial("tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)
@@ -148,6 +149,9 @@ func TestFaults_RefusesAnUploadEarly(t *testing.T) {
 		}
 		app.Close()
 	}
+	f("at once", atOnce, 0)
+	f("sends first", sendsFirst, 0)
+	f("kept", sendsFirst, size)
 }
 
 // An app that sends the whole of an upload before it reads hears why it is refused.
