@@ -98,30 +98,51 @@ func (s *Server) defaultAccount() (broker.Account, *fault) {
 	}
 }
 
-// useComponent makes the call take a component's token: that of the component that
-// the body names, where it was read, or of the account named, else the only one's,
-// else the default account's. The only one comes before the default account, as with
-// it an account that has not authorised yet does not matter: the calls by which it is
-// to do so are the component's.
+// useComponent makes the call take a component's token.
 func (s *Server) useComponent(r *request, named broker.Account, explicit bool) *fault {
-	component := cmp.Or(r.component, named.Component)
-	ok := component != ""
-	if !ok {
-		component, ok = s.source.OnlyComponent()
-	}
-	if !ok && !explicit && s.defaultAppID != "" {
-		a, f := s.account(s.defaultAppID)
-		if f != nil {
-			return f
-		}
-		component, ok = a.Component, a.Component != ""
-	}
-	if !ok {
-		return noComponent()
+	component, f := s.componentFor(r, named, explicit)
+	if f != nil {
+		return f
 	}
 	r.cred.key = broker.Key{Kind: broker.KindComponent, AppID: component}
 	r.cred.param = componentParam(r)
 	return nil
+}
+
+// componentFor returns the component that the body names, where it was read, or that
+// of the account named, else the only one, else the one that the query names for
+// WeChat, else the default account's. The only one comes before the default account,
+// as with it an account that has not authorised yet does not matter: the calls by
+// which it is to do so are the component's.
+func (s *Server) componentFor(r *request, named broker.Account, explicit bool) (string, *fault) {
+	if component := cmp.Or(r.component, named.Component); component != "" {
+		return component, nil
+	}
+	if component, ok := s.source.OnlyComponent(); ok {
+		return component, nil
+	}
+	if explicit {
+		return "", noComponent()
+	}
+	if appid := queryValue(r.query, "component_appid"); appid != "" {
+		return s.component(appid)
+	}
+	if s.defaultAppID != "" {
+		a, f := s.account(s.defaultAppID)
+		if f != nil || a.Component != "" {
+			return a.Component, f
+		}
+	}
+	return "", noComponent()
+}
+
+// component returns appid if it is a component's.
+func (s *Server) component(appid string) (string, *fault) {
+	a, f := s.account(appid)
+	if f == nil && a.Kind != broker.KindComponent {
+		f = unknownAccount(appid)
+	}
+	return a.AppID, f
 }
 
 // componentParam is the name that the caller used, where WeChat takes both.

@@ -75,24 +75,27 @@ func (s *Server) serveComponentToken(r *request, c *callers, resp *fasthttp.Resp
 	if f := s.admitBySecret(r, c, "component_appsecret"); f != nil {
 		return f
 	}
-	appid := r.field("component_appid")
-	if appid == "" {
-		appid, _ = s.source.OnlyComponent()
-	}
-	if appid == "" {
-		return noComponent()
-	}
-	a, f := s.account(appid)
+	component, f := s.componentIn(r)
 	if f != nil {
 		return f
 	}
-	if a.Kind != broker.KindComponent {
-		return unknownAccount(appid)
-	}
-	if f := c.mayCall(r, a.AppID); f != nil {
+	if f := c.mayCall(r, component); f != nil {
 		return f
 	}
-	return s.giveToken(r, resp, a.Key(), "component_access_token", "")
+	return s.giveToken(r, resp, broker.Key{Kind: broker.KindComponent, AppID: component}, "component_access_token", "")
+}
+
+// componentIn returns the component whose appid stands in the form, else that of the
+// account that the call names in another way, else the default.
+func (s *Server) componentIn(r *request) (string, *fault) {
+	if appid := r.field("component_appid"); appid != "" {
+		return s.component(appid)
+	}
+	named, explicit, f := s.namedAccount(r)
+	if f != nil {
+		return "", f
+	}
+	return s.componentFor(r, named, explicit)
 }
 
 // serveAuthorizerToken answers with an authorizer's token. The refresh token

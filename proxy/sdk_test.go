@@ -242,14 +242,72 @@ func TestExchange_Captured(t *testing.T) {
 	}
 }
 
+const component2 = "wx00000000000000c2"
+
+// twoComponents is platform with another component, which has no accounts.
+func twoComponents() *source {
+	src := platform()
+	a := broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2}
+	src.accounts[component2] = a
+	src.set(a.Key(), 1)
+	return src
+}
+
+// With several components, the token of one is asked for by its own appid in the
+// form, or in the ways in which an account is named.
+func TestSDK_ComponentTokenOfSeveral(t *testing.T) {
+	s := start(t, Options{Source: twoComponents()})
+	f := func(target, body, want string, headers ...string) {
+		t.Helper()
+		got := s.call(t, "POST", target, body, headers...)
+		if want == "" {
+			if got.status != 400 || got.fault() != "no_account" {
+				t.Errorf("%s %s %v: %d %q", target, body, headers, got.status, got.body)
+			}
+			return
+		}
+		if handle, _ := decode(t, got)["component_access_token"].(string); !strings.HasPrefix(handle, "wxs_c_"+want+"_") {
+			t.Errorf("%s %s %v: %d %q, want a handle of %s", target, body, headers, got.status, got.body, want)
+		}
+	}
+	const path = "/cgi-bin/component/api_component_token"
+	f(path, `{"component_appid":"`+component2+`"}`, component2, forMerchant())
+	f(path, `{}`, component, forMerchant())
+	f(path, `{}`, component2, "X-Wechat-Appid: "+component2)
+	f("/"+component2+path, `{}`, component2)
+	f(path+"?from_appid="+merchant2, `{}`, component)
+	f(path, `{}`, "")
+	f(path, `{}`, "", "X-Wechat-Appid: "+own)
+}
+
+// With several components, the one that the query names for WeChat is meant where
+// the call names no account otherwise.
+func TestIdentify_ComponentInTheQuery(t *testing.T) {
+	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, r.URL.Query().Get("component_access_token"))
+	})
+	f := func(defaultAppID, named string, status int, want string, headers ...string) {
+		t.Helper()
+		s := start(t, Options{Source: twoComponents(), DefaultAppID: defaultAppID, Upstream: UpstreamOptions{URL: up.URL}})
+		got := s.call(t, "GET", "/sns/component/jscode2session?js_code=c&component_appid="+named, "", headers...)
+		if got.status != status || status == 200 && got.body != "tok-component-"+want+"-1" {
+			t.Errorf("%s, default %s, %v: %d %q, want %d %s", named, defaultAppID, headers, got.status, got.body, status, want)
+		}
+	}
+	f("", component, 200, component)
+	f("", component2, 200, component2)
+	f(merchant, component2, 200, component2)
+	f(merchant, "", 200, component)
+	f("", component2, 200, component, forMerchant())
+	f("", "", 400, "")
+	f("", merchant, 404, "")
+	f(merchant, "wxdeadbeefdeadbeef", 404, "")
+}
+
 // With several components, the one that the body names is meant.
 func TestExchange_ComponentInTheBody(t *testing.T) {
-	const component2 = "wx00000000000000c2"
 	up := newWeChat(t, echo)
-	src, e := platform(), &exchange{answer: "{}"}
-	comp2 := broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2}
-	src.accounts[component2] = comp2
-	src.set(comp2.Key(), 1)
+	src, e := twoComponents(), &exchange{answer: "{}"}
 	s := start(t, Options{Source: src, Exchange: e, Upstream: UpstreamOptions{URL: up.URL}})
 	f := func(body, want string, headers ...string) {
 		t.Helper()
