@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -106,12 +107,13 @@ func errcode(raw json.RawMessage) (int, error) {
 	return code, nil
 }
 
-// clean makes an errmsg fit for logs: one line, bounded, without the call's own
-// secrets.
+// clean makes the text of an error fit for logs: one line, bounded, without the
+// call's own secrets, plain or as they stand in a URL.
 func clean(msg string, secrets []secret.Text) string {
 	for _, s := range secrets {
 		if !s.IsZero() {
 			msg = strings.ReplaceAll(msg, s.Reveal(), secret.Redacted)
+			msg = strings.ReplaceAll(msg, url.QueryEscape(s.Reveal()), secret.Redacted)
 		}
 	}
 	msg = strings.Map(func(r rune) rune {

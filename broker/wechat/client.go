@@ -126,14 +126,14 @@ func (c *Client) Probe(ctx context.Context) error {
 }
 
 // call makes one call and decodes a good answer into out. secrets are what the
-// call carries, to be taken out of WeChat's errmsg should it repeat them. It
-// returns the answer's bytes, which belong to the caller.
+// call carries, to be taken out of errors that repeat them: WeChat's errmsg may, and
+// net/http quotes what it cannot read. It returns the answer's bytes, which belong to the caller.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, out any, secrets ...secret.Text) ([]byte, error) {
 	payload, err := encode(body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: encode the request: %w", path, err)
 	}
-	resp, cancel, err := c.send(ctx, method, path, query, payload)
+	resp, cancel, err := c.send(ctx, method, path, query, payload, secrets...)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
 	switch {
 	case err != nil:
-		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: "it broke off: " + reason(err)}
+		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: "it broke off: " + reason(err, secrets)}
 	case len(answer) > maxAnswerBytes:
 		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: fmt.Sprintf("longer than %d bytes", maxAnswerBytes)}
 	case resp.StatusCode != http.StatusOK:
@@ -155,7 +155,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 }
 
 // send returns the head of the answer. The caller closes the body, then cancels.
-func (c *Client) send(ctx context.Context, method, path string, query url.Values, payload []byte) (*http.Response, context.CancelFunc, error) {
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, payload []byte, secrets ...secret.Text) (*http.Response, context.CancelFunc, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	host := c.preferred.Load()
 	target := c.urls[int(host)%len(c.urls)] + path
@@ -165,7 +165,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(payload))
 	if err != nil {
 		cancel()
-		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err))}
+		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err, secrets))}
 	}
 	req.Header.Set("User-Agent", c.userAgent)
 	if payload != nil {
@@ -176,7 +176,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		cancel()
 		c.preferred.CompareAndSwap(host, (host+1)%uint32(len(c.urls)))
-		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err))}
+		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err, secrets))}
 	}
 	c.observeDate(resp, sent)
 	return resp, cancel, nil
@@ -192,8 +192,9 @@ func (c *Client) observeDate(resp *http.Response, sent time.Time) {
 	}
 }
 
-// reason words a transport error without the URL, whose query may hold a token.
-func reason(err error) string {
+// reason words a transport error without the URL, whose query may hold a token, and
+// without the call's own secrets.
+func reason(err error, secrets []secret.Text) string {
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
@@ -201,5 +202,5 @@ func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "time is up"
 	}
-	return err.Error()
+	return clean(err.Error(), secrets)
 }

@@ -1,8 +1,11 @@
 package wechat_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -169,6 +172,47 @@ func TestClient_NoAnswerShowsNoToken(t *testing.T) {
 	cancel()
 	if _, err := c.Ticket(ctx, secret.New("a-very-secret-token"), "jsapi"); !errors.As(err, &silent) {
 		t.Errorf("%v", err)
+	}
+}
+
+// What net/http cannot read it quotes: from a peer that sends back what it gets, the
+// call itself.
+func TestClient_UnreadableAnswersShowNoSecret(t *testing.T) {
+	const token = "ticket@@@a-very-secret-token"
+	mirror := func(got string) string { return got }
+	status := func(got string) string { return "HTTP/1.1 " + got[strings.LastIndex(got, "\n")+1:] + "\r\n\r\n" }
+	header := func(got string) string { return "HTTP/1.1 200 OK\r\n" + got + "\r\n\r\n" }
+	for name, answer := range map[string]func(string) string{"mirror": mirror, "status": status, "header": header} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				req, err := http.ReadRequest(bufio.NewReader(conn))
+				if err == nil {
+					body, _ := io.ReadAll(req.Body)
+					_, _ = io.WriteString(conn, answer("GET "+req.RequestURI+" HTTP/1.1\r\n\r\n"+string(body)))
+				}
+				conn.Close()
+			}
+		}()
+		c, err := wechat.New(wechat.Options{URLs: []string{"http://" + l.Addr().String()}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, inQuery := c.Ticket(t.Context(), secret.New(token), "jsapi")
+		_, inBody := c.ComponentToken(t.Context(), component, secret.New("a-very-secret-secret"), secret.New(token))
+		for _, err := range []error{inQuery, inBody} {
+			if err == nil || strings.Contains(err.Error(), "a-very-secret") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }
 
