@@ -58,6 +58,8 @@ func TestScanQuery(t *testing.T) {
 	f("a=1&b=2", 0, "", "")
 	f("access_token=x", namedAccess, "x", "")
 	f("access_token=&component_access_token=y", namedAccess|namedComponent, "y", "")
+	f("access_token=x&access_token=y", namedAccess, "x", "")
+	f("access_token=wxs_a&component_access_token=wxs_a", namedAccess|namedComponent, "wxs_a", "")
 	f("from_appid=wx1", namedFrom, "", "wx1")
 	f("a=;b&c=x;y", 0, "", "")
 	f("text=%E4%BD%A0%20%2541&x=%", 0, "", "")
@@ -72,6 +74,8 @@ func TestScanQuery_Refuses(t *testing.T) {
 		"a=1;access_token=x", ";access_token=x", "access_token=a;b=1", "a;component_access_token", "a=1;access%5Ftoken=x",
 		"access_token[]=x", "access_token%5B%5D=x", "access_token[0]=x", "+access_token=x", "%20access_token=x",
 		"access_token%20=x", "access_token%00=x", "access_token%2500=x",
+		"access_token=wxs_a&access_token=wxs_b", "access_token=wxs_a&component_access_token=wxs_b",
+		"access_token=wxs_a&access_token=x", "access_token=x&component_access_token=wxs_a",
 		"a=%0d%0aX:1", "a=%00", "a=%7f", "%0A", "x=%1f",
 	} {
 		if _, fault := scanQuery([]byte(query)); fault == nil {
