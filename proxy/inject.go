@@ -17,10 +17,11 @@ const (
 	namedFrom                        // from_appid
 )
 
-// params is what a raw query says to us. Its bytes are those of the query.
+// params is what a raw query says to us. Its bytes are those of the query, but for a
+// handle that was encoded there.
 type params struct {
 	named named
-	// token is the first non-empty value of a token parameter.
+	// token is the first non-empty value of a token parameter; a handle is decoded.
 	token []byte
 	// from is the first value of from_appid.
 	from []byte
@@ -47,6 +48,7 @@ func scanQuery(query []byte) (params, *fault) {
 			p.from = value
 		case which != 0:
 			p.named |= which
+			value = plainHandle(value)
 			if twoHandles(p.token, value) {
 				return p, badRequest("two token parameters hold different handles")
 			}
@@ -59,6 +61,18 @@ func scanQuery(query []byte) (params, *fault) {
 		}
 	}
 	return p, nil
+}
+
+// plainHandle decodes a handle: one that is not seen names no account, and the call
+// would go out for the default one.
+func plainHandle(value []byte) []byte {
+	if bytes.IndexByte(value, '%') < 0 {
+		return value
+	}
+	if plain := unescape(value); isHandle(plain) {
+		return plain
+	}
+	return value
 }
 
 // twoHandles reports whether two token parameters name two accounts.

@@ -60,6 +60,8 @@ func TestScanQuery(t *testing.T) {
 	f("access_token=&component_access_token=y", namedAccess|namedComponent, "y", "")
 	f("access_token=x&access_token=y", namedAccess, "x", "")
 	f("access_token=wxs_a&component_access_token=wxs_a", namedAccess|namedComponent, "wxs_a", "")
+	f("access_token=wxs%5Fa%5f%77x1&access_token=wxs_a_wx1", namedAccess, "wxs_a_wx1", "")
+	f("access_token=%41%5F", namedAccess, "%41%5F", "")
 	f("from_appid=wx1", namedFrom, "", "wx1")
 	f("a=;b&c=x;y", 0, "", "")
 	f("text=%E4%BD%A0%20%2541&x=%", 0, "", "")

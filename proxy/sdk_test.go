@@ -106,6 +106,12 @@ func TestSDK_HandlesServe(t *testing.T) {
 			t.Errorf("%s: %d %q", query, used.status, used.body)
 		}
 	}
+	// It counts as well where the client escapes what needs no escape, and does not
+	// fall to the header, or to a default.
+	escaped := strings.NewReplacer("_", "%5F", "-", "%2d").Replace(first)
+	if used := s.call(t, "GET", menu+escaped, "", forMerchant()); used.body != wantMenu+"authorizer-"+merchant2+"-1" {
+		t.Errorf("%s: %d %q", escaped, used.status, used.body)
+	}
 	// A handle beats the header.
 	handle := s.keys.make(broker.KindAccount, own, nil)
 	if used := s.call(t, "GET", menu+handle, "", forMerchant()); used.body != wantMenu+"account-"+own+"-1" {
