@@ -305,6 +305,7 @@ func TestIdentify_ComponentInTheQuery(t *testing.T) {
 	f(merchant, component2, 200, component2)
 	f(merchant, "", 200, component)
 	f("", component2, 200, component, forMerchant())
+	f(merchant, "", 400, "", "X-Wechat-Appid: "+own)
 	f("", "", 400, "")
 	f("", merchant, 404, "")
 	f(merchant, "wxdeadbeefdeadbeef", 404, "")
