@@ -450,6 +450,38 @@ func TestCallers(t *testing.T) {
 	}
 }
 
+// What a caller may not do it may not do by the paths with a treatment of their own
+// either, among them those that carry a configured secret.
+func TestCallers_PathsOfTheirOwn(t *testing.T) {
+	up := newWeChat(t, echo)
+	e := &exchange{answer: "{}"}
+	other, denied := callerOf("other", "k1"), callerOf("denied", "k2")
+	other.AppIDs = []string{merchant2}
+	s := start(t, Options{Source: platform(), Exchange: e, Upstream: UpstreamOptions{URL: up.URL}})
+	for path := range s.local {
+		denied.Deny = append(denied.Deny, path)
+	}
+	if err := s.SetCallers([]Caller{other, denied}); err != nil {
+		t.Fatal(err)
+	}
+	for path := range s.local {
+		appid := own
+		if strings.Contains(path, "/component/") {
+			appid = component
+		}
+		body := `{"appid":"` + appid + `","component_appid":"` + appid + `","authorizer_appid":"` + merchant + `","authorization_code":"c"}`
+		for key, say := range map[string]string{"k1": "appids", "k2": "deny has " + path} {
+			got := s.call(t, "POST", path, body, "X-Wxsidecar-Key: "+key, forMerchant())
+			if got.status != 403 || got.fault() != "caller_refused" || !strings.Contains(got.body, say) {
+				t.Errorf("%s with %s: %d %q, want %q", path, key, got.status, got.body, say)
+			}
+		}
+	}
+	if up.calls.Load() != 0 || len(e.codes) != 0 {
+		t.Errorf("%d calls reached WeChat, %q was traded", up.calls.Load(), e.codes)
+	}
+}
+
 // A stranger learns nothing: not which accounts there are, nor how they are.
 func TestCallers_Strangers(t *testing.T) {
 	up := newWeChat(t, echo)
