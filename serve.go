@@ -44,12 +44,7 @@ func (p *program) serveVerb() *cobra.Command {
 				return &exitError{code: exitUsage}
 			}
 			log := newLogger(p.std.err, l.Config.Log)
-			for _, w := range l.Warnings {
-				log.Warn(w)
-			}
-			for _, key := range l.inert() {
-				log.Warn("this key has no effect in this version", "key", key)
-			}
+			l.warnTo(log)
 			if err := harden(); err != nil {
 				log.Warn("a core dump could show secrets", "error", err)
 			}

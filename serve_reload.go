@@ -37,9 +37,7 @@ func (r *reloader) reload(why string) {
 		r.log.Error("the changed configuration is not used; the old one stays in force", "why", why)
 		return
 	}
-	for _, w := range l.Warnings {
-		r.log.Warn(w)
-	}
+	l.warnTo(r.log)
 	for _, key := range fixedChanges(&r.config, &l.Config) {
 		r.log.Warn("a change of this key needs a restart", "key", key)
 	}
@@ -65,6 +63,16 @@ var later = []string{
 
 // adminKey is the key of the listener that nothing opens in this version.
 const adminKey = "listen.admin"
+
+// warnTo logs what check warns of, and the keys that do nothing.
+func (l *Loaded) warnTo(log *slog.Logger) {
+	for _, w := range l.Warnings {
+		log.Warn(w)
+	}
+	for _, key := range l.inert() {
+		log.Warn("this key has no effect in this version", "key", key)
+	}
+}
 
 // inert returns the keys that somebody has set and that do nothing in this version.
 func (l *Loaded) inert() []string {
