@@ -118,6 +118,9 @@ func (b *Broker) overBudget(e *entry) (outcome, bool) {
 	switch {
 	case !b.breakers[e.key.Kind].allow(now, e.metQuota(now)):
 		reason = "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China"
+	case e.cond.paced():
+		// A pause of ours on top of its own would hide the cause, and outlast it.
+		e.stopped = false
 	case e.spent.take(now, callsPerKey(e.life())):
 		e.stopped = !b.spent.take(now, callsPerDayFloor+callsPerKeyFloor*len(b.active))
 		if e.stopped {

@@ -133,6 +133,12 @@ func transition(c condition, ev event, now time.Time) condition {
 	return next
 }
 
+// paced reports whether the trouble has pauses of its own between two renewals, of a
+// minute and more once it lasts.
+func (c condition) paced() bool {
+	return c.trouble != StateUnknown && c.trouble != StateQuotaExhausted
+}
+
 // settled takes the trouble away. A ticket ends only the waiting for one.
 func settled(c condition, ev event) condition {
 	if ev.what == happenedTicket && c.trouble != StateWaitingTicket {

@@ -1,0 +1,74 @@
+package broker_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+)
+
+// hold calls key every step for d, wants each call to fail in that state, and returns
+// how many there were.
+func (w *world) hold(key broker.Key, state broker.State, d, step time.Duration) (calls int) {
+	w.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(step) {
+		w.mustFail(key, state)
+		calls++
+	}
+	return calls
+}
+
+// healed wants a call of key to go well within d from now, and none to be needed more
+// than every ten seconds for that.
+func (w *world) healed(key broker.Key, d time.Duration) {
+	w.t.Helper()
+	for end := time.Now().Add(d); ; time.Sleep(10 * time.Second) {
+		code, err := w.call(key)
+		if code == 0 && err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("%s does not live %s after the cure: errcode %d, error %v", key, d, code, err)
+		}
+	}
+}
+
+// TestLong_ATroubleOfADayKeepsItsName has causes last that only a person can cure, and
+// one that passes late: what keeps being asked about is not a quota's doing, and lives
+// as soon as the cause is gone.
+func TestLong_ATroubleOfADayKeepsItsName(t *testing.T) {
+	const day, often = 26 * time.Hour, 40 * time.Second
+	lit(t, worldOptions{own: true}, func(w *world) {
+		w.sim.AddAccount(ownID, "a-secret-that-was-reset-0123456789")
+		w.sim.ExpireToken(ownID)
+		w.hold(ownKey, broker.StateMisconfigured, day, often)
+		if missing := w.broker.Missing(); len(missing) == 0 || missing[0].State != "misconfigured" {
+			t.Errorf("missing: %+v", missing)
+		}
+		w.sim.AddAccount(ownID, ownSecret)
+		w.healed(ownKey, 3*time.Minute)
+	})
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		defer w.tickets()()
+		key := authorizerKey(merchant(0))
+		w.sim.VoidRefreshToken(componentID, merchant(0))
+		w.sim.ExpireToken(merchant(0))
+		w.hold(key, broker.StateNeedsAuthorization, day, often)
+		w.sim.Authorize(componentID, merchant(0)) // and the event is lost
+		w.healed(key, 2*time.Minute)
+	})
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		defer w.tickets()()
+		key := authorizerKey(merchant(0))
+		w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(0), Errcode: -1})
+		w.sim.ExpireToken(merchant(0))
+		before := w.sim.CallsFor(authorizerPath, merchant(0))
+		w.hold(key, broker.StateRetrying, day, often)
+		if n := w.sim.CallsFor(authorizerPath, merchant(0)) - before; n > int(day/time.Minute) {
+			t.Errorf("%d token calls in %s, want one a minute at most", n, day)
+		}
+		w.sim.ClearFaults()
+		w.healed(key, 2*time.Minute)
+	})
+}
