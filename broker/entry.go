@@ -79,6 +79,20 @@ func (e *entry) life() time.Duration {
 	return life
 }
 
+// presentLife returns the life of the token held, by which the calls that a day needs
+// are reckoned: WeChat may have come to give shorter ones. For an own account it is
+// [entry.life], as stable_token tells what is left of a token. Broker.mu is held.
+func (e *entry) presentLife() time.Duration {
+	t := e.token.Load()
+	if t == nil {
+		t = e.suspect
+	}
+	if t == nil || e.key.Kind == KindAccount {
+		return e.life()
+	}
+	return t.Life()
+}
+
 // announce wakes everybody who waits for a change. Broker.mu is held.
 func (e *entry) announce() {
 	close(e.changed)

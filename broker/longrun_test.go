@@ -1,10 +1,12 @@
 package broker_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -70,5 +72,48 @@ func TestLong_ATroubleOfADayKeepsItsName(t *testing.T) {
 		}
 		w.sim.ClearFaults()
 		w.healed(key, 2*time.Minute)
+	})
+}
+
+// TestLong_BriefTokensAreRenewedAsOftenAsTheyNeed has more renewals made in a day than
+// tokens of two hours would ever need.
+func TestLong_BriefTokensAreRenewedAsOftenAsTheyNeed(t *testing.T) {
+	o := worldOptions{merchants: 20, sim: wechattest.Options{TokenLife: 12 * time.Second, TicketLife: time.Hour, KeepRequests: 1}}
+	lit(t, o, func(w *world) {
+		defer w.tickets()()
+		var keys []broker.Key
+		for i := range o.merchants {
+			keys = append(keys, authorizerKey(merchant(i)))
+		}
+		for range 3 * 360 { // hours
+			for _, key := range keys {
+				if _, err := w.broker.Token(context.Background(), key); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(10 * time.Second)
+		}
+	})
+}
+
+// TestLong_WeChatComesToGiveBrieferTokens starts with a record of a token that lived two
+// hours; those that WeChat gives now live five minutes.
+func TestLong_WeChatComesToGiveBrieferTokens(t *testing.T) {
+	store, key := memstore.New(memstore.Options{}), authorizerKey(merchant(0))
+	o := worldOptions{merchants: 1, store: store, sim: wechattest.Options{TokenLife: 5 * time.Minute, TicketLife: time.Hour}}
+	inWorld(t, o, func(w *world) {
+		w.halt()
+		now := time.Now()
+		seed := broker.Seed{Key: key, Component: componentID, Token: "old", Generation: 1, Obtained: now.Add(-2 * time.Hour), Dies: now, Used: now}
+		if err := store.Put(context.Background(), seed.Write(keyring(t))); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.ticket()
+		time.Sleep(time.Second)
+		defer w.tickets()()
+		if failed := w.keepCalling([]broker.Key{key}, 16*time.Hour, time.Minute); failed != 0 {
+			t.Errorf("%d calls failed", failed)
+		}
 	})
 }

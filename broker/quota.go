@@ -113,6 +113,7 @@ func (b *Broker) ResetQuotas() {
 func (b *Broker) overBudget(e *entry) (outcome, bool) {
 	b.mu.Lock()
 	now := b.clock.now()
+	most := callsPerKey(e.presentLife())
 	reason := ""
 	e.stopped = true
 	switch {
@@ -121,8 +122,8 @@ func (b *Broker) overBudget(e *entry) (outcome, bool) {
 	case e.cond.paced():
 		// A pause of ours on top of its own would hide the cause, and outlast it.
 		e.stopped = false
-	case e.spent.take(now, callsPerKey(e.life())):
-		e.stopped = !b.spent.take(now, callsPerDayFloor+callsPerKeyFloor*len(b.active))
+	case e.spent.take(now, most):
+		e.stopped = !b.spent.take(now, callsPerDayFloor+most*len(b.active))
 		if e.stopped {
 			reason = "the daily budget of token calls for all keys is used up; it starts anew at midnight in China"
 		}
