@@ -47,17 +47,7 @@ func (b *Broker) study(ctx context.Context) {
 }
 
 func (b *Broker) take(ctx context.Context, l lesson) {
-	key := Key{Kind: KindAuthorizer, AppID: l.authorizer.AppID}
-	known := true
-	_, err := b.update(ctx, key, func(r *record) bool {
-		known = r.component != ""
-		return merge(r, l.authorizer, l.component, l.seen)
-	})
-	if err != nil {
-		b.log.Warn("what an app's call showed of an authorizer could not be stored", "authorizer", key.AppID, "error", err)
-		return
-	}
-	if !known {
-		b.directory.changed()
+	if err := b.mergeOne(ctx, l.component, l.authorizer, l.seen); err != nil {
+		b.log.Warn("what an app's call showed of an authorizer could not be stored", "authorizer", l.authorizer.AppID, "error", err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -114,6 +116,91 @@ func TestLong_WeChatComesToGiveBrieferTokens(t *testing.T) {
 		defer w.tickets()()
 		if failed := w.keepCalling([]broker.Key{key}, 16*time.Hour, time.Minute); failed != 0 {
 			t.Errorf("%d calls failed", failed)
+		}
+	})
+}
+
+const otherComponentID = "wx7f00c0de00000002"
+
+// twoComponents is what a world with two components is made of, and what pushes a
+// ticket to the second.
+func twoComponents() (o worldOptions, ticket func(*world)) {
+	o = worldOptions{merchants: 2, adjust: func(o *broker.Options) {
+		o.Components = append(o.Components, broker.ComponentConfig{AppID: otherComponentID, Secret: secret.New(appSecret)})
+	}}
+	return o, func(w *world) {
+		w.mustPush(wechat.Push{
+			ID: "o" + time.Now().String(), Component: otherComponentID, InfoType: wechat.InfoTicket,
+			CreateTime: time.Now(), Ticket: secret.New(w.sim.NewTicket(otherComponentID)),
+		})
+	}
+}
+
+// TestReconcile_WhoMovesAwayFromAComponentInTroubleLives has a merchant authorise a second
+// component, by an event that is lost, while the first cannot be renewed.
+func TestReconcile_WhoMovesAwayFromAComponentInTroubleLives(t *testing.T) {
+	for name, learn := range map[string]func(w *world){
+		"the list is read": func(w *world) { w.broker.Reconcile(otherComponentID) },
+		"the app reads the info, and the first is told": func(w *world) {
+			w.sim.Revoke(componentID, merchant(0))
+			w.mustPush(wechat.Push{
+				ID: "gone", Component: componentID, InfoType: wechat.InfoUnauthorized,
+				CreateTime: time.Now(), AuthorizerAppID: merchant(0),
+			})
+			token := secret.New(w.sim.RefreshToken(otherComponentID, merchant(0)))
+			w.broker.Learn(otherComponentID, merchant(0), token)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, ticket := twoComponents()
+			inWorld(t, o, func(w *world) {
+				w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
+				w.ticket()
+				ticket(w)
+				time.Sleep(time.Second)
+				key := authorizerKey(merchant(0))
+				w.mustCall(key)
+				w.sim.Fault(componentPath, wechattest.Fault{AppID: componentID, Errcode: 40125})
+				w.sim.Displace(componentID)
+				w.sim.ExpireToken(merchant(0))
+				w.mustFail(key, broker.StateMisconfigured)
+				w.sim.Authorize(otherComponentID, merchant(0))
+				w.sim.Unlist(otherComponentID, merchant(0), false)
+				time.Sleep(time.Second)
+				learn(w)
+				time.Sleep(5 * time.Second)
+				w.mustCall(key)
+			})
+		})
+	}
+}
+
+// TestReconcile_WhatTheListCuresIsRenewed has a merchant whose refresh token is void
+// authorise again by an event that is lost: without any call the key lives once the list
+// has been read, and is not counted among those in trouble any more.
+func TestReconcile_WhatTheListCuresIsRenewed(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		needing := func() float64 {
+			return w.metric("wxsidecar_keys", "kind", "authorizer", "state", broker.StateNeedsAuthorization.String())
+		}
+		w.sim.VoidRefreshToken(componentID, merchant(0))
+		w.sim.ExpireToken(merchant(0))
+		w.mustFail(key, broker.StateNeedsAuthorization)
+		if n := needing(); n != 1 {
+			t.Errorf("%g keys need an authorization, want 1", n)
+		}
+		w.sim.Authorize(componentID, merchant(0))
+		time.Sleep(time.Minute)
+		w.broker.Reconcile(componentID)
+		time.Sleep(5 * time.Second)
+		if n := needing(); n != 0 {
+			t.Errorf("%g keys need an authorization after the list was read", n)
+		}
+		before := w.sim.Calls(authorizerPath)
+		w.mustCall(key)
+		if n := w.sim.Calls(authorizerPath) - before; n != 0 {
+			t.Errorf("the call had to wait for a renewal")
 		}
 	})
 }

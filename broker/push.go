@@ -164,7 +164,7 @@ func (b *Broker) follow(key Key, ev event) {
 		b.unplace(e)
 	case ev.alive:
 		b.place(e, due(t, t.Life(), b.opts.RenewAt, b.opts.Rand()), false)
-	case e.waiters > 0 || e.permanent:
+	case e.waiters > 0 || e.permanent || ev.what == happenedAuthorized: // who is not in use is let go of then
 		b.place(e, e.cond.notBefore, e.waiters > 0)
 	}
 	e.announce()

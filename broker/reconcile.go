@@ -243,18 +243,45 @@ func (b *Broker) mergePage(ctx context.Context, appID string, page []wechat.Auth
 	if err != nil || !conflict {
 		return err
 	}
-	for i, a := range page { // another replica was faster with one of them
-		if _, err := b.update(ctx, keys[i], func(r *record) bool { return merge(r, a, appID, started) }); err != nil {
+	for _, a := range page { // another replica was faster with one of them
+		if err := b.mergeOne(ctx, appID, a, started); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// mergeOne brings the store up to what WeChat, asked at that time, showed of one
+// account.
+func (b *Broker) mergeOne(ctx context.Context, component string, a wechat.Authorizer, asked time.Time) error {
+	key := Key{Kind: KindAuthorizer, AppID: a.AppID}
+	var before record
+	rec, err := b.update(ctx, key, func(r *record) bool {
+		before = *r
+		return merge(r, a, component, asked)
+	})
+	if rec == nil || before.component == rec.component && before.verdict == rec.verdict {
+		return err
+	}
+	if revived(&before, rec) {
+		b.follow(key, event{what: happenedAuthorized})
+	}
+	b.directory.changed()
+	return err
+}
+
+// revived reports whether what was merged into a record ended what stood against the
+// key: a verdict, or the trouble of another component's. It is pure.
+func revived(before, after *record) bool {
+	lifted := before.verdict != StateUnknown && after.verdict == StateUnknown
+	return lifted || before.component != "" && before.component != after.component
+}
+
 func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page []wechat.Authorizer, started time.Time) (conflict bool, err error) {
 	defer b.locks.all(keys)()
 	var changes []change
 	changed := map[Key]*record{}
+	var back []Key // revived
 	for i, a := range page {
 		e := b.inMemory(keys[i])
 		cur, base, err := b.current(ctx, keys[i], e)
@@ -270,6 +297,9 @@ func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page
 			return false, err
 		}
 		changes, changed[keys[i]] = append(changes, c), &next
+		if revived(cur, &next) {
+			back = append(back, keys[i])
+		}
 	}
 	if len(changes) == 0 {
 		return false, nil
@@ -279,6 +309,9 @@ func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page
 	}
 	for key, rec := range changed {
 		b.adopt(b.inMemory(key), rec)
+	}
+	for _, key := range back {
+		b.follow(key, event{what: happenedAuthorized})
 	}
 	b.directory.changed()
 	return false, nil
