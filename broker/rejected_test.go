@@ -188,3 +188,39 @@ func TestRejected_IsNotTriedAgainOnceTheRefreshTokenIsVoid(t *testing.T) {
 		}
 	})
 }
+
+// TestRejected_AmidATroubleIsNotShownAsLive has a token rejected while its renewal must
+// wait for an hour: every call fails, and /tokenz and the metrics say why.
+func TestRejected_AmidATroubleIsNotShownAsLive(t *testing.T) {
+	lit(t, worldOptions{own: true}, func(w *world) {
+		w.sim.ExhaustQuota(ownID, stablePath)
+		w.broker.Renew(ownKey)
+		time.Sleep(time.Second)
+		w.mustCall(ownKey) // the token lives
+		w.sim.Displace(ownID)
+		for range 5 {
+			w.mustFail(ownKey, broker.StateQuotaExhausted)
+			if missing := w.broker.Missing(); len(missing) != 1 || missing[0].State != "quota_exhausted" {
+				t.Errorf("missing: %+v", missing)
+			}
+			if n := w.metric("wxsidecar_keys", "kind", "account", "state", "live"); n != 0 {
+				t.Errorf("%g own accounts are counted as live", n)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+	})
+}
+
+// TestRejected_AWrongAnswerAmidATroubleCostsOneCall has WeChat refuse a token that lives,
+// once, while it cannot be renewed.
+func TestRejected_AWrongAnswerAmidATroubleCostsOneCall(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		w.sim.ExhaustQuota(componentID, authorizerPath)
+		w.broker.Renew(key)
+		time.Sleep(time.Second)
+		w.sim.Fault("/cgi-bin/menu/get", wechattest.Fault{Errcode: 40001, Times: 1})
+		w.mustFail(key, broker.StateQuotaExhausted)
+		w.mustCall(key)
+	})
+}

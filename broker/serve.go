@@ -209,7 +209,19 @@ func (b *Broker) Report(key Key, generation uint64, errcode int) bool {
 	e.suspect = t
 	e.token.Store(nil)
 	b.want(e)
+	if trouble := b.root(e).cond.trouble; trouble != StateNeedsAuthorization && trouble != StateUnauthorized {
+		b.releaseHopeless(e, now)
+	}
 	return true
+}
+
+// releaseHopeless gives the rejected token back where nothing can replace it within a
+// caller's patience, as after a renewal that failed: one wrong answer of WeChat's must
+// not take the key down until its quota is there again. Broker.mu is held.
+func (b *Broker) releaseHopeless(e *entry, now time.Time) {
+	if b.hopeless(e, now, now.Add(b.opts.Wait)) != nil {
+		b.release(e, outcome{event: event{what: happenedFailed}})
+	}
 }
 
 // held returns the living token of key without waiting, or nil.

@@ -28,7 +28,10 @@ func (b *Broker) settle(e *entry, out outcome) {
 	case happenedBlocked:
 		b.block(e, &out, now)
 	}
-	if e.blockedOn == (Key{}) && out.what != happenedUnblocked {
+	switch {
+	case e.blockedOn != (Key{}):
+		b.releaseHopeless(e, now)
+	case out.what != happenedUnblocked:
 		b.release(e, out)
 	}
 	if out.what == happenedRenewed {

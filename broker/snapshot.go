@@ -34,9 +34,10 @@ func (b *Broker) Missing() []Missing {
 }
 
 // living reports whether e has a token that is not known to be rejected for good:
-// one whose successor is on its way does not count as missing. Broker.mu is held.
+// one whose successor is on its way, and nothing against it, does not count as missing.
+// Broker.mu is held.
 func (b *Broker) living(e *entry, now time.Time) bool {
-	return b.sound(e, now) != nil || e.suspect.Alive(now)
+	return b.sound(e, now) != nil || e.suspect.Alive(now) && e.cond.trouble == StateUnknown
 }
 
 // countKeys counts the keys in use by kind and state, for the metric.
