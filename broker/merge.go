@@ -111,11 +111,13 @@ func merge(r *record, a wechat.Authorizer, component string, started time.Time) 
 			return false // the other component's, and alive there
 		}
 		r.forget()
+		r.generation++ // a renewal under way is of what is forgotten
 	case r.verdict == StateUnauthorized:
 		if r.judged.After(started) {
 			return false // taken back while the list was read
 		}
 		r.forget()
+		r.generation++
 	case r.component == component && !again && !r.refreshToken.IsZero():
 		if a.RefreshToken.IsZero() || a.RefreshToken.Equal(r.refreshToken) || a.RefreshToken.Equal(r.spare) || r.obtained.After(started) {
 			return false

@@ -124,6 +124,12 @@ func (r *record) learnRefreshToken(t secret.Text, asked time.Time) bool {
 	return true
 }
 
+// overtakes reports whether r came after base in more than what may be said beside a
+// token: another renewal, an authorization, or its end.
+func (r *record) overtakes(base *record) bool {
+	return r.generation != base.generation || millis(r.authorized) != millis(base.authorized)
+}
+
 // judge notes a verdict that only the merchant can lift.
 func (r *record) judge(verdict State, now time.Time, reason string, errcode int) {
 	r.verdict, r.judged, r.reason, r.errcode = verdict, now, reason, errcode

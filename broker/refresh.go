@@ -88,7 +88,7 @@ func (b *Broker) keep(ctx context.Context, e *entry, base *record, g wechat.Gran
 	b.checkpoint("renewal-saving")
 	saved, err := b.update(ctx, e.key, func(r *record) bool {
 		switch {
-		case r.generation != base.generation:
+		case r.overtakes(base):
 			result = "late"
 			return false
 		case r.token.Equal(g.Token):
@@ -105,15 +105,24 @@ func (b *Broker) keep(ctx context.Context, e *entry, base *record, g wechat.Gran
 	if err != nil && !unsaved {
 		return b.failed(e, err)
 	}
-	if result == "late" && saved.verdict != StateUnknown {
-		out := outcome{event: eventOf(saved, false), result: result} // taken back meanwhile
-		out.wait = verdictMemory
-		return out
+	if result == "late" {
+		return b.overtaken(e, saved)
 	}
 	out := b.renewed(e, saved, result)
 	if unsaved {
 		out.result = "unsaved"
 	}
+	return out
+}
+
+// overtaken is the outcome of a renewal whose record was changed meanwhile by somebody
+// else: what is in force counts, whatever the renewal came to.
+func (b *Broker) overtaken(e *entry, inForce *record) outcome {
+	if inForce.verdict == StateUnknown {
+		return b.renewed(e, inForce, "late")
+	}
+	out := outcome{event: eventOf(inForce, false), result: "late"} // taken back
+	out.wait = verdictMemory
 	return out
 }
 
@@ -138,7 +147,7 @@ func (b *Broker) fill(r *record, g wechat.Grant, obtained, used time.Time) {
 
 // judged makes durable what a restart must not make us ask again: a verdict that
 // only the merchant can lift, or a quota that is used up. It does not if the record
-// changed meanwhile.
+// was changed meanwhile, by an authorization, say: then that is what counts.
 func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome) outcome {
 	now := b.clock.now()
 	var note func(*record)
@@ -162,15 +171,22 @@ func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome
 			r.generation = max(r.generation, 1) // an account that never had a token has no record yet
 		}
 	default:
+		if cur := b.inForce(e); cur.overtakes(base) {
+			return b.overtaken(e, cur)
+		}
 		return out
 	}
-	_, err := b.update(ctx, e.key, func(r *record) bool {
-		if r.generation != base.generation {
+	late := false
+	rec, err := b.update(ctx, e.key, func(r *record) bool {
+		if late = r.overtakes(base); late {
 			return false
 		}
 		note(r)
 		return true
 	})
+	if late && rec != nil {
+		return b.overtaken(e, rec)
+	}
 	if err != nil {
 		b.log.Warn("what WeChat said of a key could not be saved; it is asked again after a restart", "key", e.key.String(), "error", err)
 	}
@@ -183,6 +199,12 @@ func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome
 		}
 	}
 	return out
+}
+
+// inForce returns the record that memory follows.
+func (b *Broker) inForce(e *entry) *record {
+	defer b.locks.one(e.key)()
+	return e.rec
 }
 
 // isRejected reports whether WeChat has rejected e's token of that generation.
