@@ -9,9 +9,6 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
-// errNoTicket says that no component_verify_ticket is held that WeChat takes.
-var errNoTicket = errors.New("no usable component_verify_ticket")
-
 // errNoRefreshToken says that WeChat shows none for an authorizer, as for an account
 // without API permission.
 var errNoRefreshToken = errors.New("WeChat shows no refresh token, neither in api_get_authorizer_info nor in the list")
@@ -43,29 +40,6 @@ func (b *Broker) fetch(ctx context.Context, e *entry, rec *record) (wechat.Grant
 	default:
 		return b.fetchTicket(ctx, e)
 	}
-}
-
-// fetchComponent tries the newest ticket, and older ones if WeChat refuses it.
-func (b *Broker) fetchComponent(ctx context.Context, e *entry) (wechat.Grant, error) {
-	p, err := b.platform(ctx, e.key.AppID)
-	if err != nil {
-		return wechat.Grant{}, err
-	}
-	refused := errNoTicket
-	for _, t := range p.tickets {
-		if b.clock.now().Sub(t.received) > ticketLife {
-			continue
-		}
-		g, err := b.wechat.ComponentToken(ctx, e.key.AppID, b.secretOf(e.key), t.value)
-		var api *wechat.APIError
-		if errors.As(err, &api) && api.TicketRefused() {
-			refused = fmt.Errorf("%w: %w", errNoTicket, err)
-			continue
-		}
-		return g, err
-	}
-	b.attend(e.key.AppID) // ask for the pushes to start again
-	return wechat.Grant{}, refused
 }
 
 // fetchAccount asks for the stable token; by force once WeChat has given the same

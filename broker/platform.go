@@ -109,6 +109,7 @@ type component struct {
 	askReset uint64
 
 	// Guarded by Broker.mu.
+	spent ticket    // the newest when WeChat last refused all that were held
 	vain  time.Time // when WeChat was last asked for tickets and did not answer
 	freed time.Time // when the end of an outage last let it be asked sooner
 

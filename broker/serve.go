@@ -165,20 +165,6 @@ func (b *Broker) whyNot(key Key) error {
 	return b.stateError(e, b.clock.now())
 }
 
-// ticketReason says since when a component's ticket is missing and what to check.
-func (b *Broker) ticketReason(e *entry, now time.Time) string {
-	since := e.cond.since
-	text := fmt.Sprintf("ticket missing since %s (%s): component %s has no usable component_verify_ticket; ",
-		since.UTC().Format(time.RFC3339), now.Sub(since).Round(time.Second), e.key.AppID)
-	if c := b.component(e.key.AppID); c != nil {
-		if r := b.lastRefused(c, now); r != nil {
-			return text + fmt.Sprintf("pushes come and are refused (%s, %s ago): %s",
-				r.cause, now.Sub(r.at).Round(time.Second), pushAdvice(r.cause, e.key.AppID))
-		}
-	}
-	return text + fmt.Sprintf("WeChat pushes one every ten minutes to /wechat/%s/event: check that the authorization-event URL in WeChat's console leads to the push listener", e.key.AppID)
-}
-
 // Report says that WeChat answered a call that carried generation of key with
 // errcode 40001, 40014 or 42001. If that generation is still in force a renewal
 // starts and TokenAfter waits for it; if not, nothing happens. It returns false when

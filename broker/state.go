@@ -61,12 +61,15 @@ type condition struct {
 	since time.Time // when the state began
 	// trouble is the state that shows once no token lives; StateUnknown for none.
 	// A living token hides it: the key is live, and its next renewal is awaited.
-	trouble   State
-	reason    string // of the trouble, for people
-	errcode   int    // of the trouble, where WeChat gave one
-	failures  int    // renewals that failed in a row
-	silent    bool   // WeChat did not answer the last one at all
-	notBefore time.Time
+	trouble  State
+	reason   string // of the trouble, for people
+	errcode  int    // of the trouble, where WeChat gave one
+	failures int    // renewals that failed in a row
+	// ticketless is since when a component has had no usable ticket; zero while none
+	// was missed.
+	ticketless time.Time
+	silent     bool // WeChat did not answer the last one at all
+	notBefore  time.Time
 }
 
 // happening is what can happen to a key.
@@ -144,7 +147,11 @@ func settled(c condition, ev event) condition {
 	if ev.what == happenedTicket && c.trouble != StateWaitingTicket {
 		return c
 	}
-	return condition{state: c.state, since: c.since}
+	next := condition{state: c.state, since: c.since}
+	if ev.what != happenedRenewed {
+		next.ticketless = c.ticketless // one that came is not known to be usable
+	}
+	return next
 }
 
 func troubled(c condition, ev event, trouble State, now time.Time) condition {
@@ -155,6 +162,9 @@ func troubled(c condition, ev event, trouble State, now time.Time) condition {
 	}
 	if ev.what != happenedBlocked {
 		c.failures++
+	}
+	if ev.what == happenedNoTicket && c.ticketless.IsZero() {
+		c.ticketless = now
 	}
 	return c
 }

@@ -150,3 +150,30 @@ func TestTicketsForPages(t *testing.T) {
 		}
 	})
 }
+
+// TestTickets_ThoseThatWeChatRefusesAreNamedInTheReason has pushes come and WeChat take
+// none of them, for hours.
+func TestTickets_ThoseThatWeChatRefusesAreNamedInTheReason(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault(componentPath, wechattest.Fault{Errcode: 61006})
+		stop := w.tickets()
+		time.Sleep(4*time.Hour + 3*time.Minute)
+		stop()
+		m := w.broker.Missing()
+		if len(m) != 1 || m[0].State != "waiting_ticket" {
+			t.Fatalf("missing: %+v", m)
+		}
+		for _, want := range []string{"WeChat pushes them and refuses them (the newest came 3m", "errcode 61006", "ticket missing since 2000-01-01T01:"} {
+			if !strings.Contains(m[0].Reason, want) {
+				t.Errorf("the reason: %s\nwant in it %s", m[0].Reason, want)
+			}
+		}
+		if strings.Contains(m[0].Reason, "check that") {
+			t.Errorf("the reason blames the push listener: %s", m[0].Reason)
+		}
+		time.Sleep(time.Hour) // and now none come
+		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "check that the authorization-event URL") {
+			t.Errorf("missing: %+v", m)
+		}
+	})
+}
