@@ -19,7 +19,7 @@ func (b *Broker) fetchComponent(ctx context.Context, e *entry) (wechat.Grant, er
 		return wechat.Grant{}, err
 	}
 	refused := errNoTicket
-	tried := worthTrying(p, b.clock.now())
+	tried := b.worthTrying(e.key.AppID, p)
 	for _, t := range tried {
 		g, err := b.wechat.ComponentToken(ctx, e.key.AppID, b.secretOf(e.key), t.value)
 		var api *wechat.APIError
@@ -45,13 +45,24 @@ func (b *Broker) noteSpent(appID string, refused []ticket) {
 	c.spent = refused[0]
 }
 
-// worthTrying returns the tickets of p that are not too old, newest first.
-func worthTrying(p platformRecord, now time.Time) []ticket {
+// worthTrying returns the tickets of p that are not too old, newest first. Where all
+// were refused already it is the newest alone, as that may have been a slip of WeChat's.
+func (b *Broker) worthTrying(appID string, p platformRecord) []ticket {
+	now := b.clock.now()
 	var fresh []ticket
 	for _, t := range p.tickets {
 		if now.Sub(t.received) <= ticketLife {
 			fresh = append(fresh, t)
 		}
+	}
+	c := b.component(appID)
+	if c == nil || len(fresh) == 0 {
+		return fresh
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if fresh[0].value.Equal(c.spent.value) {
+		return fresh[:1]
 	}
 	return fresh
 }

@@ -177,3 +177,21 @@ func TestTickets_ThoseThatWeChatRefusesAreNamedInTheReason(t *testing.T) {
 		}
 	})
 }
+
+// TestTickets_ThoseThatWeChatRefusesAreNotSentAgainAndAgain has callers wait for a
+// component of which WeChat takes no ticket.
+func TestTickets_ThoseThatWeChatRefusesAreNotSentAgainAndAgain(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.ticket()
+		w.ticket()
+		w.sim.Fault(componentPath, wechattest.Fault{Errcode: 61006})
+		w.sim.Displace(componentID)
+		before := w.sim.Calls(componentPath)
+		w.hold(platformKey, broker.StateWaitingTicket, time.Hour, 10*time.Second)
+		if n := w.sim.Calls(componentPath) - before; n > 65 {
+			t.Errorf("%d token calls in an hour, want one a minute at most", n)
+		}
+		w.sim.ClearFaults()
+		w.healed(platformKey, 2*time.Minute)
+	})
+}
