@@ -54,7 +54,7 @@ func (b *Broker) askForTickets(ctx context.Context, c *component) time.Duration 
 		return time.Minute
 	}
 	now := b.clock.now()
-	if wait := max(untilAsk(p, c.askFails, now), b.untilAskAgain(c, now)); wait > 0 {
+	if wait := b.untilAskAgain(c, p, now); wait > 0 {
 		return wait
 	}
 	if b.isPaused() {
@@ -79,14 +79,15 @@ func (b *Broker) askedInVain(c *component, now time.Time) {
 	c.vain = now
 }
 
-// untilAskAgain returns how long WeChat need not be asked since it did not answer.
-func (b *Broker) untilAskAgain(c *component, now time.Time) time.Duration {
+// untilAskAgain returns how long WeChat need not be asked for tickets of c.
+func (b *Broker) untilAskAgain(c *component, p platformRecord, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.vain.IsZero() || c.vain.After(now) {
-		return 0
+	wait := untilAsk(p, c.askFails, now)
+	if !c.vain.IsZero() && !c.vain.After(now) {
+		wait = max(wait, c.vain.Add(askInterval).Sub(now))
 	}
-	return c.vain.Add(askInterval).Sub(now)
+	return wait
 }
 
 // untilAsk returns how long WeChat need not be asked for tickets; it is pure.
@@ -102,14 +103,12 @@ func untilAsk(p platformRecord, fails int, now time.Time) time.Duration {
 }
 
 func (b *Broker) askedForTickets(ctx context.Context, c *component, now time.Time, err error) {
-	c.askFails++
 	if err == nil {
-		c.askFails = 0
 		b.log.Info("asked WeChat to push tickets, as none came", "component", c.appID)
 	} else {
 		b.log.Warn("WeChat refused to push tickets", "component", c.appID, "error", err)
-		b.noteAskRefused(c, err)
 	}
+	b.noteAsked(c, err)
 	saveErr := b.updatePlatform(ctx, c, func(p platformRecord) (platformRecord, bool) {
 		p.asked = now
 		return p, true
@@ -121,23 +120,48 @@ func (b *Broker) askedForTickets(ctx context.Context, c *component, now time.Tim
 	}
 }
 
-// noteAskRefused shows a fault that only a person can cure before the first ticket
-// comes: a wrong secret, an address outside the whitelist.
-func (b *Broker) noteAskRefused(c *component, err error) {
-	var api *wechat.APIError
-	if !errors.As(err, &api) || (!api.Misconfigured() && api.Code != wechat.CodeInvalidCredential) {
-		return
-	}
+// noteAsked shows a fault that only a person can cure before the first ticket comes,
+// and that it is cured: a wrong secret, an address outside the whitelist.
+func (b *Broker) noteAsked(c *component, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	c.askFails++
+	var api *wechat.APIError
+	barred := errors.As(err, &api) && (api.Misconfigured() || api.Code == wechat.CodeInvalidCredential)
+	switch {
+	case barred:
+		c.barred = api
+	case err == nil:
+		c.askFails, c.barred = 0, nil
+	}
 	e := b.active[componentKey(c.appID)]
 	now := b.clock.now()
-	if e == nil || e.running || e.token.Load().Alive(now) {
+	switch {
+	case e == nil || e.token.Load().Alive(now):
+		return
+	case e.running:
+		e.again = true // it is on its way to find no ticket
+		return
+	case barred:
+		b.turn(e, event{what: happenedMisconfigured, reason: api.Error(), errcode: api.Code, wait: misconfiguredProbe}, now)
+	case err == nil && e.cond.trouble == StateMisconfigured:
+		b.turn(e, event{what: happenedReset}, now)
+	default:
 		return
 	}
-	b.turn(e, event{what: happenedMisconfigured, reason: err.Error(), errcode: api.Code, wait: misconfiguredProbe}, now)
 	b.place(e, e.cond.notBefore, false)
 	e.announce()
 	b.tellDependents(e)
 	b.wakeUp()
+}
+
+// barredBy returns what WeChat said when it was last asked to push the component's
+// tickets and only a person can cure it, else nil.
+func (b *Broker) barredBy(appID string) *wechat.APIError {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.component(appID); c != nil {
+		return c.barred
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 const (
@@ -99,9 +100,8 @@ type component struct {
 
 	refused atomic.Pointer[refusedPush] // nil for none
 
-	mu       sync.Mutex // serialises changes of the record
-	last     platformRecord
-	askFails int
+	mu   sync.Mutex // serialises changes of the record
+	last platformRecord
 
 	// Of lookAfter alone: when to ask again about those in doubt, of whom WeChat said
 	// that the quota is used up; until the next of Broker.resets.
@@ -109,9 +109,13 @@ type component struct {
 	askReset uint64
 
 	// Guarded by Broker.mu.
-	spent ticket    // the newest when WeChat last refused all that were held
-	vain  time.Time // when WeChat was last asked for tickets and did not answer
-	freed time.Time // when the end of an outage last let it be asked sooner
+	spent ticket // the newest when WeChat last refused all that were held
+	// askFails is how often in a row WeChat refused to push tickets, and barred its
+	// words where only a person can cure it.
+	askFails int
+	barred   *wechat.APIError
+	vain     time.Time // when WeChat was last asked for tickets and did not answer
+	freed    time.Time // when the end of an outage last let it be asked sooner
 
 	listing listing
 }

@@ -248,6 +248,9 @@ func (b *Broker) failed(e *entry, err error) outcome {
 		out.what, out.blockedOn, out.result = happenedBlocked, blocked.on, "blocked"
 	case errors.Is(err, errNoTicket):
 		out.what, out.result = happenedNoTicket, "no_ticket"
+		if barred := b.barredBy(e.key.AppID); barred != nil && out.errcode == 0 { // WeChat would push none
+			out.what, out.reason, out.errcode, out.wait = happenedMisconfigured, barred.Error(), barred.Code, misconfiguredProbe
+		}
 	case errors.As(err, &void):
 		out.what, out.wait, out.result = void.what, verdictMemory, "refused"
 	case errors.As(err, &silent):

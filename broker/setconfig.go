@@ -136,6 +136,10 @@ func (b *Broker) Renew(key Key) {
 	b.breakers[key.Kind].reset()
 	e.spent, b.spent, e.quotaMet = dayBudget{}, dayBudget{}, time.Time{}
 	b.goOn(0)
+	if c := b.component(key.AppID); c != nil && key.Kind == KindComponent {
+		c.askFails, c.barred = 0, nil // it may be let in now
+		b.attend(key.AppID)
+	}
 	if e.running {
 		e.again = true // what is under way may yet fail of the old cause
 		return

@@ -27,6 +27,9 @@ func (b *Broker) fetchComponent(ctx context.Context, e *entry) (wechat.Grant, er
 			refused = fmt.Errorf("%w: %w", errNoTicket, err)
 			continue
 		}
+		if err == nil {
+			b.letIn(e.key.AppID)
+		}
 		return g, err
 	}
 	b.noteSpent(e.key.AppID, tried)
@@ -43,6 +46,15 @@ func (b *Broker) noteSpent(appID string, refused []ticket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.spent = refused[0]
+}
+
+// letIn forgets that WeChat refused to push tickets.
+func (b *Broker) letIn(appID string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.component(appID); c != nil {
+		c.askFails, c.barred = 0, nil
+	}
 }
 
 // worthTrying returns the tickets of p that are not too old, newest first. Where all

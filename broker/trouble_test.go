@@ -195,3 +195,38 @@ func TestTickets_ThoseThatWeChatRefusesAreNotSentAgainAndAgain(t *testing.T) {
 		w.healed(platformKey, 2*time.Minute)
 	})
 }
+
+// TestMisconfigured_WithoutAnyTicket has WeChat refuse even to push tickets, as the secret
+// is wrong: that is what is shown all the time, and a new secret is tried soon.
+func TestMisconfigured_WithoutAnyTicket(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.halt()
+		w.sim.AddComponent(wechattest.Component{AppID: componentID, Secret: "a-secret-that-was-reset-0123456789"})
+		w.store = memstore.New(memstore.Options{})
+		w.start()
+		time.Sleep(time.Second)
+		for range 6 * 60 { // hours
+			if m := w.broker.Missing(); len(m) != 1 || m[0].State != "misconfigured" || !strings.Contains(m[0].Reason, "40125") {
+				t.Fatalf("missing: %+v", m)
+			}
+			time.Sleep(time.Minute)
+		}
+		w.mustFail(platformKey, broker.StateMisconfigured)
+		if n := w.sim.Calls(startPath); n > 9 {
+			t.Errorf("WeChat was asked %d times, want ever less often", n)
+		}
+		before := w.sim.Calls(startPath)
+		w.sim.AddComponent(wechattest.Component{AppID: componentID, Secret: "a-secret-that-was-reset-0123456780"})
+		right := []broker.ComponentConfig{{AppID: componentID, Secret: secret.New("a-secret-that-was-reset-0123456780")}}
+		if err := w.broker.SetConfig(right, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Minute)
+		if n := w.sim.Calls(startPath) - before; n != 1 {
+			t.Errorf("asked %d times within nine minutes of the new secret, want once", n)
+		}
+		w.mustFail(platformKey, broker.StateWaitingTicket)
+		w.ticket()
+		w.mustCall(platformKey)
+	})
+}
