@@ -221,6 +221,9 @@ func (b *Broker) grantTo(r *record, component string, x wechat.Exchange, obtaine
 		r.authorized = later(r.authorized, authorized)
 		return
 	}
+	if r.movedOn(component, authorized) {
+		return
+	}
 	r.forget()
 	r.component = component
 	r.authorized = authorized

@@ -207,7 +207,7 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 	_, err = b.update(ctx, key, func(r *record) bool {
 		created := moment(item.Created)
 		same := r.refreshToken.Equal(info.RefreshToken) && r.component == item.Component && r.verdict == StateUnknown
-		if same || (r.verdict == StateUnauthorized && r.judged.After(created)) {
+		if same || r.movedOn(item.Component, created) || r.verdict == StateUnauthorized && r.judged.After(created) {
 			return false
 		}
 		if r.component != item.Component {

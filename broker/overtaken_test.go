@@ -108,3 +108,29 @@ func TestOvertaken_ByAList(t *testing.T) {
 		}
 	})
 }
+
+// TestAuthorized_LateDoesNotUndoALaterOne has the event of the first component wait for
+// its ticket, until the merchant has authorised the second; and the code be still good, or
+// too old.
+func TestAuthorized_LateDoesNotUndoALaterOne(t *testing.T) {
+	for _, late := range []time.Duration{2 * time.Minute, time.Hour} {
+		o, ticket := twoComponents()
+		inWorld(t, o, func(w *world) {
+			w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
+			ticket(w)
+			time.Sleep(time.Second)
+			const appID = "wxa0000000000000ff"
+			w.authorize(appID)
+			time.Sleep(time.Minute)
+			w.authorizeOther(appID)
+			time.Sleep(late)
+			w.mustCall(authorizerKey(appID))
+			w.ticket()
+			time.Sleep(5 * time.Second)
+			if a := must(w.broker.Account(t.Context(), appID)); a.Component != otherComponentID {
+				t.Errorf("%s later the account went back to the component that it had authorised before", late)
+			}
+			w.mustCall(authorizerKey(appID))
+		})
+	}
+}

@@ -124,6 +124,12 @@ func (r *record) learnRefreshToken(t secret.Text, asked time.Time) bool {
 	return true
 }
 
+// movedOn reports whether the account has authorised another component since it
+// authorised this one at that time.
+func (r *record) movedOn(component string, authorized time.Time) bool {
+	return r.component != "" && r.component != component && r.verdict == StateUnknown && r.authorized.After(authorized)
+}
+
 // overtakes reports whether r came after base in more than what may be said beside a
 // token: another renewal, an authorization, or its end.
 func (r *record) overtakes(base *record) bool {
