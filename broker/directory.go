@@ -68,7 +68,8 @@ func (d *directory) noteUnknown(appID string, now time.Time, epoch uint64) {
 	d.unknown[appID] = now
 }
 
-// OnlyAccount returns the one authorizer or own account there is. It returns
+// OnlyAccount returns the one authorizer or own account there is; where there is none,
+// the one authorizer whose authorization was taken back. It returns
 // ErrUnknownAccount when there are none or several, and a *StateError while the
 // list of authorizers cannot be known yet; for that it waits no longer than a
 // caller waits for a token. It costs no more than a load from memory until an
@@ -114,9 +115,11 @@ func (b *Broker) rememberOnly() (onlyAnswer, error) {
 	return a, nil
 }
 
-// findOnly reads the store until a second account is found.
+// findOnly reads the store until a second account is found. One whose merchant has
+// taken the authorization back counts only if there is no other: calls are to hear of
+// that, not that they must name an account.
 func (b *Broker) findOnly() (onlyAnswer, error) {
-	var found []Account
+	var found, gone []Account
 	for key := range b.config.Load().secrets {
 		if key.Kind == KindAccount {
 			found = append(found, Account{AppID: key.AppID, Kind: KindAccount})
@@ -125,11 +128,19 @@ func (b *Broker) findOnly() (onlyAnswer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
 	err := b.records.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
-		if r.component != "" && r.verdict != StateUnauthorized && b.component(r.component) != nil {
-			found = append(found, Account{AppID: key.AppID, Kind: KindAuthorizer, Component: r.component})
+		a := Account{AppID: key.AppID, Kind: KindAuthorizer, Component: r.component}
+		switch {
+		case r.component == "" || b.component(r.component) == nil:
+		case r.verdict != StateUnauthorized:
+			found = append(found, a)
+		case len(gone) < 2:
+			gone = append(gone, a)
 		}
 		return len(found) < 2
 	})
+	if len(found) == 0 {
+		found = gone
+	}
 	if err != nil || len(found) != 1 {
 		return onlyAnswer{count: len(found)}, err
 	}

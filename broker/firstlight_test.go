@@ -94,3 +94,34 @@ func TestOnlyAccount(t *testing.T) {
 		}
 	})
 }
+
+// TestOnlyAccount_TakenBack has the only merchant take the authorization back, and come
+// again by an event that is lost: calls that name nobody hear of the one, and need
+// nobody's help for the other.
+func TestOnlyAccount_TakenBack(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		only := func() broker.Key {
+			t.Helper()
+			return must(w.broker.OnlyAccount(context.Background())).Key()
+		}
+		w.sim.Revoke(componentID, merchant(0))
+		w.revoke(merchant(0), time.Now())
+		w.mustFail(only(), broker.StateUnauthorized)
+		w.sim.Authorize(componentID, merchant(0))
+		time.Sleep(time.Minute + time.Second)
+		w.mustCall(only())
+		w.sim.Revoke(componentID, merchant(0))
+		w.revoke(merchant(0), time.Now().Add(time.Second))
+		w.authorize(merchant(1))
+		time.Sleep(time.Second)
+		if key := only(); key.AppID != merchant(1) {
+			t.Errorf("the only account is %s, which was taken back", key)
+		}
+		w.sim.Authorize(componentID, merchant(0))
+		time.Sleep(time.Minute + time.Second)
+		w.mustCall(authorizerKey(merchant(0)))
+		if a, err := w.broker.OnlyAccount(context.Background()); !errors.Is(err, broker.ErrUnknownAccount) {
+			t.Errorf("an only account of two: %+v, %v", a, err)
+		}
+	})
+}

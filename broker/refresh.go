@@ -108,6 +108,9 @@ func (b *Broker) keep(ctx context.Context, e *entry, base *record, g wechat.Gran
 	if result == "late" {
 		return b.overtaken(e, saved)
 	}
+	if base.verdict == StateUnauthorized {
+		b.directory.changed() // it is back
+	}
 	out := b.renewed(e, saved, result)
 	if unsaved {
 		out.result = "unsaved"
