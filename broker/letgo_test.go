@@ -72,3 +72,30 @@ func TestSetConfig_ComponentGoneAmidRenewals(t *testing.T) {
 		w.sim.ClearFaults()
 	})
 }
+
+// TestSetConfig_TicketsForPagesGoWithTheirAccount has an own account, and then the
+// component of a merchant, be configured no longer.
+func TestSetConfig_TicketsForPagesGoWithTheirAccount(t *testing.T) {
+	lit(t, worldOptions{own: true, merchants: 1}, func(w *world) {
+		stop := w.tickets()
+		for _, appID := range []string{ownID, merchant(0)} {
+			must(w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: appID}))
+		}
+		reads := w.sim.Calls(listPath)
+		if err := w.broker.SetConfig(w.opts.Components, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Hour)
+		stop()
+		if n := w.sim.Calls(listPath) - reads; n != 0 {
+			t.Errorf("the list was read %d times for an account that is gone", n)
+		}
+		must(w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0)}))
+		if err := w.broker.SetConfig(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.broker.InUse(); n != 0 {
+			t.Errorf("%d keys are in use, of none that is configured", n)
+		}
+	})
+}

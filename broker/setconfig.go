@@ -92,7 +92,7 @@ func (b *Broker) retire(old, next *configuration) {
 	for key := range old.secrets {
 		if _, stays := next.secrets[key]; !stays && b.active[key] != nil {
 			b.active[key].permanent = false
-			b.drop(b.active[key])
+			b.retireOne(b.active[key])
 		}
 	}
 	for appID, c := range old.components {
@@ -106,8 +106,19 @@ func (b *Broker) retire(old, next *configuration) {
 		}
 		for key, e := range b.active {
 			if key.Kind == KindAuthorizer && e.account.Load().Component == appID {
-				b.drop(e)
+				b.retireOne(e)
 			}
+		}
+	}
+}
+
+// retireOne lets go of a key and of the tickets for pages that are given for it: nobody
+// would know whose they are. Broker.mu is held.
+func (b *Broker) retireOne(e *entry) {
+	b.drop(e)
+	for _, kind := range []Kind{KindJSAPITicket, KindWXCardTicket} {
+		if ticket := b.active[Key{Kind: kind, AppID: e.key.AppID}]; ticket != nil {
+			b.drop(ticket)
 		}
 	}
 }
