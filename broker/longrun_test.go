@@ -204,3 +204,32 @@ func TestReconcile_WhatTheListCuresIsRenewed(t *testing.T) {
 		}
 	})
 }
+
+// TestLong_QuotaOfQuestionsAboutTheVoidStopsNobody has merchants whose refresh tokens are
+// void be called all day, until WeChat answers no more questions about accounts: that is
+// no quota of token calls, and takes nothing from what is known of them.
+func TestLong_QuotaOfQuestionsAboutTheVoidStopsNobody(t *testing.T) {
+	lit(t, worldOptions{merchants: 20}, func(w *world) {
+		defer w.tickets()()
+		const void = 5
+		var sound []broker.Key
+		for i := range 20 {
+			if i >= void {
+				sound = append(sound, authorizerKey(merchant(i)))
+				continue
+			}
+			w.sim.VoidRefreshToken(componentID, merchant(i))
+			w.sim.ExpireToken(merchant(i))
+			w.mustFail(authorizerKey(merchant(i)), broker.StateNeedsAuthorization)
+		}
+		w.sim.ExhaustQuota(componentID, infoPath)
+		for range 4 * 60 { // four hours: each of the sound ones is renewed twice
+			for i := range void {
+				w.mustFail(authorizerKey(merchant(i)), broker.StateNeedsAuthorization)
+			}
+			if failed := w.keepCalling(sound, time.Minute, time.Minute); failed != 0 {
+				t.Fatalf("%d calls of others failed", failed)
+			}
+		}
+	})
+}

@@ -56,7 +56,7 @@ func (b *Broker) refresh(ctx context.Context, e *entry) outcome {
 	sent := b.clock.local()
 	g, err := b.fetch(ctx, e, rec)
 	if err != nil {
-		return b.judged(ctx, e, rec, b.failed(e, err))
+		return b.stillJudged(e, rec, b.judged(ctx, e, rec, b.failed(e, err)))
 	}
 	b.checkpoint("renewal-answered")
 	skew, _ := b.clock.offset()
@@ -204,6 +204,19 @@ func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome
 	return out
 }
 
+// stillJudged has a verdict of base stand where looking at it again came to nothing: a
+// question that WeChat did not answer takes nothing from what it has said before. A
+// rejected token, which a verdict takes away, waits for that to be known anew.
+func (b *Broker) stillJudged(e *entry, base *record, out outcome) outcome {
+	passing := out.what == happenedFailed || out.what == happenedQuota
+	if base.verdict == StateUnknown || !passing || b.isRejected(e, base.generation) {
+		return out
+	}
+	ev := eventOf(base, false)
+	ev.wait, ev.silent = max(out.wait, verdictMemory), out.silent
+	return outcome{event: ev, result: out.result}
+}
+
 // inForce returns the record that memory follows.
 func (b *Broker) inForce(e *entry) *record {
 	defer b.locks.one(e.key)()
@@ -272,7 +285,9 @@ func (b *Broker) refused(e *entry, api *wechat.APIError, out *outcome) {
 	switch {
 	case api.Code == wechat.CodeQuotaExhausted:
 		out.what, out.wait = happenedQuota, b.untilQuotaProbe()
-		b.noteQuota(e)
+		if !api.Question() {
+			b.noteQuota(e)
+		}
 	case api.Misconfigured(), api.Code == wechat.CodeInvalidCredential && e.permanent:
 		// 40001 on a call that carries an AppSecret means that the secret is wrong.
 		out.what, out.wait = happenedMisconfigured, misconfiguredProbe

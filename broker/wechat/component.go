@@ -13,6 +13,11 @@ import (
 // https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerList.html
 const ListPageSize = 500
 
+const (
+	infoPath = "/cgi-bin/component/api_get_authorizer_info"
+	listPath = "/cgi-bin/component/api_get_authorizer_list"
+)
+
 // Grant is a token as WeChat gave it.
 type Grant struct {
 	Token secret.Text
@@ -145,7 +150,7 @@ func (c *Client) QueryAuth(ctx context.Context, component string, componentToken
 // token. It needs no code: it is a way to recover.
 // https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerInfo.html
 func (c *Client) AuthorizerInfo(ctx context.Context, component string, componentToken secret.Text, appID string) (Authorizer, error) {
-	const path = "/cgi-bin/component/api_get_authorizer_info"
+	const path = infoPath
 	body := map[string]string{"component_appid": component, "authorizer_appid": appID}
 	var answer struct {
 		Authorizer struct {
@@ -172,7 +177,7 @@ func (c *Client) AuthorizerInfo(ctx context.Context, component string, component
 // many there are.
 // https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerList.html
 func (c *Client) AuthorizerList(ctx context.Context, component string, componentToken secret.Text, offset int) (page []Authorizer, total int, err error) {
-	const path = "/cgi-bin/component/api_get_authorizer_list"
+	const path = listPath
 	body := map[string]any{"component_appid": component, "offset": offset, "count": ListPageSize}
 	var answer struct {
 		Total *int `json:"total_count"`

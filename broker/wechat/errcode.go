@@ -70,6 +70,10 @@ func (e *APIError) Misconfigured() bool {
 	return e.Code >= codeIPConfirmFirst && e.Code <= CodeIPRefusedForAnHour
 }
 
+// Question reports whether the call asked about accounts: its quota is not that of the
+// calls that give tokens.
+func (e *APIError) Question() bool { return e.Path == infoPath || e.Path == listPath }
+
 // TicketRefused reports whether the component_verify_ticket was not accepted.
 func (e *APIError) TicketRefused() bool {
 	return e.Code == CodeTicketExpired || e.Code == CodeTicketInvalid
