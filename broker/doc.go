@@ -58,12 +58,14 @@
 //	               into memory)
 //	directory.go   which account an appid is
 //	schedule.go    when what is renewed
-//	refresh.go     one renewal; fetch.go (WeChat), settle.go (its end)
+//	refresh.go     one renewal; fetch.go and tickets.go (WeChat), verdict.go (what a
+//	               failure says), settle.go (its end)
 //	memory.go      store first, then memory; record.go and records.go (what is kept of
 //	               a key), store.go (what a store must do), vault.go, meta.go, uses.go
 //	push.go        what WeChat pushes; platform.go (tickets), inbox.go, authorize.go
 //	attend.go      what a component needs beside pushes; reconcile.go (the list),
-//	               doubtful.go, learn.go (what answers to apps show)
+//	               merge.go (into what is held), doubtful.go, learn.go (what answers
+//	               to apps show)
 //	budget.go      how often WeChat may be asked; quota.go, outage.go
 //	clock.go       WeChat's time; bootclock_linux.go
 //	snapshot.go    what is shown; advice.go and errors.go (how it is worded)
