@@ -1,10 +1,12 @@
 package broker_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
@@ -77,5 +79,40 @@ func TestMisconfigured_IPNotInTheWhitelist(t *testing.T) {
 		w.sim.RefuseIP(componentID, false)
 		time.Sleep(4 * time.Minute)
 		w.mustCall(authorizerKey(merchant(0)))
+	})
+}
+
+// TestMisconfigured_WithoutAnyTicket has WeChat refuse even to push tickets, as the secret
+// is wrong: that is what is shown all the time, and a new secret is tried soon.
+func TestMisconfigured_WithoutAnyTicket(t *testing.T) {
+	inWorld(t, worldOptions{}, func(w *world) {
+		w.halt()
+		w.sim.AddComponent(wechattest.Component{AppID: componentID, Secret: "a-secret-that-was-reset-0123456789"})
+		w.store = memstore.New(memstore.Options{})
+		w.start()
+		time.Sleep(time.Second)
+		for range 6 * 60 { // hours
+			if m := w.broker.Missing(); len(m) != 1 || m[0].State != "misconfigured" || !strings.Contains(m[0].Reason, "40125") {
+				t.Fatalf("missing: %+v", m)
+			}
+			time.Sleep(time.Minute)
+		}
+		w.mustFail(platformKey, broker.StateMisconfigured)
+		if n := w.sim.Calls(startPath); n > 9 {
+			t.Errorf("WeChat was asked %d times, want ever less often", n)
+		}
+		before := w.sim.Calls(startPath)
+		w.sim.AddComponent(wechattest.Component{AppID: componentID, Secret: "a-secret-that-was-reset-0123456780"})
+		right := []broker.ComponentConfig{{AppID: componentID, Secret: secret.New("a-secret-that-was-reset-0123456780")}}
+		if err := w.broker.SetConfig(right, nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Minute)
+		if n := w.sim.Calls(startPath) - before; n != 1 {
+			t.Errorf("asked %d times within nine minutes of the new secret, want once", n)
+		}
+		w.mustFail(platformKey, broker.StateWaitingTicket)
+		w.ticket()
+		w.mustCall(platformKey)
 	})
 }

@@ -213,3 +213,48 @@ func TestTickets_RefusedPushesAreNamedInTheReason(t *testing.T) {
 		}
 	})
 }
+
+// TestTickets_ThoseThatWeChatRefusesAreNamedInTheReason has pushes come and WeChat take
+// none of them, for hours.
+func TestTickets_ThoseThatWeChatRefusesAreNamedInTheReason(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault(componentPath, wechattest.Fault{Errcode: 61006})
+		stop := w.tickets()
+		time.Sleep(4*time.Hour + 3*time.Minute)
+		stop()
+		m := w.broker.Missing()
+		if len(m) != 1 || m[0].State != "waiting_ticket" {
+			t.Fatalf("missing: %+v", m)
+		}
+		for _, want := range []string{"WeChat pushes them and refuses them (the newest came 3m", "errcode 61006", "ticket missing since 2000-01-01T01:"} {
+			if !strings.Contains(m[0].Reason, want) {
+				t.Errorf("the reason: %s\nwant in it %s", m[0].Reason, want)
+			}
+		}
+		if strings.Contains(m[0].Reason, "check that") {
+			t.Errorf("the reason blames the push listener: %s", m[0].Reason)
+		}
+		time.Sleep(time.Hour) // and now none come
+		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "check that the authorization-event URL") {
+			t.Errorf("missing: %+v", m)
+		}
+	})
+}
+
+// TestTickets_ThoseThatWeChatRefusesAreNotSentAgainAndAgain has callers wait for a
+// component of which WeChat takes no ticket.
+func TestTickets_ThoseThatWeChatRefusesAreNotSentAgainAndAgain(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.ticket()
+		w.ticket()
+		w.sim.Fault(componentPath, wechattest.Fault{Errcode: 61006})
+		w.sim.Displace(componentID)
+		before := w.sim.Calls(componentPath)
+		w.hold(platformKey, broker.StateWaitingTicket, time.Hour, 10*time.Second)
+		if n := w.sim.Calls(componentPath) - before; n > 65 {
+			t.Errorf("%d token calls in an hour, want one a minute at most", n)
+		}
+		w.sim.ClearFaults()
+		w.healed(platformKey, 2*time.Minute)
+	})
+}
