@@ -78,7 +78,7 @@ func (b *Broker) moveWaits(by time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range b.active {
-		for _, t := range []*time.Time{&e.cond.since, &e.cond.notBefore, &e.forceAt, &e.overrunForced, &e.overrunDue} {
+		for _, t := range []*time.Time{&e.cond.since, &e.cond.ticketless, &e.cond.notBefore, &e.forceAt, &e.overrunForced, &e.overrunDue} {
 			if !t.IsZero() {
 				*t = t.Add(by)
 			}
