@@ -88,10 +88,11 @@ func TestScale_AHundredThousandOverdueAreRenewedUnderTheRateLimit(t *testing.T) 
 		return time.Duration(i%119) * time.Minute // a quarter of them is overdue
 	}}
 	inCrowd(t, c, func(w *world, before uint64) {
+		synctest.Wait() // the list is read by then, whose garbage would count as well
 		if n := w.broker.InUse(); n != c.n+1 {
 			t.Errorf("%d keys are in use after the start, want all %d", n, c.n+1)
 		}
-		if grown := int64(heap()-before) / int64(c.n); grown > 3000 {
+		if grown := int64(heap()-before) / int64(c.n); grown > 2000 {
 			t.Errorf("an authorizer takes %d bytes of the heap", grown)
 		}
 		d := 2 * time.Minute
