@@ -221,7 +221,7 @@ func TestFaults_SlowHeads(t *testing.T) {
 // allows for standing still comes whole.
 func TestFaults_SlowBodies(t *testing.T) {
 	t.Parallel()
-	const idle, drops, size = time.Second, 75, 100_000
+	const idle, drops, size = 3 * time.Second, 75, 100_000
 	f := func(name string, framing string, rest func(c net.Conn, br *bufio.Reader), whole bool) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -247,7 +247,7 @@ func TestFaults_SlowBodies(t *testing.T) {
 	}
 	stalls := func(c net.Conn, br *bufio.Reader) { io.WriteString(c, strings.Repeat("x", size-1)); br.ReadByte() }
 	drips := func(c net.Conn, _ *bufio.Reader) {
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for range drops {
 			io.WriteString(c, "x")
