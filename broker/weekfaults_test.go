@@ -14,6 +14,7 @@ import (
 type agenda struct {
 	ticket  time.Time // the next push
 	drought time.Time // until when pushes are lost
+	arrived time.Time // the last push
 	calm    time.Time // until when WeChat does not fail
 	newest  int       // merchant
 }
@@ -52,7 +53,7 @@ func (w *week) misfortune() {
 }
 
 // pushTicket pushes each ten minutes; three in ten are lost, and now and then all of some
-// hours.
+// hours, but not of so many in turn that the last ticket's life of twelve ends.
 func (w *week) pushTicket() {
 	now := time.Now()
 	if now.Before(w.agenda.ticket) {
@@ -60,11 +61,14 @@ func (w *week) pushTicket() {
 	}
 	w.agenda.ticket = now.Add(10 * time.Minute)
 	if w.chance(100) {
-		w.agenda.drought = now.Add(w.upTo(6 * time.Hour))
+		if d := w.upTo(6 * time.Hour); now.Sub(w.agenda.arrived) < time.Hour {
+			w.agenda.drought = now.Add(d)
+		}
 	}
 	if now.Before(w.agenda.drought) || w.dice.IntN(10) < 3 {
 		return
 	}
+	w.agenda.arrived = now
 	w.push(wechat.Push{
 		ID: "t" + now.String(), Component: componentID, InfoType: wechat.InfoTicket,
 		CreateTime: now, Ticket: secret.New(w.sim.NewTicket(componentID)),
