@@ -309,11 +309,10 @@ func (b *Broker) Now() time.Time { return b.clock.now() }
 func (b *Broker) Skew() (time.Duration, bool) { return b.clock.offset() }
 
 func (b *Broker) observeDate(date, sent, received time.Time) {
-	if moved := b.clock.observe(date, sent, received); moved != 0 {
+	if b.moveClock(date, sent, received) {
 		skew, _ := b.clock.offset()
 		b.log.Warn("our clock is not WeChat's; the difference is allowed for", "wechat_ahead_by", skew)
 		b.saveSkew(skew)
-		b.moveWaits(moved)
 		b.wakeUp()
 	}
 	skew, _ := b.clock.offset()

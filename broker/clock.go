@@ -72,11 +72,23 @@ func (c *clock) observe(date, sent, received time.Time) time.Duration {
 	return found - time.Duration(before)
 }
 
-// moveWaits lets pauses last as long as they were meant to, and states as long as
-// they did, although the clock by which they were set has been moved since.
-func (b *Broker) moveWaits(by time.Duration) {
+// moveClock takes the Date of an answer and reports whether the clock was moved. What
+// is timed by it moves at the same moment: a time set between the two would be moved
+// although it is right.
+func (b *Broker) moveClock(date, sent, received time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	by := b.clock.observe(date, sent, received)
+	if by != 0 {
+		b.moveWaits(by)
+	}
+	return by != 0
+}
+
+// moveWaits lets pauses last as long as they were meant to, and states as long as
+// they did, although the clock by which they were set has been moved since.
+// Broker.mu is held.
+func (b *Broker) moveWaits(by time.Duration) {
 	for _, e := range b.active {
 		for _, t := range []*time.Time{&e.cond.since, &e.cond.ticketless, &e.cond.notBefore, &e.forceAt, &e.overrunForced, &e.overrunDue} {
 			if !t.IsZero() {
