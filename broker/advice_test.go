@@ -31,7 +31,7 @@ func TestAdvice(t *testing.T) {
 			}
 			w.sim.ExpireAllTokens() // our own account had one from the start
 			w.ticket()
-			time.Sleep(time.Second)
+			pass(time.Second)
 			whole := fmt.Sprintf("%s: errcode %d: %s; %s", path, code, words, want)
 			if said := w.mustFail(key, state).Reason; said != whole {
 				t.Errorf("an app of %s hears\n%s, want\n%s", key, said, whole)

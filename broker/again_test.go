@@ -20,7 +20,7 @@ func TestAgain_TicketsAreAskedForWithPatienceWhereThatCallHangs(t *testing.T) {
 	inWorld(t, worldOptions{}, func(w *world) {
 		w.sim.Fault(startPath, wechattest.Fault{Mode: wechattest.Hang})
 		before := w.sim.Calls(startPath)
-		time.Sleep(100 * time.Minute)
+		pass(100 * time.Minute)
 		if n := w.sim.Calls(startPath) - before; n > 10 {
 			t.Errorf("asked %d times in 100 minutes, want at most once in ten", n)
 		}
@@ -36,10 +36,10 @@ func TestAgain_TicketsAreAskedForAtTheEndOfAnOutage(t *testing.T) {
 		w.store = memstore.New(memstore.Options{})
 		must(0, w.sim.Outage(true))
 		w.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		before := w.sim.Calls(startPath)
 		must(0, w.sim.Outage(false))
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if n := w.sim.Calls(startPath) - before; n != 1 {
 			t.Errorf("asked %d times after WeChat's return, want once", n)
 		}
@@ -54,7 +54,7 @@ func TestAgain_AWeChatThatComesAndGoesIsNotAskedEachTime(t *testing.T) {
 		w.sim.Fault(stablePath, wechattest.Fault{Mode: wechattest.Refuse})
 		w.sim.ExpireToken(ownID)
 		before := w.sim.Calls(stablePath)
-		for end := time.Now().Add(20 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+		for end := time.Now().Add(20 * time.Minute); time.Now().Before(end); pass(time.Second) {
 			_, _ = w.call(ownKey)
 		}
 		if n := w.sim.Calls(stablePath) - before; n > 36 {
@@ -74,11 +74,11 @@ func TestAgain_TheListOnAFullDisk(t *testing.T) {
 	}})
 	lit(t, worldOptions{store: store}, func(w *world) {
 		stop := w.tickets()
-		time.Sleep(5 * time.Hour)
+		pass(5 * time.Hour)
 		stop()
 		full.Store(true)
 		before := w.sim.Calls(listPath)
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		full.Store(false)
 		if n := w.sim.Calls(listPath) - before; n != 1 {
 			t.Errorf("the list was read %d times in two hours, want once", n)
@@ -92,12 +92,12 @@ func TestAgain_ABriefTokenDoesNotHurryTheNext(t *testing.T) {
 	lit(t, worldOptions{merchants: 1, sim: wechattest.Options{StickyTokens: true}}, func(w *world) {
 		key := authorizerKey(merchant(0))
 		w.sim.Displace(merchant(0))
-		time.Sleep(114 * time.Minute)
+		pass(114 * time.Minute)
 		w.ticket()
 		w.mustCall(key)
 		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: -1})
 		before := w.sim.Calls(authorizerPath)
-		for end := time.Now().Add(30 * time.Minute); time.Now().Before(end); time.Sleep(time.Second) {
+		for end := time.Now().Add(30 * time.Minute); time.Now().Before(end); pass(time.Second) {
 			_, _ = w.call(key)
 		}
 		if n := w.sim.Calls(authorizerPath) - before; n > 28 {
@@ -112,13 +112,13 @@ func TestAgain_APauseOutlivesAnOtherClock(t *testing.T) {
 	lit(t, worldOptions{own: true}, func(w *world) {
 		w.halt()
 		w.wall = time.Hour
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		w.sim.Fault("*", wechattest.Fault{Mode: wechattest.Hang})
 		w.start()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.sim.ClearFaults() // what hangs is broken off
 		w.sim.Fault("/", wechattest.Fault{Latency: time.Second})
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		w.mustCall(ownKey)
 	})
 }
@@ -137,11 +137,11 @@ func TestIdle_ATicketForPagesDoesNotWaitForWhoIsForgotten(t *testing.T) {
 		}
 		set("wrong")
 		for range 5 {
-			time.Sleep(100 * time.Minute)
+			pass(100 * time.Minute)
 			w.ticket()
 		}
 		set(appSecret)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		must(w.broker.Token(context.Background(), key))
 	})
 }
@@ -157,11 +157,11 @@ func TestUnauthorized_ATicketForPagesOnItsWay(t *testing.T) {
 			defer close(ended)
 			_, _ = w.broker.Token(context.Background(), key)
 		}()
-		time.Sleep(200 * time.Millisecond)
+		pass(200 * time.Millisecond)
 		w.sim.Revoke(componentID, merchant(0))
 		w.revoke(merchant(0), time.Now())
 		<-ended
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		tok, err := w.broker.Token(context.Background(), key)
 		var s *broker.StateError
 		if !errors.As(err, &s) || s.State != broker.StateUnauthorized {
@@ -182,7 +182,7 @@ func TestAuthorized_TakenBackBeforeTheExchange(t *testing.T) {
 			ID: "a" + code, Component: componentID, InfoType: wechat.InfoAuthorized, CreateTime: created,
 			AuthorizerAppID: merchant(0), Code: secret.New(code), CodeExpires: created.Add(10 * time.Minute),
 		})
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if n := w.sim.Calls(queryAuthPath); n != 1 {
 			t.Errorf("the code was exchanged %d times in an hour, want once", n)
 		}
@@ -215,7 +215,7 @@ func TestQuota_OfThoseInDoubt(t *testing.T) {
 		w.sim.Fault(infoPath, wechattest.Fault{Errcode: 45009})
 		w.ticket()
 		defer w.tickets()()
-		time.Sleep(5*time.Hour + 30*time.Minute)
+		pass(5*time.Hour + 30*time.Minute)
 		if n := w.sim.Calls(infoPath); n > 6 {
 			t.Errorf("asked %d times in five hours and a half, want once an hour", n)
 		}
@@ -230,11 +230,11 @@ func TestQuota_AnOperatorResetsWhatIsNoKey(t *testing.T) {
 		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Errcode: 45009})
 		w.authorize(merchant(1))
 		w.broker.Reconcile(componentID)
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		w.sim.ClearFaults()
 		lists := w.sim.Calls(listPath)
 		w.broker.ResetQuotas()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.mustCall(authorizerKey(merchant(1)))
 		if n := w.sim.Calls(listPath) - lists; n == 0 {
 			t.Error("the list was not read")
@@ -262,7 +262,7 @@ func TestQuota_ResetBeforeTheAccountIsLoaded(t *testing.T) {
 func TestUnauthorized_WithinTheSecondOfTheExchange(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		code := w.sim.Authorize(componentID, merchant(0))
-		time.Sleep(300 * time.Millisecond)
+		pass(300 * time.Millisecond)
 		must(w.broker.QueryAuth(context.Background(), componentID, secret.New(code)))
 		w.sim.Revoke(componentID, merchant(0))
 		w.revoke(merchant(0), time.Now().Truncate(time.Second))

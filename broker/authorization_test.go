@@ -19,7 +19,7 @@ func TestAuthorized_TheCodeIsExchangedAfterTheAnswer(t *testing.T) {
 		if took := time.Since(start); took > 0 {
 			t.Errorf("the push was answered after %s", took)
 		}
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		w.mustCall(authorizerKey(merchant(1)))
 		if n := w.sim.Calls(authorizerPath); n != 0 {
 			t.Errorf("the token that came with the exchange was not used: %d renewals", n)
@@ -32,11 +32,11 @@ func TestAuthorized_SurvivesACrashAndAnOutage(t *testing.T) {
 		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Mode: wechattest.Refuse})
 		w.sim.Fault("/", wechattest.Fault{Mode: wechattest.Refuse})
 		w.authorize(merchant(1))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.restart()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.sim.ClearFaults()
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		w.mustCall(authorizerKey(merchant(1)))
 		if n := w.sim.Calls(authorizerPath); n != 0 {
 			t.Errorf("the code was not exchanged after the restart: %d renewals", n)
@@ -48,7 +48,7 @@ func TestAuthorized_ASpentCodeIsNoLoss(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		w.sim.Fault(queryAuthPath, wechattest.Fault{Mode: wechattest.ResetAfter, Effect: true, Times: 1})
 		w.authorize(merchant(1)) // WeChat takes the code, and we never see the answer
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.mustCall(authorizerKey(merchant(1)))
 	})
 }
@@ -59,9 +59,9 @@ func TestAuthorized_WaitsForTheTicketOnly(t *testing.T) {
 	inWorld(t, worldOptions{}, func(w *world) {
 		w.authorize(merchant(1))
 		w.authorize(merchant(2))
-		time.Sleep(9 * time.Minute)
+		pass(9 * time.Minute)
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if n := w.sim.Calls(queryAuthPath); n != 2 {
 			t.Errorf("%d exchanges a second after the ticket, want both", n)
 		}
@@ -79,12 +79,12 @@ func TestAuthorized_ManyDuringAnOutage(t *testing.T) {
 		for i := range 40 {
 			w.authorize(merchant(100 + i))
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if n := w.sim.Calls(queryAuthPath); n > 1 {
 			t.Errorf("%d exchanges were tried while nothing answered", n)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		for i := range 40 {
 			w.mustCall(authorizerKey(merchant(100 + i)))
 		}
@@ -99,9 +99,9 @@ func TestAuthorized_TakenBackBeforeItIsRecovered(t *testing.T) {
 		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 61009})
 		w.sim.Fault(infoPath, wechattest.Fault{Latency: 2 * time.Second})
 		w.authorize(merchant(0))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.revoke(merchant(0), time.Now())
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
 		w.sim.ClearFaults()
 	})
@@ -110,13 +110,13 @@ func TestAuthorized_TakenBackBeforeItIsRecovered(t *testing.T) {
 // TestAuthorized_ASpentCodeWithoutAnAppID leaves nothing to ask about but the list.
 func TestAuthorized_ASpentCodeWithoutAnAppID(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		code := w.sim.Authorize(componentID, merchant(5))
 		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 61009})
 		w.mustPush(wechat.Push{
 			ID: "f", Component: componentID, InfoType: wechat.InfoFastVerifyBeta, CreateTime: time.Now(), Code: secret.New(code),
 		})
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.sim.ClearFaults()
 		before := w.sim.Calls(listPath)
 		w.mustCall(authorizerKey(merchant(5)))
@@ -133,12 +133,12 @@ func TestAuthorized_IsGivenUpAfterADay(t *testing.T) {
 		defer w.tickets()()
 		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 48001})
 		w.authorize(merchant(5))
-		time.Sleep(25 * time.Hour)
+		pass(25 * time.Hour)
 		before := w.sim.Calls(queryAuthPath)
 		if before < 24 {
 			t.Errorf("it was tried %d times in a day", before)
 		}
-		time.Sleep(5 * time.Hour)
+		pass(5 * time.Hour)
 		if n := w.sim.Calls(queryAuthPath) - before; n != 0 {
 			t.Errorf("it was tried %d times after a day", n)
 		}
@@ -156,7 +156,7 @@ func TestFastRegister_TheCodeIsExchanged(t *testing.T) {
 			ID: "f", Component: componentID, InfoType: wechat.InfoFastRegister, CreateTime: time.Now(),
 			AuthorizerAppID: merchant(9), Code: secret.New(code),
 		})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(authorizerKey(merchant(9)))
 	})
 }

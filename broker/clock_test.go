@@ -17,7 +17,7 @@ func TestClock_SkewIsMeasuredAndAllowedFor(t *testing.T) {
 			w.wall = wrong
 			w.restart()
 			w.ticket()
-			time.Sleep(time.Second)
+			pass(time.Second)
 			for i := range 2 {
 				w.mustCall(authorizerKey(merchant(i)))
 			}
@@ -44,7 +44,7 @@ func TestClock_JumpBetweenRunsCausesNoStorm(t *testing.T) {
 			w.halt()
 			w.wall = jump
 			w.start()
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			for i := range 40 {
 				w.mustCall(authorizerKey(merchant(i)))
 			}
@@ -96,7 +96,7 @@ func TestClock_ManyAreNotPutOffByAnOtherClock(t *testing.T) {
 		w.sim.Fault(stablePath, wechattest.Fault{Latency: time.Second})
 		w.wall = time.Hour
 		w.start()
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if n := w.metric("wxsidecar_keys", "kind", "account", "state", "live"); n != accounts {
 			t.Errorf("%v of %d accounts live", n, accounts)
 		}

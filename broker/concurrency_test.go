@@ -23,13 +23,13 @@ func TestRenew_WhileARenewalFailsOfTheOldCause(t *testing.T) {
 	o := worldOptions{own: true, adjust: func(o *broker.Options) { o.Accounts[0].Secret = secret.New("wrong") }}
 	inWorld(t, o, func(w *world) {
 		w.sim.Fault(stablePath, wechattest.Fault{Latency: 2 * time.Second})
-		time.Sleep(3*time.Minute + time.Second)
+		pass(3*time.Minute + time.Second)
 		w.opts.Accounts[0].Secret = secret.New(ownSecret)
 		if err := w.broker.SetConfig(w.opts.Components, w.opts.Accounts); err != nil {
 			t.Fatal(err)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		w.mustCall(ownKey)
 	})
 }
@@ -41,7 +41,7 @@ func TestCacheLoss(t *testing.T) {
 	o := worldOptions{merchants: n, own: true, adjust: func(o *broker.Options) { o.CacheSize = 1 }}
 	inWorld(t, o, func(w *world) {
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range n {
 			w.mustCall(authorizerKey(merchant(i)))
 		}

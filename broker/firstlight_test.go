@@ -23,7 +23,7 @@ func TestColdStart_EveryAuthorizerCanBeCalled(t *testing.T) {
 		w.mustFail(authorizerKey(merchant(3)), broker.StateWaitingTicket)
 		start := time.Now()
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range 1200 {
 			w.mustCall(authorizerKey(merchant(i)))
 		}
@@ -85,7 +85,7 @@ func TestOnlyAccount(t *testing.T) {
 			t.Errorf("the only account: %+v, %v", a, err)
 		}
 		w.authorize(merchant(1))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if a, err := w.broker.OnlyAccount(ctx); !errors.Is(err, broker.ErrUnknownAccount) {
 			t.Errorf("an only account of two: %+v, %v", a, err)
 		}
@@ -108,17 +108,17 @@ func TestOnlyAccount_TakenBack(t *testing.T) {
 		w.revoke(merchant(0), time.Now())
 		w.mustFail(only(), broker.StateUnauthorized)
 		w.sim.Authorize(componentID, merchant(0))
-		time.Sleep(time.Minute + time.Second)
+		pass(time.Minute + time.Second)
 		w.mustCall(only())
 		w.sim.Revoke(componentID, merchant(0))
 		w.revoke(merchant(0), time.Now().Add(time.Second))
 		w.authorize(merchant(1))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if key := only(); key.AppID != merchant(1) {
 			t.Errorf("the only account is %s, which was taken back", key)
 		}
 		w.sim.Authorize(componentID, merchant(0))
-		time.Sleep(time.Minute + time.Second)
+		pass(time.Minute + time.Second)
 		w.mustCall(authorizerKey(merchant(0)))
 		if a, err := w.broker.OnlyAccount(context.Background()); !errors.Is(err, broker.ErrUnknownAccount) {
 			t.Errorf("an only account of two: %+v, %v", a, err)

@@ -23,14 +23,14 @@ func TestSetConfig_GoneAndBackAmidARenewal(t *testing.T) {
 			_, err := w.call(ownKey)
 			waited <- err
 		}()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if err := w.broker.SetConfig(w.opts.Components, nil); err != nil {
 			t.Fatal(err)
 		}
 		if err := <-waited; !errors.Is(err, broker.ErrUnknownAccount) {
 			t.Errorf("who waited for an account that is configured no longer: %v", err)
 		}
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		w.sim.ClearFaults()
 		if err := w.broker.SetConfig(w.opts.Components, w.opts.Accounts); err != nil {
 			t.Fatal(err)
@@ -54,12 +54,12 @@ func TestSetConfig_ComponentGoneAmidRenewals(t *testing.T) {
 			w.sim.Displace(merchant(i))
 			go func() { _, _ = w.call(authorizerKey(merchant(i))) }()
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		before := w.metric("wxsidecar_renewals_total")
 		if err := w.broker.SetConfig(nil, nil); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if n := w.metric("wxsidecar_renewals_total") - before; n > 3 {
 			t.Errorf("%g renewals ended after the component was taken away, want the three that were under way", n)
 		}
@@ -85,7 +85,7 @@ func TestSetConfig_TicketsForPagesGoWithTheirAccount(t *testing.T) {
 		if err := w.broker.SetConfig(w.opts.Components, nil); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Hour)
+		pass(5 * time.Hour)
 		stop()
 		if n := w.sim.Calls(listPath) - reads; n != 0 {
 			t.Errorf("the list was read %d times for an account that is gone", n)

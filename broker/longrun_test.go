@@ -16,7 +16,7 @@ import (
 // how many there were.
 func (w *world) hold(key broker.Key, state broker.State, d, step time.Duration) (calls int) {
 	w.t.Helper()
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(step) {
+	for end := time.Now().Add(d); time.Now().Before(end); pass(step) {
 		w.mustFail(key, state)
 		calls++
 	}
@@ -27,7 +27,7 @@ func (w *world) hold(key broker.Key, state broker.State, d, step time.Duration) 
 // than every ten seconds for that.
 func (w *world) healed(key broker.Key, d time.Duration) {
 	w.t.Helper()
-	for end := time.Now().Add(d); ; time.Sleep(10 * time.Second) {
+	for end := time.Now().Add(d); ; pass(10 * time.Second) {
 		code, err := w.call(key)
 		if code == 0 && err == nil {
 			return
@@ -93,7 +93,7 @@ func TestLong_BriefTokensAreRenewedAsOftenAsTheyNeed(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			time.Sleep(10 * time.Second)
+			pass(10 * time.Second)
 		}
 	})
 }
@@ -112,7 +112,7 @@ func TestLong_WeChatComesToGiveBrieferTokens(t *testing.T) {
 		}
 		w.start()
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		defer w.tickets()()
 		if failed := w.keepCalling([]broker.Key{key}, 16*time.Hour, time.Minute); failed != 0 {
 			t.Errorf("%d calls failed", failed)
@@ -157,7 +157,7 @@ func TestReconcile_WhoMovesAwayFromAComponentInTroubleLives(t *testing.T) {
 				w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
 				w.ticket()
 				ticket(w)
-				time.Sleep(time.Second)
+				pass(time.Second)
 				key := authorizerKey(merchant(0))
 				w.mustCall(key)
 				w.sim.Fault(componentPath, wechattest.Fault{AppID: componentID, Errcode: 40125})
@@ -166,9 +166,9 @@ func TestReconcile_WhoMovesAwayFromAComponentInTroubleLives(t *testing.T) {
 				w.mustFail(key, broker.StateMisconfigured)
 				w.sim.Authorize(otherComponentID, merchant(0))
 				w.sim.Unlist(otherComponentID, merchant(0), false)
-				time.Sleep(time.Second)
+				pass(time.Second)
 				learn(w)
-				time.Sleep(5 * time.Second)
+				pass(5 * time.Second)
 				w.mustCall(key)
 			})
 		})
@@ -191,9 +191,9 @@ func TestReconcile_WhatTheListCuresIsRenewed(t *testing.T) {
 			t.Errorf("%g keys need an authorization, want 1", n)
 		}
 		w.sim.Authorize(componentID, merchant(0))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.broker.Reconcile(componentID)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if n := needing(); n != 0 {
 			t.Errorf("%g keys need an authorization after the list was read", n)
 		}

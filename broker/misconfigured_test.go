@@ -22,7 +22,7 @@ func TestMisconfigured_IsShownAndCuredByANewSecret(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		before := w.sim.Calls(stablePath)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if n := w.sim.Calls(stablePath) - before; n < 10 || n > 30 {
 			t.Errorf("probed %d times in an hour, want every few minutes", n)
 		}
@@ -31,7 +31,7 @@ func TestMisconfigured_IsShownAndCuredByANewSecret(t *testing.T) {
 		if err := w.broker.SetConfig(w.opts.Components, w.opts.Accounts); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(ownKey)
 	})
 }
@@ -50,7 +50,7 @@ func TestMisconfigured_40001OnACallWithASecret(t *testing.T) {
 		w.sim.ClearFaults()
 		w.broker.Renew(platformKey)
 		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 40001})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustFail(authorizerKey(merchant(0)), broker.StateRetrying)
 		w.sim.ClearFaults()
 	})
@@ -60,9 +60,9 @@ func TestMisconfigured_ATicketHasItTriedAgain(t *testing.T) {
 	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
 		w.sim.Fault(startPath, wechattest.Fault{Errcode: 40013, Times: 1})
 		w.restart()
-		time.Sleep(11 * time.Minute)
+		pass(11 * time.Minute)
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(authorizerKey(merchant(0)))
 	})
 }
@@ -71,13 +71,13 @@ func TestMisconfigured_IPNotInTheWhitelist(t *testing.T) {
 	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
 		w.sim.RefuseIP(componentID, true)
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		s := w.mustFail(authorizerKey(merchant(0)), broker.StateMisconfigured)
 		if s.Errcode != 61004 {
 			t.Errorf("%+v", s)
 		}
 		w.sim.RefuseIP(componentID, false)
-		time.Sleep(4 * time.Minute)
+		pass(4 * time.Minute)
 		w.mustCall(authorizerKey(merchant(0)))
 	})
 }
@@ -90,12 +90,12 @@ func TestMisconfigured_WithoutAnyTicket(t *testing.T) {
 		w.sim.AddComponent(wechattest.Component{AppID: componentID, Secret: "a-secret-that-was-reset-0123456789"})
 		w.store = memstore.New(memstore.Options{})
 		w.start()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for range 6 * 60 { // hours
 			if m := w.broker.Missing(); len(m) != 1 || m[0].State != "misconfigured" || !strings.Contains(m[0].Reason, "40125") {
 				t.Fatalf("missing: %+v", m)
 			}
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		w.mustFail(platformKey, broker.StateMisconfigured)
 		if n := w.sim.Calls(startPath); n > 9 {
@@ -107,7 +107,7 @@ func TestMisconfigured_WithoutAnyTicket(t *testing.T) {
 		if err := w.broker.SetConfig(right, nil); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(9 * time.Minute)
+		pass(9 * time.Minute)
 		if n := w.sim.Calls(startPath) - before; n != 1 {
 			t.Errorf("asked %d times within nine minutes of the new secret, want once", n)
 		}

@@ -10,7 +10,7 @@ import (
 
 // keepCalling calls all keys every step for d, and returns how many calls failed.
 func (w *world) keepCalling(keys []broker.Key, d, step time.Duration) (failed int) {
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(step) {
+	for end := time.Now().Add(d); time.Now().Before(end); pass(step) {
 		for _, key := range keys {
 			if code, err := w.call(key); code != 0 || err != nil {
 				failed++
@@ -107,7 +107,7 @@ func TestOutage_3Hours_NothingIsTriedAndAllReturns(t *testing.T) {
 				}
 			}()
 		}
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		w.sim.ClearFaults()
 		back := time.Now()
 		for range 10 {
@@ -133,7 +133,7 @@ func TestRefusals_AtMostOneAMinutePerKey(t *testing.T) {
 			t.Errorf("%d token calls in three hours of refusals", n)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		w.mustCall(authorizerKey(merchant(0)))
 	})
 }
@@ -143,10 +143,10 @@ func TestRefusals_AtMostOneAMinutePerKey(t *testing.T) {
 func TestOutage_TheFirstSilenceStopsAll(t *testing.T) {
 	lit(t, worldOptions{merchants: 50}, func(w *world) {
 		defer w.tickets()()
-		time.Sleep(75 * time.Minute)
+		pass(75 * time.Minute)
 		w.silence()
 		before := w.tokenCalls()
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		if n := w.tokenCalls() - before; n > 10 {
 			t.Errorf("%d token calls while nothing answered, want those that began before it was known", n)
 		}

@@ -39,7 +39,7 @@ func TestQueryAuth_TheAppAndTheEventShareOneExchange(t *testing.T) {
 			t.Errorf("%d exchanges, want one", n)
 		}
 		w.mustCall(authorizerKey(merchant(1)))
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		_, err = w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
 		var api *wechat.APIError
 		if !errors.As(err, &api) {
@@ -67,7 +67,7 @@ func TestQueryAuth_AStaleComponentTokenIsCured(t *testing.T) {
 			t.Errorf("without any other token: %v", err)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if _, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code)); err != nil {
 			t.Errorf("the code was lost: %v", err)
 		}
@@ -111,7 +111,7 @@ func TestQueryAuth_ManyAtOnceShareOneExchange(t *testing.T) {
 			AuthorizerAppID: merchant(1), Code: secret.New(code), CodeExpires: time.Now().Add(10 * time.Minute),
 		})
 		all.Wait()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if n := w.sim.Calls(queryAuthPath); n != 1 {
 			t.Errorf("%d exchanges of one code", n)
 		}
@@ -156,7 +156,7 @@ func TestQueryAuth_WithoutAPIPermission(t *testing.T) {
 			t.Fatalf("the app got %s, %v", answer, err)
 		}
 		w.authorize(poor)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s := w.mustFail(authorizerKey(poor), broker.StateNeedsAuthorization)
 		if want := "the account may lack the API permissions; the merchant must authorise again, and grant them"; s.Errcode != 0 || !strings.HasSuffix(s.Reason, want) {
 			t.Errorf("errcode %d, %s", s.Errcode, s.Reason)
@@ -167,7 +167,7 @@ func TestQueryAuth_WithoutAPIPermission(t *testing.T) {
 		}
 		w.sim.SetProfile(componentID, poor, wechattest.Profile{})
 		w.authorize(poor)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(authorizerKey(poor))
 	})
 }
@@ -185,7 +185,7 @@ func TestQueryAuth_AnAnswerThatRenewalsOvertake(t *testing.T) {
 			_, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
 			exchanged <- err
 		}()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for range 2 {
 			w.sim.ExpireToken(merchant(0))
 			w.mustCall(authorizerKey(merchant(0)))
@@ -196,7 +196,7 @@ func TestQueryAuth_AnAnswerThatRenewalsOvertake(t *testing.T) {
 		if err := <-exchanged; err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute) // rejected tokens are replaced at no faster pace
+		pass(time.Minute) // rejected tokens are replaced at no faster pace
 		refused := w.sim.Calls(infoPath)
 		w.sim.ExpireToken(merchant(0))
 		w.mustCall(authorizerKey(merchant(0)))

@@ -15,7 +15,7 @@ func TestQuota_OneMerchantStopsNobodyElse(t *testing.T) {
 		key := authorizerKey(merchant(0))
 		w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(0), Errcode: 45009})
 		w.sim.ExpireToken(merchant(0))
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		s := w.mustFail(key, broker.StateQuotaExhausted)
 		if s.Errcode != 45009 {
 			t.Errorf("errcode %d", s.Errcode)
@@ -30,7 +30,7 @@ func TestQuota_OneMerchantStopsNobodyElse(t *testing.T) {
 		w.mustCall(authorizerKey(merchant(1)))
 		w.sim.ClearFaults()
 		w.broker.Renew(key) // an operator resets it
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(key)
 	})
 }
@@ -41,7 +41,7 @@ func TestQuota_OneMerchantStopsNobodyElse(t *testing.T) {
 func TestQuota_SeveralStopTheOthersForAnHourAtMost(t *testing.T) {
 	lit(t, worldOptions{merchants: 20}, func(w *world) {
 		defer w.tickets()()
-		time.Sleep(70 * time.Minute)
+		pass(70 * time.Minute)
 		all := crowd{n: 20}.keys()
 		for i, key := range all[:3] {
 			w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(i), Errcode: 45009})
@@ -72,13 +72,13 @@ func TestQuota_AnOperatorResetsTheKind(t *testing.T) {
 	lit(t, worldOptions{merchants: 6}, func(w *world) {
 		w.ticket()
 		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 45009})
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		for i := range 6 {
 			w.mustFail(authorizerKey(merchant(i)), broker.StateQuotaExhausted)
 		}
 		w.sim.ClearFaults()
 		w.broker.Renew(authorizerKey(merchant(0)))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		well := 0
 		for i := range 6 {
 			if code, err := w.call(authorizerKey(merchant(i))); code == 0 && err == nil {
@@ -97,13 +97,13 @@ func TestQuota_AnOperatorResetsTheDaysBudget(t *testing.T) {
 		w.broker.SpendDay()
 		w.sim.ExpireToken(merchant(0))
 		before := w.sim.Calls(authorizerPath)
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		s := w.mustFail(key, broker.StateQuotaExhausted)
 		if n := w.sim.Calls(authorizerPath) - before; n != 0 || !strings.Contains(s.Reason, "budget") {
 			t.Errorf("%d token calls beyond the budget; %+v", n, s)
 		}
 		w.broker.Renew(key)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(key)
 	})
 }
@@ -113,7 +113,7 @@ func TestQuota_AnOperatorResetsTheDaysBudget(t *testing.T) {
 // it is asked again. The own account has never had a token.
 func TestQuota_IsRememberedOverARestart(t *testing.T) {
 	inWorld(t, worldOptions{merchants: 2, own: true}, func(w *world) {
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		w.halt()
 		w.opts.Accounts[0].AppID = "wx00000000000000bb"
 		w.sim.AddAccount("wx00000000000000bb", ownSecret)
@@ -121,7 +121,7 @@ func TestQuota_IsRememberedOverARestart(t *testing.T) {
 		w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(0), Errcode: 45009})
 		w.start()
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		keys := []broker.Key{authorizerKey(merchant(0)), {Kind: broker.KindAccount, AppID: "wx00000000000000bb"}}
 		for _, key := range keys {
 			w.mustFail(key, broker.StateQuotaExhausted)
@@ -129,7 +129,7 @@ func TestQuota_IsRememberedOverARestart(t *testing.T) {
 		calls := func() int { return w.sim.CallsFor(authorizerPath, merchant(0)) + w.sim.Calls(stablePath) }
 		before := calls()
 		for range 5 {
-			time.Sleep(10 * time.Minute)
+			pass(10 * time.Minute)
 			w.restart()
 			for _, key := range keys {
 				if s := w.mustFail(key, broker.StateQuotaExhausted); s.Errcode != 45009 || s.RetryAfter > time.Hour {
@@ -142,7 +142,7 @@ func TestQuota_IsRememberedOverARestart(t *testing.T) {
 		}
 		w.mustCall(authorizerKey(merchant(1)))
 		w.sim.ClearFaults()
-		time.Sleep(12 * time.Minute)
+		pass(12 * time.Minute)
 		for _, key := range keys {
 			w.mustCall(key)
 		}
@@ -157,14 +157,14 @@ func TestQuota_OfTheListAndTheExchange(t *testing.T) {
 		w.sim.Fault(listPath, wechattest.Fault{Errcode: 45009})
 		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: 45009})
 		w.authorize(merchant(1))
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		before := w.sim.Calls(queryAuthPath) + w.sim.Calls(listPath)
-		time.Sleep(10 * time.Hour)
+		pass(10 * time.Hour)
 		if n := w.sim.Calls(queryAuthPath) + w.sim.Calls(listPath) - before; n > 20 {
 			t.Errorf("a quota that is used up was asked %d times in ten hours", n)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(62 * time.Minute)
+		pass(62 * time.Minute)
 		w.mustCall(authorizerKey(merchant(1)))
 	})
 }
@@ -176,20 +176,20 @@ func TestQuota_AnOperatorResetsThemAll(t *testing.T) {
 		w.ticket()
 		w.sim.Fault("/cgi-bin/component/api_authorizer_token", wechattest.Fault{Errcode: 45009})
 		w.sim.Fault(stablePath, wechattest.Fault{Errcode: 45009})
-		time.Sleep(130 * time.Minute)
+		pass(130 * time.Minute)
 		keys := append(crowd{n: 6}.keys(), ownKey)
 		for _, key := range keys {
 			w.mustFail(key, broker.StateQuotaExhausted)
 		}
 		w.broker.ResetQuotas() // too early
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for _, key := range keys {
 			w.mustFail(key, broker.StateQuotaExhausted)
 		}
 		w.sim.ClearFaults()
 		w.broker.SpendDay()
 		w.broker.ResetQuotas()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for _, key := range keys {
 			w.mustCall(key)
 		}
@@ -217,7 +217,7 @@ func TestQuota_OurOwnBudgetOfAKey(t *testing.T) {
 		if n := calls() - before; n < 7 || n > 13 { // each 90 minutes at the latest, and once for the expiry
 			t.Errorf("%d token calls in ten hours beyond the budget, want one an hour at most", n)
 		}
-		time.Sleep(61 * time.Minute)
+		pass(61 * time.Minute)
 		w.mustCall(key)
 	})
 }
@@ -230,7 +230,7 @@ func TestQuota_EndlessRejectionDoesNotTakeTheKeyDown(t *testing.T) {
 		defer w.tickets()()
 		key, failed := authorizerKey(merchant(0)), 0
 		for range 15 * 120 { // hours
-			time.Sleep(30 * time.Second)
+			pass(30 * time.Second)
 			tok, err := w.broker.Token(context.Background(), key)
 			if err != nil || w.use(key, tok) != 0 {
 				failed++
@@ -251,7 +251,7 @@ func TestQuota_SeveralStopTheirKind(t *testing.T) {
 	lit(t, worldOptions{merchants: 5}, func(w *world) {
 		w.ticket()
 		w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 45009})
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		for i := range 3 {
 			w.mustFail(authorizerKey(merchant(i)), broker.StateQuotaExhausted)
 		}

@@ -15,7 +15,7 @@ func TestReconcile_FindsWhoCameAndWentUnheard(t *testing.T) {
 		w.sim.Unlist(componentID, merchant(50), true)
 		w.sim.Revoke(componentID, merchant(1))
 		w.sim.Fault(listPath, wechattest.Fault{Status: 502, Times: 2})
-		time.Sleep(6*time.Hour + 2*time.Minute)
+		pass(6*time.Hour + 2*time.Minute)
 		w.mustCall(authorizerKey(merchant(50)))
 		w.mustFail(authorizerKey(merchant(1)), broker.StateUnauthorized)
 		w.mustCall(authorizerKey(merchant(0)))
@@ -27,7 +27,7 @@ func TestReconcile_GoesOnWhereItStopped(t *testing.T) {
 		w.sim.Fault(listPath, wechattest.Fault{Latency: time.Second})
 		w.sim.Fault(listPath, wechattest.Fault{Mode: wechattest.HTML, Probability: 0.5})
 		w.ticket()
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		w.sim.ClearFaults()
 		for i := range 2600 {
 			w.mustCall(authorizerKey(merchant(i)))
@@ -47,7 +47,7 @@ func TestReconcile_AsksOnAboutTheUnlisted(t *testing.T) {
 			fault.AppID, fault.Times = merchant(10), 1
 			w.sim.Fault(infoPath, fault)
 			w.ticket()
-			time.Sleep(5 * time.Minute)
+			pass(5 * time.Minute)
 			for i := range 30 {
 				if n := w.sim.CallsFor(infoPath, merchant(i)); n != 1 && (i != 10 || n != 2) {
 					t.Errorf("%v: asked %d times about merchant %d", fault, n, i)
@@ -66,7 +66,7 @@ func TestReconcile_OneOfTheUnlistedHoldsUpNobody(t *testing.T) {
 		}
 		w.sim.Fault(infoPath, wechattest.Fault{AppID: merchant(0), Mode: wechattest.HTML})
 		w.ticket()
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		for i := 1; i < 30; i++ {
 			if n := w.sim.CallsFor(infoPath, merchant(i)); n != 1 {
 				t.Errorf("asked %d times about merchant %d", n, i)
@@ -86,7 +86,7 @@ func TestReconcile_TheUnlistedHoldUpNobody(t *testing.T) {
 			w.sim.Unlist(componentID, merchant(i), true)
 		}
 		w.ticket()
-		time.Sleep(70 * time.Second)
+		pass(70 * time.Second)
 		key := authorizerKey(merchant(2000))
 		w.mustCall(key)
 		w.sim.RotateRefreshToken(componentID, merchant(2000))
@@ -97,7 +97,7 @@ func TestReconcile_TheUnlistedHoldUpNobody(t *testing.T) {
 		if n := w.sim.Calls(infoPath); n > 1900 {
 			t.Errorf("%d were asked about by now, the test needs that to go on", n)
 		}
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if n := w.sim.Calls(infoPath); n < 2000 {
 			t.Errorf("only %d were asked about", n)
 		}
@@ -106,19 +106,19 @@ func TestReconcile_TheUnlistedHoldUpNobody(t *testing.T) {
 
 func TestUnknown_ALostAuthorizationIsFoundByTheFirstCall(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		w.sim.AddAuthorizer(componentID, merchant(7)) // and the event is lost
 		before := w.sim.Calls(listPath)
 		for range 20 {
 			_, _ = w.call(authorizerKey(merchant(7)))
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		w.mustCall(authorizerKey(merchant(7)))
 		for range 100 {
 			if _, err := w.call(authorizerKey("wxffffffffffffffff")); !errors.Is(err, broker.ErrUnknownAccount) {
 				t.Fatalf("an appid of nobody's: %v", err)
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		if n := w.sim.Calls(listPath) - before; n != 1 {
 			t.Errorf("unknown appids had the list read %d times, want once in ten minutes", n)

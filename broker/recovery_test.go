@@ -35,11 +35,11 @@ func TestU9_ARecoveredRefreshTokenIsNeverForgotten(t *testing.T) {
 			w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 61023, Times: 1})
 			w.sim.Fault(authorizerPath, wechattest.Fault{Mode: wechattest.HTML, Effect: true, Times: 1})
 			down.Store(storeDown)
-			time.Sleep(90*time.Minute - 2*time.Second)
+			pass(90*time.Minute - 2*time.Second)
 			w.sim.ExpireToken(merchant(0))
 			_, _ = w.call(authorizerKey(merchant(0)))
 			down.Store(false)
-			time.Sleep(10 * time.Second)
+			pass(10 * time.Second)
 			w.mustCall(authorizerKey(merchant(0)))
 		})
 	}
@@ -54,11 +54,11 @@ func TestStoreDown_AnUnchangedTicketIsNotAskedForAgainAndAgain(t *testing.T) {
 		if _, err := w.broker.Token(context.Background(), key); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(70 * time.Minute)
+		pass(70 * time.Minute)
 		down.Store(true)
-		time.Sleep(30 * time.Minute)
+		pass(30 * time.Minute)
 		down.Store(false)
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		if n := w.sim.Calls(jsapiPath); n > 4 {
 			t.Errorf("the ticket was asked for %d times in two hours", n)
 		}
@@ -88,7 +88,7 @@ func TestU9_ManyTroublesOfOneLeaveOthersAlone(t *testing.T) {
 			defer close(done)
 			_, _ = w.call(ill)
 		}()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.sim.Revoke(componentID, merchant(0)) // while its renewal is on its way
 		w.revoke(merchant(0), time.Now())
 		<-done
@@ -96,7 +96,7 @@ func TestU9_ManyTroublesOfOneLeaveOthersAlone(t *testing.T) {
 		w.mustFail(ill, broker.StateUnauthorized)
 		wellFor(5 * time.Hour)
 		w.authorize(merchant(0))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(ill)
 		w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(0), Errcode: 42007})
 		w.sim.ExpireToken(merchant(0))
@@ -105,7 +105,7 @@ func TestU9_ManyTroublesOfOneLeaveOthersAlone(t *testing.T) {
 		w.mustFail(ill, broker.StateNeedsAuthorization)
 		w.sim.ClearFaults()
 		w.authorize(merchant(0))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(ill)
 	})
 }
@@ -119,7 +119,7 @@ func TestU1_RefusalsOfAThousand(t *testing.T) {
 	for _, f := range faults {
 		c := crowd{n: 1000, age: func(int) time.Duration { return 65 * time.Minute }}
 		inCrowd(t, c, func(w *world, _ uint64) {
-			time.Sleep(time.Second)
+			pass(time.Second)
 			w.mustCall(platformKey)
 			w.sim.Fault(authorizerPath, f)
 			counts := w.renewalsEach(time.Minute, 50*time.Minute, func() {
@@ -151,10 +151,10 @@ func TestU8_AllCallsForASecond(t *testing.T) {
 		w.sim.Fault("/cgi-bin/menu/get", wechattest.Fault{Errcode: 42001})
 		for range 20 {
 			_, _ = w.call(key)
-			time.Sleep(50 * time.Millisecond)
+			pass(50 * time.Millisecond)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.mustCall(key)
 		if n := w.sim.Calls(authorizerPath) - before; n > 2 {
 			t.Errorf("%d renewals, want at most two in a row", n)
@@ -172,9 +172,9 @@ func TestStoreDown_AnIdleOneIsKeptUntilItIsSaved(t *testing.T) {
 	store, down := failing()
 	lit(t, worldOptions{merchants: 1, store: store, sim: wechattest.Options{RotateRefreshTokens: true}}, func(w *world) {
 		down.Store(true)
-		time.Sleep(6 * time.Hour)
+		pass(6 * time.Hour)
 		down.Store(false)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		w.mustCall(authorizerKey(merchant(0)))
 		if n := w.metric("wxsidecar_unsaved_tokens"); n != 0 {
 			t.Errorf("%g tokens are still unsaved", n)
@@ -201,7 +201,7 @@ func TestStoreDown_ARepeatedEventIsNotAcknowledged(t *testing.T) {
 			w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
 		}
 		down.Store(false)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		w.mustPush(p)
 		w.restart()
 		before := w.sim.Calls(infoPath)

@@ -43,7 +43,7 @@ func TestRefreshToken_VoidForGood(t *testing.T) {
 		if code != 42001 && (!errors.As(err, &s) || s.State != broker.StateNeedsAuthorization) {
 			t.Fatalf("errcode %d, error %v", code, err)
 		}
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		w.mustFail(key, broker.StateNeedsAuthorization)
 		if n := w.metric("wxsidecar_keys", "kind", "authorizer", "state", "needs_authorization"); n != 1 {
 			t.Errorf("%g keys need authorization, want 1", n)
@@ -57,7 +57,7 @@ func TestRefreshToken_VoidForGood(t *testing.T) {
 		}
 		w.mustCall(authorizerKey(merchant(1)))
 		w.authorize(merchant(0))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(key)
 	})
 }
@@ -73,7 +73,7 @@ func must[T any](v T, err error) T {
 // workers in need of a list that takes WeChat half a minute.
 func TestRefreshToken_ManyVoidOnesLeaveOthersAlone(t *testing.T) {
 	lit(t, worldOptions{merchants: 3000}, func(w *world) {
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		w.sim.Fault(listPath, wechattest.Fault{Latency: 4 * time.Second})
 		for i := range 20 {
 			w.sim.VoidRefreshToken(componentID, merchant(i))
@@ -82,7 +82,7 @@ func TestRefreshToken_ManyVoidOnesLeaveOthersAlone(t *testing.T) {
 		for i := range 20 {
 			go func() { _, _ = w.call(authorizerKey(merchant(i))) }()
 		}
-		time.Sleep(time.Second / 2)
+		pass(time.Second / 2)
 		for i := range 20 {
 			start := time.Now()
 			w.sim.ExpireToken(merchant(30 + i))
@@ -90,12 +90,12 @@ func TestRefreshToken_ManyVoidOnesLeaveOthersAlone(t *testing.T) {
 			if took := time.Since(start); took > time.Second {
 				t.Errorf("another merchant's call took %s", took)
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		pages := w.sim.Calls(listPath)
 		for range 10 {
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			waited := 0
 			for i := range 20 {
 				start := time.Now()

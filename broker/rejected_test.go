@@ -40,7 +40,7 @@ func TestRejected_IsNotShownAsLive(t *testing.T) {
 			t.Errorf("%g own accounts are counted as misconfigured, want 1", n)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(4 * time.Minute)
+		pass(4 * time.Minute)
 		if missing := w.broker.Missing(); len(missing) != 0 {
 			t.Errorf("missing after the cure: %+v", missing)
 		}
@@ -56,7 +56,7 @@ func TestRejected_ComponentThatCannotBeRenewed(t *testing.T) {
 		for i := range 3 {
 			w.mustFail(authorizerKey(merchant(i)), broker.StateMisconfigured)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := w.sim.Calls("") - calls; n > 20 {
 			t.Errorf("%d calls although nothing can help", n)
 		}
@@ -65,7 +65,7 @@ func TestRejected_ComponentThatCannotBeRenewed(t *testing.T) {
 		}
 		w.sim.ClearFaults()
 		w.broker.Renew(platformKey)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range 3 {
 			w.mustCall(authorizerKey(merchant(i)))
 		}
@@ -75,7 +75,7 @@ func TestRejected_ComponentThatCannotBeRenewed(t *testing.T) {
 func TestOutage_IsNamedToWhoWaits(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		w.silence()
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		s := w.mustFail(authorizerKey(merchant(0)), broker.StateRetrying)
 		if !strings.Contains(s.Reason, "answer") || s.RetryAfter == 0 {
 			t.Errorf("%+v", s)
@@ -98,7 +98,7 @@ func TestAuthorized_CallsWaitForTheExchange(t *testing.T) {
 			t.Errorf("an account whose exchange fails: %v", err)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		w.mustCall(authorizerKey(merchant(2)))
 	})
 }
@@ -109,7 +109,7 @@ func TestAuthorized_ComingToNothingEndsTheWait(t *testing.T) {
 		w.sim.Fault(infoPath, wechattest.Fault{Errcode: 61003})
 		w.authorize(merchant(50))
 		w.sim.Revoke(componentID, merchant(50)) // at once
-		time.Sleep(time.Second)
+		pass(time.Second)
 		start := time.Now()
 		if _, err := w.broker.Account(context.Background(), merchant(50)); !errors.Is(err, broker.ErrUnknownAccount) || time.Since(start) != 0 {
 			t.Errorf("an authorization that came to nothing: %v after %s", err, time.Since(start))
@@ -126,7 +126,7 @@ func TestIdle_ScalesWithTheTokensLife(t *testing.T) {
 			t.Errorf("%d calls failed", failed)
 		}
 		before := w.sim.Calls(authorizerPath)
-		time.Sleep(15 * time.Second) // less than two lives
+		pass(15 * time.Second) // less than two lives
 		if n := w.sim.Calls(authorizerPath) - before; n == 0 {
 			t.Error("a key in use was not renewed ahead")
 		}
@@ -142,13 +142,13 @@ func TestRejected_OldTokenIsGivenWhereTheComponentFails(t *testing.T) {
 		w.sim.Fault(componentPath, wechattest.Fault{Errcode: -1})
 		w.sim.Displace(componentID)
 		w.broker.Report(key, old.Generation, 40001)
-		time.Sleep(time.Second / 2)
+		pass(time.Second / 2)
 		if got, err := w.broker.Token(context.Background(), key); err != nil || got.Generation != old.Generation {
 			t.Errorf("%v, %v; want %v", got, err, old)
 		}
 		w.mustFailAfter(key, old.Generation, broker.StateRetrying)
 		w.sim.ClearFaults()
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if got := must(w.broker.TokenAfter(context.Background(), key, old.Generation)); got.Generation <= old.Generation {
 			t.Errorf("%v after %v", got, old)
 		}
@@ -174,7 +174,7 @@ func TestRejected_IsNotTriedAgainOnceTheRefreshTokenIsVoid(t *testing.T) {
 		calls := w.sim.Calls("/cgi-bin/menu/get")
 		for range 360 {
 			w.mustFail(authorizerKey(merchant(0)), broker.StateNeedsAuthorization)
-			time.Sleep(10 * time.Second)
+			pass(10 * time.Second)
 		}
 		if n := w.sim.Calls("/cgi-bin/menu/get") - calls; n != 1 {
 			t.Errorf("the rejected token was sent %d times, want once", n)
@@ -195,7 +195,7 @@ func TestRejected_AmidATroubleIsNotShownAsLive(t *testing.T) {
 	lit(t, worldOptions{own: true}, func(w *world) {
 		w.sim.ExhaustQuota(ownID, stablePath)
 		w.broker.Renew(ownKey)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(ownKey) // the token lives
 		w.sim.Displace(ownID)
 		for range 5 {
@@ -206,7 +206,7 @@ func TestRejected_AmidATroubleIsNotShownAsLive(t *testing.T) {
 			if n := w.metric("wxsidecar_keys", "kind", "account", "state", "live"); n != 0 {
 				t.Errorf("%g own accounts are counted as live", n)
 			}
-			time.Sleep(5 * time.Minute)
+			pass(5 * time.Minute)
 		}
 	})
 }
@@ -218,7 +218,7 @@ func TestRejected_AWrongAnswerAmidATroubleCostsOneCall(t *testing.T) {
 		key := authorizerKey(merchant(0))
 		w.sim.ExhaustQuota(componentID, authorizerPath)
 		w.broker.Renew(key)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.sim.Fault("/cgi-bin/menu/get", wechattest.Fault{Errcode: 40001, Times: 1})
 		w.mustFail(key, broker.StateQuotaExhausted)
 		w.mustCall(key)

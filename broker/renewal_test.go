@@ -20,7 +20,7 @@ func TestRenewal_TheEndWaitsForIt(t *testing.T) {
 			defer close(done)
 			_, _ = w.call(authorizerKey(merchant(0)))
 		}()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		issued := w.sim.TokensIssued(merchant(0))
 		w.restart()
 		<-done

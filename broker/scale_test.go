@@ -75,7 +75,7 @@ func (w *world) renewalsEach(step, d time.Duration, meanwhile func()) []int {
 	before := w.sim.Calls(authorizerPath)
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		meanwhile()
-		time.Sleep(step)
+		pass(step)
 		synctest.Wait()
 		now := w.sim.Calls(authorizerPath)
 		counts, before = append(counts, now-before), now
@@ -272,7 +272,7 @@ func TestUrgent_SlowOnesHoldUpNobody(t *testing.T) {
 			w.sim.Fault(authorizerPath, wechattest.Fault{AppID: merchant(i), Latency: 8 * time.Second})
 		}
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		var calls sync.WaitGroup
 		for i := range slow {
 			calls.Go(func() { _, _ = w.broker.Token(context.Background(), authorizerKey(merchant(i))) })

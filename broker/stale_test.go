@@ -26,7 +26,7 @@ func lit(t *testing.T, o worldOptions, f func(w *world)) {
 	t.Helper()
 	inWorld(t, o, func(w *world) {
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		for i := range o.merchants {
 			w.mustCall(authorizerKey(merchant(i)))
 		}
@@ -76,7 +76,7 @@ func TestReport_ThousandLateReportsMakeOneRenewal(t *testing.T) {
 		for range 10 {
 			w.broker.Report(key, old.Generation, 40001)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := w.sim.Calls(authorizerPath) - before; n != 1 {
 			t.Errorf("%d renewals for 1010 reports, want 1", n)
 		}
@@ -93,7 +93,7 @@ func TestReport_EndlessRejectionIsLimited(t *testing.T) {
 			if code, err := w.call(key); code != 40001 || err != nil {
 				t.Fatalf("errcode %d, error %v; WeChat's own answer was to be passed on", code, err)
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		n := w.sim.Calls(authorizerPath) - before
 		if n < 2 || n > 4 {
@@ -163,7 +163,7 @@ func TestReport_ForceIsLimited(t *testing.T) {
 		before := w.sim.TokensIssued(ownID)
 		for range 10 * 60 {
 			_, _ = w.call(ownKey)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		if n := w.sim.TokensIssued(ownID) - before; n < 5 || n > 10+6 {
 			t.Errorf("%d tokens in ten hours, want ten by force and those whose time had come", n)

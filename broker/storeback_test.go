@@ -49,16 +49,16 @@ func TestStore_GoesBackUnderARunningBroker(t *testing.T) {
 			get := func() broker.Record { return must(w.store.Get(context.Background(), key.String())) }
 			old := get()
 			for range 3 {
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				w.sim.Displace(merchant(0))
 				w.mustCall(key)
 			}
 			held := must(w.broker.Token(context.Background(), key))
 			w.overwrite(key.String(), change(old, get()))
 			before := w.sim.Calls(authorizerPath)
-			time.Sleep(61 * time.Minute) // in which last uses are written
+			pass(61 * time.Minute) // in which last uses are written
 			w.mustCall(key)
-			time.Sleep(30 * time.Minute)
+			pass(30 * time.Minute)
 			w.mustCall(key)
 			got := must(w.broker.Token(context.Background(), key))
 			if n := w.sim.Calls(authorizerPath) - before; n != 1 || got.Generation != held.Generation+1 {
@@ -89,7 +89,7 @@ func TestStore_TicketsGoOnAfterItWentBack(t *testing.T) {
 			get := func() broker.Record { return must(w.store.Get(context.Background(), record)) }
 			old := get()
 			for range 3 {
-				time.Sleep(10 * time.Minute)
+				pass(10 * time.Minute)
 				w.ticket()
 			}
 			before := get()

@@ -31,10 +31,10 @@ func TestTickets_AnOlderOneNeverReplacesANewer(t *testing.T) {
 			ID: "old", Component: componentID, InfoType: wechat.InfoTicket,
 			CreateTime: time.Now(), Ticket: secret.New(w.sim.NewTicket(componentID)),
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		w.ticket()
 		age := w.metric("wxsidecar_ticket_age_seconds")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.mustPush(old)
 		if got := w.metric("wxsidecar_ticket_age_seconds"); got < age+60 {
 			t.Errorf("the age of the ticket went from %gs to %gs", age, got)
@@ -61,10 +61,10 @@ func TestTickets_OneThatComesAmidARenewalIsTried(t *testing.T) {
 			if sent.Load() > before {
 				break
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 		}
 		w.ticket()
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		w.sim.ClearFaults()
 		if n := w.sim.TokensIssued(componentID); n != 2 {
 			t.Errorf("%d component tokens, want a second one by the ticket that came", n)
@@ -80,7 +80,7 @@ func TestTickets_OneFromTheFutureShutsNoOthersOut(t *testing.T) {
 			ID: "future", Component: componentID, InfoType: wechat.InfoTicket,
 			CreateTime: time.Now().Add(365 * 24 * time.Hour), Ticket: secret.New(w.sim.NewTicket(componentID)),
 		})
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		w.ticket()
 		if got := w.broker.Tickets(); got[0].Age > time.Minute {
 			t.Errorf("%+v after a push", got)
@@ -94,7 +94,7 @@ func TestTickets_AgeIsShown(t *testing.T) {
 			t.Errorf("before the first ticket: %+v", got)
 		}
 		w.ticket()
-		time.Sleep(7 * time.Minute)
+		pass(7 * time.Minute)
 		if got := w.broker.Tickets(); len(got) != 1 || !got[0].Held || (got[0].Age-7*time.Minute).Abs() > time.Second {
 			t.Errorf("seven minutes later: %+v", got)
 		}
@@ -103,17 +103,17 @@ func TestTickets_AgeIsShown(t *testing.T) {
 
 func TestTickets_AskedForWithPatience(t *testing.T) {
 	inWorld(t, worldOptions{}, func(w *world) {
-		time.Sleep(59 * time.Minute) // between two requests
+		pass(59 * time.Minute) // between two requests
 		if n := w.sim.Calls(startPath); n < 5 || n > 7 {
 			t.Errorf("without any ticket WeChat was asked %d times in an hour, want each ten minutes", n)
 		}
 		w.ticket()
 		before := w.sim.Calls(startPath)
-		time.Sleep(24 * time.Minute)
+		pass(24 * time.Minute)
 		if n := w.sim.Calls(startPath) - before; n != 0 {
 			t.Errorf("asked %d times within 25 minutes of a ticket", n)
 		}
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if n := w.sim.Calls(startPath) - before; n != 1 {
 			t.Errorf("asked %d times after 26 minutes without a ticket, want once", n)
 		}
@@ -125,14 +125,14 @@ func TestTickets_ServiceUntilTheLastSecond(t *testing.T) {
 		if failed := w.keepCalling([]broker.Key{authorizerKey(merchant(0))}, 11*time.Hour, 10*time.Minute); failed != 0 {
 			t.Errorf("%d calls failed within the ticket's life", failed)
 		}
-		time.Sleep(6 * time.Hour)
+		pass(6 * time.Hour)
 		s := w.mustFail(platformKey, broker.StateWaitingTicket)
 		if !strings.Contains(s.Reason, "ticket missing since") || s.RetryAfter == 0 {
 			t.Errorf("the reason: %q, retry after %s", s.Reason, s.RetryAfter)
 		}
 		w.mustFail(authorizerKey(merchant(0)), broker.StateWaitingTicket)
 		w.ticket()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.mustCall(authorizerKey(merchant(0)))
 	})
 }
@@ -144,7 +144,7 @@ func TestTickets_MissingForAsLongAsByAnyClock(t *testing.T) {
 		w.halt()
 		w.wall = time.Hour
 		w.start()
-		time.Sleep(45 * time.Minute)
+		pass(45 * time.Minute)
 		if s := w.mustFail(platformKey, broker.StateWaitingTicket); !strings.Contains(s.Reason, "(45m") {
 			t.Errorf("after 45 minutes: %q", s.Reason)
 		}
@@ -162,15 +162,15 @@ func TestTickets_ANewOneEndsTheWaitForIt(t *testing.T) {
 				w.sim.Displace(componentID)
 				w.mustFail(platformKey, broker.StateWaitingTicket)
 			}
-			time.Sleep(95 * time.Minute)
+			pass(95 * time.Minute)
 			before := w.sim.Calls(componentPath)
 			w.ticket()
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			if n := w.sim.Calls(componentPath) - before; n != 1 {
 				t.Errorf("rejected %t: %d token calls after the ticket came, want one", rejected, n)
 			}
 			w.ticket()
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 			if n := w.sim.Calls(componentPath) - before; n != 1 {
 				t.Errorf("rejected %t: %d token calls after another ticket, want none", rejected, n-1)
 			}
@@ -186,7 +186,7 @@ func TestTickets_RefusedPushesAreNamedInTheReason(t *testing.T) {
 		f := func(appID, cause, want string) {
 			t.Helper()
 			w.broker.PushRefused(appID, cause)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			want = "refused (" + cause + ", 1m0s ago): " + want
 			if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, want) {
 				t.Errorf("missing: %+v\nwant in it %s", m, want)
@@ -207,7 +207,7 @@ func TestTickets_RefusedPushesAreNamedInTheReason(t *testing.T) {
 		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "refused (envelope, 1m0s ago)") {
 			t.Errorf("missing: %+v", m)
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if m := w.broker.Missing(); len(m) != 1 || strings.Contains(m[0].Reason, "refused") {
 			t.Errorf("missing: %+v", m)
 		}
@@ -220,7 +220,7 @@ func TestTickets_ThoseThatWeChatRefusesAreNamedInTheReason(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		w.sim.Fault(componentPath, wechattest.Fault{Errcode: 61006})
 		stop := w.tickets()
-		time.Sleep(4*time.Hour + 3*time.Minute)
+		pass(4*time.Hour + 3*time.Minute)
 		stop()
 		m := w.broker.Missing()
 		if len(m) != 1 || m[0].State != "waiting_ticket" {
@@ -234,7 +234,7 @@ func TestTickets_ThoseThatWeChatRefusesAreNamedInTheReason(t *testing.T) {
 		if strings.Contains(m[0].Reason, "check that") {
 			t.Errorf("the reason blames the push listener: %s", m[0].Reason)
 		}
-		time.Sleep(time.Hour) // and now none come
+		pass(time.Hour) // and now none come
 		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "check that the authorization-event URL") {
 			t.Errorf("missing: %+v", m)
 		}

@@ -24,14 +24,14 @@ func TestGarbage_NeverReplacesAToken(t *testing.T) {
 				w.ticket()
 				w.sim.Fault("/cgi-bin/component/api_*", wechattest.Fault{Mode: mode})
 				w.sim.Fault(stablePath, wechattest.Fault{Mode: mode})
-				time.Sleep(100 * time.Minute)
+				pass(100 * time.Minute)
 				// Where the spoilt call took effect, WeChat has put another token in the
 				// place of ours, and nothing but its own refusal or the cause may be seen.
 				if code, err := w.call(authorizerKey(merchant(0))); err == nil && code != 0 && !wechat.Stale(code) {
 					t.Errorf("errcode %d, error %v", code, err)
 				}
 				w.sim.ClearFaults()
-				time.Sleep(3 * time.Minute)
+				pass(3 * time.Minute)
 				w.mustCall(authorizerKey(merchant(0)))
 				w.mustCall(ownKey)
 				w.mustCall(platformKey)
@@ -71,7 +71,7 @@ func TestStoreDown_ServedFromMemoryAndSavedLater(t *testing.T) {
 			t.Errorf("%g renewals are counted as unsaved, want one of each key at least", n)
 		}
 		down.Store(false)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if n := w.metric("wxsidecar_unsaved_tokens"); n != 0 {
 			t.Errorf("%g unsaved tokens after the store's return", n)
 		}
@@ -138,7 +138,7 @@ func TestTicketsForPages(t *testing.T) {
 				t.Errorf("%s was fetched twice", key)
 			}
 			w.sim.ExpireToken(key.AppID)
-			time.Sleep(130 * time.Minute)
+			pass(130 * time.Minute)
 			later, err := w.broker.Token(context.Background(), key)
 			if err != nil || later.Generation <= first.Generation {
 				t.Errorf("%s after 130 minutes: %v, %v", key, later, err)

@@ -28,7 +28,7 @@ func TestUnauthorized_TokensAreGoneAtOnce(t *testing.T) {
 		w.restart()
 		w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
 		w.authorize(merchant(0))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mustCall(authorizerKey(merchant(0)))
 	})
 }
@@ -46,16 +46,16 @@ func TestUnauthorized_AmidARenewalOfARejectedToken(t *testing.T) {
 			defer close(done)
 			w.mustFail(key, broker.StateUnauthorized)
 		}()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.revoke(merchant(0), time.Now())
 		<-done
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.mustFail(key, broker.StateUnauthorized)
 		if n := w.sim.Calls(infoPath); n != 0 {
 			t.Errorf("WeChat was asked %d times about what it had just told", n)
 		}
 		w.sim.ClearFaults()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		w.mustCall(key) // WeChat knows the authorization after all
 	})
 }
@@ -93,7 +93,7 @@ func TestUnauthorized_TicketsForPagesGoAsWell(t *testing.T) {
 			}
 			must(w.broker.Token(ctx, other))
 			w.authorize(merchant(0))
-			time.Sleep(time.Second)
+			pass(time.Second)
 			for _, key := range keys {
 				if _, err := w.broker.Token(ctx, key); err != nil {
 					t.Errorf("told %t: after authorising again: %v", told, err)
@@ -106,9 +106,9 @@ func TestUnauthorized_TicketsForPagesGoAsWell(t *testing.T) {
 func TestUnauthorized_OlderThanTheAuthorizationIsVoid(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		before := time.Now()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		w.authorize(merchant(0))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.revoke(merchant(0), before)
 		w.mustCall(authorizerKey(merchant(0)))
 	})
@@ -118,7 +118,7 @@ func TestUnauthorized_FoundOutAndForgotten(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		key := authorizerKey(merchant(0))
 		w.sim.Revoke(componentID, merchant(0)) // and the event is lost
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		w.mustFail(key, broker.StateUnauthorized)
 		calls := w.tokenCalls() + w.sim.Calls(infoPath)
 		for range 100 {
@@ -128,7 +128,7 @@ func TestUnauthorized_FoundOutAndForgotten(t *testing.T) {
 			t.Errorf("a verdict just given was asked for %d times", n)
 		}
 		w.sim.Authorize(componentID, merchant(0)) // and the event is lost too
-		time.Sleep(7 * time.Hour)
+		pass(7 * time.Hour)
 		w.mustCall(key)
 	})
 }

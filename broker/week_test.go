@@ -50,7 +50,7 @@ func inWeek(t *testing.T, seed uint64, o worldOptions, f func(w *week)) {
 		w.start()
 		defer func() { w.halt() }()
 		w.ticket()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.enrol(platformKey)
 		w.enrol(ownKey)
 		w.enrol(broker.Key{Kind: broker.KindJSAPITicket, AppID: ownID})
@@ -203,7 +203,7 @@ func TestWeek_NoCallFailsThatAFreshTokenWouldHaveCured(t *testing.T) {
 			o := worldOptions{sim: wechattest.Options{RotateRefreshTokens: true, KeepRequests: 1}}
 			inWeek(t, seed, o, func(w *week) {
 				for end := time.Now().Add(howLong()); time.Now().Before(end) && !t.Failed(); {
-					time.Sleep(time.Duration(10+w.dice.IntN(100)) * time.Second)
+					pass(time.Duration(10+w.dice.IntN(100)) * time.Second)
 					w.doTasks()
 					w.misfortune()
 					w.callSome(4)
@@ -225,7 +225,7 @@ func TestWeek_WithoutFaultsRenewalsAreFew(t *testing.T) {
 					before[s.key] = w.renewalsOf(s.key)
 				}
 				for end, i := time.Now().Add(howLong()), 0; time.Now().Before(end); i++ {
-					time.Sleep(20 * time.Minute)
+					pass(20 * time.Minute)
 					w.ticket()
 					for _, s := range w.subjects {
 						if err := w.callOf(s); err != nil {
