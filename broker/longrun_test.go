@@ -136,6 +136,22 @@ func twoComponents() (o worldOptions, ticket func(*world)) {
 	}
 }
 
+// inTwo runs f in a world of two components that have their tickets. The merchant of
+// key has authorised the first, and has been called.
+func inTwo(t *testing.T, f func(w *world, key broker.Key, ticket func(*world))) {
+	t.Helper()
+	o, ticket := twoComponents()
+	inWorld(t, o, func(w *world) {
+		w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
+		w.ticket()
+		ticket(w)
+		pass(time.Second)
+		key := authorizerKey(merchant(0))
+		w.mustCall(key)
+		f(w, key, ticket)
+	})
+}
+
 // TestReconcile_WhoMovesAwayFromAComponentInTroubleLives has a merchant authorise a second
 // component, by an event that is lost, while the first cannot be renewed.
 func TestReconcile_WhoMovesAwayFromAComponentInTroubleLives(t *testing.T) {
@@ -152,14 +168,7 @@ func TestReconcile_WhoMovesAwayFromAComponentInTroubleLives(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, ticket := twoComponents()
-			inWorld(t, o, func(w *world) {
-				w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
-				w.ticket()
-				ticket(w)
-				pass(time.Second)
-				key := authorizerKey(merchant(0))
-				w.mustCall(key)
+			inTwo(t, func(w *world, key broker.Key, _ func(*world)) {
 				w.sim.Fault(componentPath, wechattest.Fault{AppID: componentID, Errcode: 40125})
 				w.sim.Displace(componentID)
 				w.sim.ExpireToken(merchant(0))

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
@@ -52,14 +53,7 @@ func TestOvertaken_ByAnAuthorization(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, ticket := twoComponents()
-			inWorld(t, o, func(w *world) {
-				w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
-				w.ticket()
-				ticket(w)
-				pass(time.Second)
-				key := authorizerKey(merchant(0))
-				w.mustCall(key)
+			inTwo(t, func(w *world, key broker.Key, ticket func(*world)) {
 				c.arrange(w)
 				w.broker.Renew(key)
 				pass(1500 * time.Millisecond)
@@ -87,14 +81,7 @@ func TestOvertaken_ByAnAuthorization(t *testing.T) {
 // TestOvertaken_ByAList has the second component's list show that a merchant has gone
 // over to it, while a renewal by the first is under way, which goes well.
 func TestOvertaken_ByAList(t *testing.T) {
-	o, ticket := twoComponents()
-	inWorld(t, o, func(w *world) {
-		w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
-		w.ticket()
-		ticket(w)
-		pass(time.Second)
-		key := authorizerKey(merchant(0))
-		w.mustCall(key)
+	inTwo(t, func(w *world, key broker.Key, ticket func(*world)) {
 		w.sim.Authorize(otherComponentID, merchant(0))
 		w.sim.Unlist(otherComponentID, merchant(0), false)
 		w.sim.Fault(authorizerPath, wechattest.Fault{Latency: 3 * time.Second, Times: 1})
