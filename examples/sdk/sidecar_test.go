@@ -4,12 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +19,7 @@ import (
 // sidecar is one that runs, with the WeChat that it calls.
 type sidecar struct {
 	wechat *wechattest.Server
-	log    string // file
+	log    *liveLog
 	ca     string // file
 	t      *testing.T
 }
@@ -30,7 +29,7 @@ type sidecar struct {
 func startSidecar(t *testing.T, binary string) *sidecar {
 	t.Helper()
 	dir := t.TempDir()
-	s := &sidecar{wechat: wechattest.New(wechattest.Options{}), log: filepath.Join(dir, "log"), ca: filepath.Join(dir, "wxsidecar-ca.pem"), t: t}
+	s := &sidecar{wechat: wechattest.New(wechattest.Options{}), log: newLiveLog(), ca: filepath.Join(dir, "wxsidecar-ca.pem"), t: t}
 	t.Cleanup(s.wechat.Close)
 	platform := wechattest.Component{AppID: component, Secret: componentSecret, PushToken: pushToken, EncodingAESKey: aesKey}
 	s.wechat.AddComponent(platform)
@@ -62,23 +61,20 @@ log: {level: debug, format: json}
 	if err := s.wechat.PushTicket(ctx, component); err != nil {
 		t.Fatal(err)
 	}
-	s.untilKnown("component token", func() bool { return s.status("metrics", "/tokenz", nil) == http.StatusOK })
-	s.untilKnown("merchant", func() bool {
-		return s.status("apps", menuPath, http.Header{"X-Wechat-Appid": {shop}}) == http.StatusOK
-	})
+	wait := exec.Command(binary, "wait", "--listen-metrics", s.address("metrics"), "--timeout", patience.String())
+	if out, err := wait.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", wait, err, out)
+	}
+	s.await("the list of authorizers", func(l logLine) bool { return l.Msg == "the list of authorizers was read" })
 	return s
 }
 
 // run runs the sidecar until the test ends.
 func (s *sidecar) run(binary, config string) {
 	s.t.Helper()
-	log, err := os.Create(s.log)
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	cmd := exec.Command(binary, "serve", "--config", config)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	cmd.Stderr = log
+	cmd.Stderr = s.log
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -87,18 +83,14 @@ func (s *sidecar) run(binary, config string) {
 		if err := cmd.Wait(); err != nil {
 			s.t.Errorf("the sidecar: %v", err)
 		}
-		_ = log.Close()
 		s.logIsClean()
 	})
 }
 
 func (s *sidecar) logIsClean() {
-	text, err := os.ReadFile(s.log)
-	if err != nil {
-		s.t.Error(err)
-	}
+	text, _ := s.log.read()
 	for _, secret := range s.wechat.Secrets() {
-		if strings.Contains(string(text), secret) {
+		if strings.Contains(text, secret) {
 			s.t.Errorf("the sidecar logs a secret: %s", secret)
 		}
 	}
@@ -108,47 +100,57 @@ func (s *sidecar) logIsClean() {
 }
 
 // address returns where a listener of the sidecar listens.
-func (s *sidecar) address(listener string) (found string) {
+func (s *sidecar) address(listener string) string {
 	s.t.Helper()
-	s.untilKnown("listener "+listener, func() bool {
-		text, err := os.ReadFile(s.log)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			var ready struct{ Msg, Listener, Address string }
-			if json.Unmarshal([]byte(line), &ready) == nil && ready.Msg == "ready" && ready.Listener == listener {
-				found = ready.Address
+	return s.await("listener "+listener, func(l logLine) bool { return l.Msg == "ready" && l.Listener == listener }).Address
+}
+
+// logLine is what the tests read of a line of the log.
+type logLine struct{ Msg, Listener, Address string }
+
+// await returns the first line of the log that is wanted, as soon as it is there.
+func (s *sidecar) await(what string, wanted func(logLine) bool) logLine {
+	s.t.Helper()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		text, grown := s.log.read()
+		for line := range strings.Lines(text) {
+			var l logLine
+			if json.Unmarshal([]byte(line), &l) == nil && wanted(l) {
+				return l
 			}
 		}
-		return found != ""
-	})
-	return found
-}
-
-func (s *sidecar) status(listener, path string, header http.Header) int {
-	req, err := http.NewRequest(http.MethodGet, "http://"+s.address(listener)+path, nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for name, values := range header {
-		req.Header[name] = slices.Clone(values)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode
-}
-
-// untilKnown waits for what will surely come.
-func (s *sidecar) untilKnown(what string, done func() bool) {
-	s.t.Helper()
-	for late := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(late) {
-			text, _ := os.ReadFile(s.log)
+		select {
+		case <-grown:
+		case <-late.C:
 			s.t.Fatalf("%s never came:\n%s", what, text)
 		}
 	}
+}
+
+// liveLog keeps what a program writes, and tells when there is more. It is safe for
+// concurrent use.
+type liveLog struct {
+	mu    sync.Mutex
+	text  strings.Builder
+	grown chan struct{} // closed by the next write
+}
+
+func newLiveLog() *liveLog { return &liveLog{grown: make(chan struct{})} }
+
+// Write implements [io.Writer].
+func (l *liveLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.grown)
+	l.grown = make(chan struct{})
+	return l.text.Write(p)
+}
+
+// read returns what was written so far, and what is closed when there is more.
+func (l *liveLog) read() (text string, grown <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String(), l.grown
 }
