@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"log/slog"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -241,7 +243,7 @@ func passing(code, message string, retryAfter time.Duration) *fault {
 // write makes f the answer. With as200 the status is always 200, for SDKs that
 // drop the body of any other.
 func (f *fault) write(resp *fasthttp.Response, as200 bool) {
-	resp.Reset()
+	clearAnswer(resp)
 	resp.SetStatusCode(f.status)
 	if as200 {
 		resp.SetStatusCode(fasthttp.StatusOK)
@@ -253,6 +255,14 @@ func (f *fault) write(resp *fasthttp.Response, as200 bool) {
 	}
 	resp.Header.SetContentType("application/json; charset=utf-8")
 	resp.SetBodyRaw(f.body())
+}
+
+// clearAnswer takes out of resp whatever an earlier attempt left there. Reading an
+// empty head does that and nothing else: Reset would have fasthttp add a Date again.
+func clearAnswer(resp *fasthttp.Response) {
+	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+	resp.ResetBody()
+	_ = resp.Header.Read(bufio.NewReaderSize(strings.NewReader(empty), len(empty))) // it is well formed
 }
 
 func (f *fault) body() []byte {
