@@ -40,6 +40,10 @@ func (l *Loaded) appIDs(key string, appIDs []string) {
 
 func (l *Loaded) pathPatterns(key string, patterns []string) {
 	for i, p := range patterns {
+		if strings.Contains(p, "//") {
+			l.fault(indexed(key, i), p, "no path has an empty segment", "write one slash where there are several: calls with more are matched without them")
+			continue
+		}
 		if !strings.HasPrefix(p, "/") || strings.Contains(strings.TrimSuffix(p, "*"), "*") || strings.ContainsAny(p, " ?#%") {
 			l.fault(indexed(key, i), p, "not a path pattern", "write a path like /cgi-bin/menu/get, or its beginning with * at the end")
 		}

@@ -183,6 +183,7 @@ func TestLoad_Faults(t *testing.T) {
 	f("upstream: {url: 'https://'}\n", "a URL without a valid host")
 	f("seal: {key_file: /nonexistent, previous_key_file: /}\n", "seal.key_file: value \"/nonexistent\": cannot be read",
 		"seal.previous_key_file: value \"/\": cannot be read: is a directory")
+	f("callers: [{name: a, deny: [//cgi-bin/clear_quota]}]\n", "callers[0].deny[0]: value \"//cgi-bin/clear_quota\": no path has an empty segment; write one slash")
 	f("connect: {allow: ['a.*.b']}\n", "connect.allow[0]: value \"a.*.b\": not a host pattern")
 	f("renewal: {at: .nan, rate: nine}\n", "renewal.at: value \".nan\": not a number", "renewal.rate: value \"nine\": not a number")
 	f("shutdown: {grace: soon}\n", "shutdown.grace: value \"soon\": not a time; write it like")

@@ -55,6 +55,9 @@ func checkPattern(pattern string) error {
 	if !strings.HasPrefix(pattern, "/") && pattern != "*" {
 		return fmt.Errorf("the path %q must begin with /", pattern)
 	}
+	if strings.Contains(pattern, "//") {
+		return fmt.Errorf("the path %q matches nothing, as empty segments are merged before: write one slash", pattern)
+	}
 	if i := strings.IndexByte(pattern, '*'); i >= 0 && i != len(pattern)-1 {
 		return fmt.Errorf("the path %q may have * only at its end", pattern)
 	}

@@ -31,6 +31,7 @@ func TestNew_Refuses(t *testing.T) {
 	f(Options{Source: src, Callers: []Caller{{Name: "a"}, {Name: "a"}}}, "callers[1].name")
 	f(Options{Source: src, Callers: []Caller{{Name: "a", Allow: []string{"cgi-bin"}}}}, "must begin with /")
 	f(Options{Source: src, Callers: []Caller{{Name: "a", Deny: []string{"/a*b"}}}}, "only at its end")
+	f(Options{Source: src, Callers: []Caller{{Name: "a", Deny: []string{"//cgi-bin/x"}}}}, "one slash")
 }
 
 func TestServer_Hosts(t *testing.T) {
@@ -64,7 +65,8 @@ func TestServer_Hosts(t *testing.T) {
 	f("https://mp.weixin.qq.com/x", "mp.weixin.qq.com", "forbidden_host")
 	f("http://"+s.addr+"/x", s.addr, "200")
 	f("https://"+s.addr+"/x", s.addr, "forbidden_host") // no TLS is spoken there
-	f("//evil.example/x", "localhost", "bad_request")
+	f("//evil.example/x", "localhost", "200")           // a path of WeChat's, not a host
+	f("//localhost/x", "evil.example", "forbidden_host")
 }
 
 func TestServer_Methods(t *testing.T) {

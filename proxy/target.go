@@ -5,7 +5,8 @@ import (
 	"net/netip"
 )
 
-// target is the request target, taken apart. Its bytes are those that were read.
+// target is the request target, taken apart. Its bytes are those that were read, but
+// for the path's empty segments.
 type target struct {
 	// host is the authority of an absolute-form target, else nil.
 	host        []byte
@@ -13,8 +14,8 @@ type target struct {
 	path, query []byte
 }
 
-// splitTarget takes a request target apart and refuses what could be read two
-// ways: one form is checked, matched and sent.
+// splitTarget takes a request target apart, in place, and refuses what could be read
+// two ways: one form is checked, matched and sent.
 func splitTarget(raw []byte) (target, *fault) {
 	var t target
 	if bytes.IndexByte(raw, '#') >= 0 {
@@ -40,8 +41,24 @@ func splitTarget(raw []byte) (target, *fault) {
 	if len(path) == 0 {
 		path = slash
 	}
-	t.path, t.query = path, query
-	return t, checkPath(path)
+	t.path, t.query = mergeSlashes(path), query
+	return t, checkPath(t.path)
+}
+
+// mergeSlashes takes the empty segments out of path, in place. Addresses with them
+// are constants in code that is widely used, and WeChat serves them.
+func mergeSlashes(path []byte) []byte {
+	at := bytes.Index(path, twoSlashes)
+	if at < 0 {
+		return path
+	}
+	merged := path[:at+1]
+	for _, c := range path[at+1:] {
+		if c != '/' || merged[len(merged)-1] != '/' {
+			merged = append(merged, c)
+		}
+	}
+	return merged
 }
 
 // afterScheme returns what follows a scheme, and whether b begins with it.
@@ -55,6 +72,7 @@ func afterScheme(b []byte, scheme string) ([]byte, bool) {
 var (
 	questionMark = []byte("?")
 	slash        = []byte("/")
+	twoSlashes   = []byte("//")
 )
 
 // checkPath refuses a path that has a second reading. No path of WeChat's needs a
@@ -66,8 +84,6 @@ func checkPath(path []byte) *fault {
 			return badRequest("the path holds a percent escape; spell it plainly")
 		case c <= ' ' || c >= 0x7f || c == '\\' || c == ';':
 			return badRequest("the path holds a character that no path of WeChat's has")
-		case c == '/' && i > 0 && path[i-1] == '/':
-			return badRequest("the path holds an empty segment")
 		case c == '.' && path[i-1] == '/' && dotSegment(path[i:]):
 			return badRequest("the path holds a dot segment")
 		}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,14 +26,19 @@ func TestSplitTarget(t *testing.T) {
 	f("HTTP://api.weixin.qq.com?x=1", "api.weixin.qq.com", "/", "x=1")
 	f("http://api.weixin.qq.com:80/a", "api.weixin.qq.com:80", "/a", "")
 	f("https://api.weixin.qq.com/a?b", "api.weixin.qq.com", "/a", "b")
+	f("//", "", "/", "")
+	f("//evil/x", "", "/evil/x", "")
+	f("///a//b///?c=//d", "", "/a/b/", "c=//d")
+	f("http://h//x", "h", "/x", "")
+	f("http://h//", "h", "/", "")
 }
 
 func TestSplitTarget_Refuses(t *testing.T) {
 	for _, raw := range []string{
 		"", "*", "x", "api.weixin.qq.com:443", "ftp://x/", "httpss://x/", "https:/x", "https//x/",
-		"//evil/x", "/a//b", "/a/../b", "/..", "/.", "/a/.", "/a/..", "/./a",
+		"//..", "//./a", "/a//../b", "/.//a", "/a/../b", "/..", "/.", "/a/.", "/a/..", "/./a",
 		"/%2e%2e/a", "/a%2fb", "/a%5cb", "/a%00", "/%252e%252e", "/a\\b", "/a#b", "/a?b#c", "/a;b", "/%c0%af",
-		"/\x80", "/a b", "/a\x7f", "http://h//x", "http://h/../x",
+		"/\x80", "/a b", "/a\x7f", "http://h//../x", "http://h/../x",
 	} {
 		if _, fault := splitTarget([]byte(raw)); fault == nil {
 			t.Errorf("splitTarget(%q) was not refused", raw)
@@ -75,16 +81,22 @@ func TestHostName(t *testing.T) {
 	}
 }
 
-// What passes has one reading: net/http finds the same path and query, and
-// decoding the path changes nothing.
+// What passes has one reading: net/http finds the same path and query, decoding the
+// path changes nothing, and neither does taking it apart again.
 func FuzzSplitTarget(f *testing.F) {
-	for _, seed := range []string{"/", "/a/b?c=d", "/%2e", "//x", "http://h/p?q", "/a;b", "*", "/a#b", "/\\"} {
+	for _, seed := range []string{"/", "/a/b?c=d", "/%2e", "//x", "/a//b///", "//wx0123456789abcdef//x", "http://h//p//?q=//", "//..//", "http://h/p?q", "/a;b", "*", "/a#b", "/\\"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		got, fault := splitTarget([]byte(raw))
 		if fault != nil || strings.ContainsAny(raw, "\x00\r\n\t ") {
 			return
+		}
+		if strings.Contains(string(got.path), "//") {
+			t.Fatalf("%q: the path %q has an empty segment", raw, got.path)
+		}
+		if again, fault := splitTarget(bytes.Clone(got.path)); fault != nil || !bytes.Equal(again.path, got.path) {
+			t.Fatalf("%q: the path %q is read as %q, %v", raw, got.path, again.path, fault)
 		}
 		req, err := http.NewRequest("GET", "http://h"+string(got.path), nil)
 		if err != nil {

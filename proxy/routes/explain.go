@@ -30,7 +30,8 @@ const (
 // whole URL, may begin with an appid, as calls may, and may carry a query, which
 // counts where WeChat goes by its action.
 func (t *Table) Explain(path string) string {
-	path, query, _ := strings.Cut(bare(path), "?")
+	path, query, _ := strings.Cut(path, "?")
+	path = bare(path)
 	r := t.Match([]byte(path)).For([]byte(query))
 	text := path + " is matched by " + r.String()
 	if base, _, _ := strings.Cut(r.Pattern, "?"); base == path {
@@ -42,8 +43,8 @@ func (t *Table) Explain(path string) string {
 	return text
 }
 
-// bare takes scheme, host and an appid off the front of what names a path, and
-// gives it the slash that people leave out.
+// bare takes scheme, host and an appid off the front of what names a path, gives it
+// the slash that people leave out, and merges those that are one too many.
 func bare(path string) string {
 	if _, rest, ok := strings.Cut(path, "://"); ok {
 		_, rest, _ = strings.Cut(rest, "/")
@@ -51,6 +52,9 @@ func bare(path string) string {
 	}
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
+	}
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
 	}
 	const prefix = len("/wx0123456789abcdef")
 	if len(path) > prefix && path[prefix] == '/' && strings.HasPrefix(path, "/wx") && strings.Trim(path[3:prefix], "0123456789abcdef") == "" {

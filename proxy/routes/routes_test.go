@@ -111,6 +111,10 @@ func TestExplain(t *testing.T) {
 	f("/wxa/component/x", "matched by /wxa/component/*", "component's token")
 	f("cgi-bin/token", "/cgi-bin/token: no token is added", "answered from memory")
 	f("wx0123456789abcdef/cgi-bin/token", "/cgi-bin/token: no token is added")
+	// Calls may have empty segments, which do not count.
+	f("//cgi-bin/message/mass/delete", "/cgi-bin/message/mass/delete: the account's token")
+	f("http://api.weixin.qq.com//cgi-bin//token?a=//b", "/cgi-bin/token: no token is added")
+	f("/wx0123456789abcdef//cgi-bin/token", "/cgi-bin/token: no token is added")
 	f("/no/such", "does not know the path", "account's token in access_token")
 	f("/cgi-bin/menu/get", "documentation: https://developers.weixin.qq.com/", "family: /cgi-bin/menu")
 	f("/sns/component/jscode2session", "component's token in component_access_token\n")
