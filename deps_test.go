@@ -27,6 +27,7 @@ var only = []struct {
 	{"net/http/pprof", []string{"proxy/admin"}, "profiles are for operators"},
 	{module + "/broker/wechat/wechattest", []string{"examples"}, "a stand-in for WeChat has no place in the program"},
 	{module + "/broker/storetest", nil, "a suite for tests"},
+	{module + "/proxy/dial/dnstest", nil, "a DNS server for tests"},
 	{module + "/proxy", []string{"", "examples"}, "the data path is the outermost layer; what it needs it gets from main"},
 	{"html/template", nil, "it switches off the linker's dead-code elimination"},
 	{"text/template", nil, "it switches off the linker's dead-code elimination"},
@@ -47,6 +48,7 @@ var leaves = []struct {
 	{"broker/wechat", []string{"broker/pushdoc", "broker/secret"}, "it speaks WeChat's protocol and decides nothing"},
 	{"metrics", []string{"broker/secret"}, "everybody imports it"},
 	{"proxy/mitm", nil, "cryptography is read alone"},
+	{"proxy/dial", nil, "data path, CONNECT and the broker's client all dial by it"},
 	{"proxy/routes", []string{"broker", "broker/secret"}, "a table; it knows kinds of token only"},
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/proxy"
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // buildApps opens the listeners through which apps call, unless all are off.
@@ -64,7 +65,7 @@ func (s *sidecar) checkLoop() error {
 		return nil
 	}
 	err := s.apps.CheckLoop(context.Background())
-	if errors.Is(err, proxy.ErrLoop) {
+	if errors.Is(err, dial.ErrLoop) {
 		return fmt.Errorf("the sidecar would call itself: %w", err)
 	}
 	return err

@@ -13,6 +13,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/metrics"
 	"github.com/wxsidecar/wxsidecar/proxy"
 	"github.com/wxsidecar/wxsidecar/proxy/admin"
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 	"github.com/wxsidecar/wxsidecar/proxy/mitm"
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
@@ -30,7 +31,7 @@ type sidecar struct {
 	metrics *metrics.Metrics
 	broker  *broker.Broker
 	// own are the addresses of all listeners, which the sidecar never calls.
-	own *proxy.OwnAddresses
+	own *dial.OwnAddresses
 	// authority ends the TLS of apps; nil while no app can call.
 	authority *mitm.Authority
 	// apps and push are nil while their listeners are off.
@@ -57,7 +58,7 @@ type sidecar struct {
 // nobody and serves nothing before start. On an error nothing stays open.
 func newSidecar(c Config, log *slog.Logger) (_ *sidecar, err error) {
 	s := &sidecar{
-		log: log, metrics: metrics.New(version()), own: &proxy.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}), rest: restGrace,
+		log: log, metrics: metrics.New(version()), own: &dial.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}), rest: restGrace,
 		closeStore: func() error { return nil },
 	}
 	s.base, s.stopBroker = context.WithCancel(context.Background())

@@ -9,17 +9,18 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/proxy"
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
-func newWeChat(c Config, own *proxy.OwnAddresses) (*wechat.Client, error) {
+func newWeChat(c Config, own *dial.OwnAddresses) (*wechat.Client, error) {
 	roots, err := rootCAs(c.Upstream.CAFile)
 	if err != nil {
 		return nil, err
 	}
 	return wechat.New(wechat.Options{
 		URLs: append([]string{c.Upstream.URL}, c.Upstream.Fallback...), RootCAs: roots, UserAgent: "wxsidecar/" + version(),
-		Dial: proxy.NewDial(proxy.DialOptions{Resolver: c.Upstream.Resolver, Own: own}),
+		Dial: dial.New(dial.Options{Resolver: c.Upstream.Resolver, Own: own}),
 	})
 }
 

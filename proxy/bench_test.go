@@ -96,7 +96,7 @@ func fakeServer(tb testing.TB, o Options) (*Server, *fakeUpstream) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s.upstream.hosts[0].dialer.connect = func(context.Context, string, string) (net.Conn, error) { return up, nil }
+	s.upstream.hosts[0].dialer.Connect = func(context.Context, string, string) (net.Conn, error) { return up, nil }
 	return s, up
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // ConnectOptions say what the method CONNECT does. The zero value refuses it.
@@ -29,7 +31,7 @@ type ConnectOptions struct {
 type connector struct {
 	tls     *tls.Config
 	rules   tunnelRules
-	own     *OwnAddresses
+	own     *dial.OwnAddresses
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	tunnels tunnels
@@ -40,15 +42,15 @@ func newConnector(o ConnectOptions, u UpstreamOptions) (*connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connector{tls: o.TLS, rules: rules, own: u.Own, lookup: lookupSystem, dial: (&net.Dialer{}).DialContext}
+	c := &connector{tls: o.TLS, rules: rules, own: u.Own, lookup: dial.LookupSystem, dial: (&net.Dialer{}).DialContext}
 	if u.Resolver != "" {
 		// The hosts file may point WeChat's names, and only these, at ourselves.
-		dns := &dnsClient{server: u.Resolver}
+		lookup := dial.LookupAt(u.Resolver)
 		c.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			if isWeChat(host) {
-				return dns.lookup(ctx, host)
+			if dial.IsWeChat(host) {
+				return lookup(ctx, host)
 			}
-			return lookupSystem(ctx, host)
+			return dial.LookupSystem(ctx, host)
 		}
 	}
 	return c, nil
@@ -92,7 +94,7 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx) *fault {
 	if f := s.callers.Load().admit(r, true); f != nil {
 		return f
 	}
-	if _, ours := s.hosts[host]; ours && isWeChat(host) {
+	if _, ours := s.hosts[host]; ours && dial.IsWeChat(host) {
 		return s.intercept(ctx, host, port, r)
 	}
 	return s.tunnel(ctx, host, port, r)
@@ -185,7 +187,7 @@ func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), port)}, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, dial.Timeout)
 	defer cancel()
 	found, err := c.lookup(ctx, host)
 	if err != nil {
@@ -194,7 +196,7 @@ func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]
 	var good []netip.AddrPort
 	for _, a := range found {
 		at := netip.AddrPortFrom(a.Unmap(), port)
-		if (openInternet(a) || c.rules.listed(a, port)) && !c.own.Has(at) {
+		if (dial.OpenInternet(a) || c.rules.listed(a, port)) && !c.own.Has(at) {
 			good = append(good, at)
 		}
 	}
@@ -202,14 +204,14 @@ func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]
 		return nil, forbidden("connect_refused", host+" has no public address; a private one must be allowed as well, "+
 			"as an address or a range in connect.allow")
 	}
-	slices.SortStableFunc(good, func(a, b netip.AddrPort) int { return family(a.Addr()) - family(b.Addr()) })
+	slices.SortStableFunc(good, func(a, b netip.AddrPort) int { return dial.Family(a.Addr()) - dial.Family(b.Addr()) })
 	return good, nil
 }
 
 // reach connects to the first address that answers; each gets its share of the
 // time that is left.
 func (c *connector) reach(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, err error) {
-	share := dialTimeout / time.Duration(len(addrs))
+	share := dial.Timeout / time.Duration(len(addrs))
 	for _, a := range addrs {
 		one, cancel := context.WithTimeout(ctx, share)
 		conn, err = c.dial(one, "tcp", a.String())

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // tunnelPort is the port of a tunnel where its rule names none.
@@ -119,7 +121,7 @@ func (t tunnelRules) listed(a netip.Addr, port uint16) bool {
 // made to it.
 func (t tunnelRules) literal(a netip.Addr, port uint16) bool {
 	for _, r := range t {
-		if r.any && r.port == port && openInternet(a) {
+		if r.any && r.port == port && dial.OpenInternet(a) {
 			return true
 		}
 	}

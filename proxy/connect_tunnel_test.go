@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // outside replaces what tunnels resolve and dial, and records what is dialled.
@@ -245,7 +247,7 @@ func TestConnect_NotForEverybody(t *testing.T) {
 // opens no way around what these listeners ask for.
 func TestConnect_NotToItself(t *testing.T) {
 	o := &outside{names: map[string][]string{"self.example": {"127.0.0.1"}, "both.example": {"127.0.0.1", "127.0.0.2"}}}
-	own := &OwnAddresses{}
+	own := &dial.OwnAddresses{}
 	own.Add(tcpAddr("127.0.0.1:7083"))
 	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{Own: own}, Connect: ConnectOptions{
 		Allow: []string{"127.0.0.0/8:7083", "self.example:7083", "both.example:7083"},

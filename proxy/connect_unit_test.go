@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/proxy/dial/dnstest"
 )
 
 // inTunnel runs f with the two ends of a tunnel, and returns after how long the
@@ -120,7 +122,7 @@ func TestTLSEnd_HandshakeHasALimit(t *testing.T) {
 // upstream.resolver is asked for WeChat's names, which the hosts file may point at
 // us; a cluster's own names are only the system's to know.
 func TestConnector_ResolverIsForWeChat(t *testing.T) {
-	server := newDNS(t, func(_ string, question []byte) []byte { return dnsAnswer(question, 0, "93.184.216.34") })
+	server := dnstest.New(t, func(_ string, question []byte) []byte { return dnstest.Answer(question, 0, "93.184.216.34") })
 	c, err := newConnector(ConnectOptions{}, UpstreamOptions{Resolver: server})
 	if err != nil {
 		t.Fatal(err)

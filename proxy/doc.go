@@ -20,8 +20,8 @@
 //	forward.go    the token, one attempt, the replay; waiting.go
 //	body.go       what is kept of a request's body, and how it is sent
 //	inject.go     the token into the raw query (pure)
-//	upstream.go   hosts.go, pool.go, dial.go, loop.go, dns.go, roundtrip.go, conn.go,
-//	              quiet.go, hungup_linux.go: the outside
+//	upstream.go   hosts.go, dial/, pool.go, roundtrip.go, conn.go, quiet.go,
+//	              hungup_linux.go, loop.go: the outside
 //	answer.go     errcode.go, hidden.go: what came back, looked at and passed on
 //	result.go     how a call ended, counted
 //	errors.go     what an answer of our own looks like: status, code, errcode, shape

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/proxy/dial/dnstest"
 )
 
 // reset makes the connection end with RST instead of FIN.
@@ -393,9 +394,9 @@ func TestFaults_DNS(t *testing.T) {
 	f := func(name string, answer func(network string, q []byte) []byte, status int, code string) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: "http://api.weixin.qq.com", Resolver: newDNS(t, answer)}})
+			s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: "http://api.weixin.qq.com", Resolver: dnstest.New(t, answer)}})
 			var dialled atomic.Int64
-			s.upstream.hosts[0].dialer.connect = func(context.Context, string, string) (net.Conn, error) {
+			s.upstream.hosts[0].dialer.Connect = func(context.Context, string, string) (net.Conn, error) {
 				dialled.Add(1)
 				return nil, io.ErrClosedPipe
 			}
@@ -407,14 +408,14 @@ func TestFaults_DNS(t *testing.T) {
 		})
 	}
 	fails := func(rcode byte) func(string, []byte) []byte {
-		return func(_ string, q []byte) []byte { b := dnsAnswer(q, 0); b[3] |= rcode; return b }
+		return func(_ string, q []byte) []byte { b := dnstest.Answer(q, 0); b[3] |= rcode; return b }
 	}
 	points := func(v4, v6 string) func(string, []byte) []byte {
 		return func(_ string, q []byte) []byte {
-			if qtypeOf(q) == typeA {
-				return dnsAnswer(q, 0, v4)
+			if dnstest.Type(q) == dnstest.A {
+				return dnstest.Answer(q, 0, v4)
 			}
-			return dnsAnswer(q, 0, v6)
+			return dnstest.Answer(q, 0, v6)
 		}
 	}
 	f("NXDOMAIN", fails(3), 502, "upstream_unreachable")

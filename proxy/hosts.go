@@ -5,13 +5,13 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 const (
@@ -32,7 +32,7 @@ var wechatHosts = []string{
 // host is one upstream host: how to reach it, its idle connections, its health.
 type host struct {
 	name   string // host or host:port as the Host header has it
-	dialer dialer
+	dialer dial.Host
 	tls    *tls.Config // nil for plain HTTP
 	pool   pool
 
@@ -69,7 +69,7 @@ func newHost(raw string, roots *x509.CertPool) (*host, error) {
 	}
 	// WeChat is never at a private address; whoever gives another name, or a port,
 	// knows where that leads.
-	h.dialer = dialer{host: u.Hostname(), port: port, mayBePrivate: !isWeChat(u.Hostname()) || u.Port() != ""}
+	h.dialer = dial.Host{Name: u.Hostname(), Port: port, MayBePrivate: !dial.IsWeChat(u.Hostname()) || u.Port() != ""}
 	return h, nil
 }
 
@@ -90,8 +90,6 @@ func redactURL(raw string) string {
 	}
 	return raw
 }
-
-func isWeChat(name string) bool { return strings.HasSuffix(name, ".weixin.qq.com") }
 
 // available reports whether the host may be tried. A host that is out is tried by
 // one call in each hostOut.
@@ -119,22 +117,6 @@ func (h *host) failed(now time.Time) bool {
 	return n == hostFailures
 }
 
-// public reports whether an address may be WeChat's: not this machine, not a
-// private network, nor one of these behind NAT64.
-func public(a netip.Addr) bool {
-	a = a.Unmap()
-	if nat64.Contains(a) {
-		b := a.As16()
-		a = netip.AddrFrom4([4]byte(b[12:]))
-	}
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
-}
-
-var (
-	nat64       = netip.MustParsePrefix("64:ff9b::/96")
-	sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
-)
-
 // authorities returns the hosts as their URLs name them: host or host:port.
 func authorities(hosts []*host) map[string]struct{} {
 	all := map[string]struct{}{}
@@ -153,7 +135,7 @@ func hostNames(hosts []*host, extra []string) map[string]struct{} {
 		names[n] = struct{}{}
 	}
 	for _, h := range hosts {
-		names[strings.ToLower(h.dialer.host)] = struct{}{}
+		names[strings.ToLower(h.dialer.Name)] = struct{}{}
 	}
 	for _, n := range extra {
 		if bare, _, err := net.SplitHostPort(n); err == nil {

@@ -2,100 +2,18 @@ package proxy
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/netip"
-	"strconv"
-	"sync"
 	"time"
 )
 
-// ErrLoop is met where a name of WeChat's leads to the sidecar itself.
-var ErrLoop = errors.New("the address is the sidecar's own")
-
-// loopHint says how an alias comes to be one for the sidecar as well.
-const loopHint = "a hosts entry that points WeChat's names at the sidecar holds for the sidecar too; " +
-	"set upstream.resolver to the host:port of a DNS server, which is then asked instead"
-
-// OwnAddresses are those that this process listens on. A connection to one of them
-// would make the sidecar call itself, again and again. The zero value has none, and
-// so has nil, to which nothing can be added. Methods are safe for concurrent use.
-type OwnAddresses struct {
-	mu    sync.RWMutex
-	exact map[netip.AddrPort]bool
-	// everywhere has the ports that are listened on at all of the machine's
-	// addresses.
-	everywhere map[uint16]bool
-	// machine returns the machine's addresses; nil for asking the system.
-	machine func() ([]net.Addr, error)
-}
-
-// Add notes what a listener listens on; what is not TCP cannot be called.
-func (o *OwnAddresses) Add(a net.Addr) {
-	t, ok := a.(*net.TCPAddr)
-	if !ok {
-		return
-	}
-	at := t.AddrPort()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.exact == nil {
-		o.exact, o.everywhere = map[netip.AddrPort]bool{}, map[uint16]bool{}
-	}
-	if at.Addr().IsUnspecified() || !at.Addr().IsValid() {
-		o.everywhere[at.Port()] = true
-		return
-	}
-	o.exact[netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())] = true
-}
-
-// Has reports whether whoever connects to at reaches this process.
-func (o *OwnAddresses) Has(at netip.AddrPort) bool {
-	if o == nil {
-		return false
-	}
-	a := at.Addr().Unmap().WithZone("")
-	o.mu.RLock()
-	exact, everywhere := o.exact[netip.AddrPortFrom(a, at.Port())], o.everywhere[at.Port()]
-	// 0.0.0.0 as a destination is this machine, at whatever it listens on.
-	if !exact && a.IsUnspecified() {
-		for own := range o.exact {
-			exact = exact || own.Port() == at.Port()
-		}
-	}
-	o.mu.RUnlock()
-	return exact || everywhere && (a.IsLoopback() || a.IsUnspecified() || o.onMachine(a))
-}
-
-func (o *OwnAddresses) onMachine(a netip.Addr) bool {
-	machine := o.machine
-	if machine == nil {
-		machine = net.InterfaceAddrs
-	}
-	all, err := machine()
-	if err != nil {
-		return false // the dial then shows whether somebody is there
-	}
-	for _, one := range all {
-		if n, ok := one.(*net.IPNet); ok {
-			if own, ok := netip.AddrFromSlice(n.IP); ok && own.Unmap() == a {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // CheckLoop looks the upstream's hosts up and returns an error that wraps
-// [ErrLoop] if one of them is this process. A name that cannot be looked up yet
+// [dial.ErrLoop] if one of them is this process. A name that cannot be looked up yet
 // is no error: the same is checked at each connection. It blocks for a few
 // seconds at most.
 func (s *Server) CheckLoop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, loopWait)
 	defer cancel()
 	for _, h := range s.upstream.hosts {
-		if err := h.dialer.checkLoop(ctx); err != nil {
+		if err := h.dialer.CheckLoop(ctx); err != nil {
 			return err
 		}
 	}
@@ -103,37 +21,3 @@ func (s *Server) CheckLoop(ctx context.Context) error {
 }
 
 const loopWait = 3 * time.Second
-
-func (d *dialer) checkLoop(ctx context.Context) error {
-	addrs, err := d.destinations(ctx)
-	if err != nil {
-		return nil //nolint:nilerr // as the docstring of CheckLoop says
-	}
-	for _, a := range addrs {
-		if err := d.refuseLoop(a); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// destinations returns the addresses that a connection would try.
-func (d *dialer) destinations(ctx context.Context) ([]netip.Addr, error) {
-	if a, err := netip.ParseAddr(d.host); err == nil {
-		return []netip.Addr{a}, nil
-	}
-	return d.addresses(ctx)
-}
-
-// refuseLoop returns an error if a connection to a would reach this process.
-func (d *dialer) refuseLoop(a netip.Addr) error {
-	port, err := strconv.ParseUint(d.port, 10, 16)
-	if err != nil || !d.own.Has(netip.AddrPortFrom(a, uint16(port))) {
-		return nil //nolint:nilerr // a port without a number is none of ours
-	}
-	return loopError(d.host, a)
-}
-
-func loopError(host string, a netip.Addr) error {
-	return fmt.Errorf("upstream host %s is at %s: %w\nhint: %s", host, a.Unmap(), ErrLoop, loopHint)
-}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // DefaultTimeout is how long WeChat may take from the last byte of a request to
@@ -31,7 +32,7 @@ type UpstreamOptions struct {
 	// system's resolver and the hosts file; empty for those.
 	Resolver string
 	// Own are the addresses that are never called; nil for none.
-	Own *OwnAddresses
+	Own *dial.OwnAddresses
 	// Timeout is from the last byte of a request to the first of its answer; 0 for
 	// DefaultTimeout.
 	Timeout time.Duration
@@ -65,7 +66,7 @@ func newUpstream(o UpstreamOptions, base context.Context, now func() time.Time, 
 		if err != nil {
 			return nil, err
 		}
-		h.dialer.use(o, now)
+		h.dialer.Use(dial.Options{Resolver: o.Resolver, Own: o.Own, Now: now})
 		u.hosts = append(u.hosts, h)
 	}
 	return u, nil
@@ -110,11 +111,11 @@ func (u *upstream) connect(h *host, fresh, replayable bool) (*conn, error) {
 	return c, nil
 }
 
-// dial connects and, for https, shakes hands, all within dialTimeout.
+// dial connects and, for https, shakes hands, all within dial.Timeout.
 func (u *upstream) dial(h *host) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(u.base, dialTimeout)
+	ctx, cancel := context.WithTimeout(u.base, dial.Timeout)
 	defer cancel()
-	nc, err := h.dialer.dial(ctx)
+	nc, err := h.dialer.Dial(ctx)
 	if err != nil || h.tls == nil {
 		return nc, err
 	}

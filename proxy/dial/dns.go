@@ -1,4 +1,4 @@
-package proxy
+package dial
 
 import (
 	"context"
@@ -13,11 +13,17 @@ import (
 	"time"
 )
 
-// lookupSystem asks the system: its hosts file and resolvers.
-func lookupSystem(ctx context.Context, host string) ([]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+// LookupSystem asks the system for the addresses of host: its hosts file and
+// resolvers.
+func LookupSystem(ctx context.Context, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// LookupAt returns a lookup that asks the DNS server at host:port, and nobody else.
+func LookupAt(server string) func(ctx context.Context, host string) ([]netip.Addr, error) {
+	return (&dnsClient{server: server}).lookup
 }
 
 // dnsClient asks one DNS server for addresses. It exists because Go's resolver

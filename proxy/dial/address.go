@@ -1,12 +1,34 @@
-package proxy
+package dial
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+)
 
-// openInternet reports whether an address may be tunnelled to without being named
+// IsWeChat reports whether a name in lower case is one of WeChat's.
+func IsWeChat(name string) bool { return strings.HasSuffix(name, ".weixin.qq.com") }
+
+// Public reports whether an address may be WeChat's: not this machine, not a
+// private network, nor one of these behind NAT64.
+func Public(a netip.Addr) bool {
+	a = a.Unmap()
+	if nat64.Contains(a) {
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
+}
+
+var (
+	nat64       = netip.MustParsePrefix("64:ff9b::/96")
+	sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+)
+
+// OpenInternet reports whether an address may be tunnelled to without being named
 // in connect.allow: one that the whole internet routes. What else an address can
 // lead to (this machine, its network, the cloud's metadata service, another
 // address hidden inside) is not for an app to reach through us.
-func openInternet(a netip.Addr) bool {
+func OpenInternet(a netip.Addr) bool {
 	a = a.Unmap()
 	if nat64.Contains(a) {
 		b := a.As16()
@@ -20,7 +42,7 @@ func openInternet(a netip.Addr) bool {
 			return false
 		}
 	}
-	return public(a)
+	return Public(a)
 }
 
 // globalUnicast6 is all that IANA gives out of IPv6.
