@@ -55,6 +55,10 @@ func isNull(n *yaml.Node) bool {
 }
 
 func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
+	if reason, hint := slipOf(n); reason != "" {
+		d.fault(n, path, "", reason, hint)
+		return
+	}
 	if n.Kind != yaml.MappingNode {
 		d.fault(n, path, "", "want keys with values, got "+kindName(n), "write its keys below it, further in, each with a colon")
 		return
@@ -85,6 +89,10 @@ func (d *decoder) entry(key, value *yaml.Node, v reflect.Value, path string) {
 			return
 		}
 		names = append(names, k.name)
+	}
+	if key.Value == "<<" {
+		d.fault(key, full, "", "aliases are not supported", "write the keys out")
+		return
 	}
 	d.fault(key, full, "", "unknown key", unknownKeyHint(key.Value, path, names))
 }

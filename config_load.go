@@ -56,9 +56,20 @@ func Load(src sources) *Loaded {
 	l.at = d.at
 	l.faults = append(l.faults, d.faults...)
 	l.resolveSecrets(src.env)
+	l.resolvePaths()
 	l.fillDefaults()
 	l.validate()
+	l.hintAtQuotes()
 	return l
+}
+
+// hintAtQuotes explains values of the environment that are wrong for their quotes.
+func (l *Loaded) hintAtQuotes() {
+	for i, f := range l.faults {
+		if f.at.rank == fromEnv && inQuotes(f.value) {
+			l.faults[i].hint = quotesHint
+		}
+	}
 }
 
 // Err returns a *[FaultsError] with everything that is wrong, or nil.
@@ -85,9 +96,17 @@ func (l *Loaded) readFile(src sources) *yaml.Node {
 // parse returns the mapping that content holds. file is named in faults.
 func (l *Loaded) parse(file string, content []byte) *yaml.Node {
 	empty := &yaml.Node{Kind: yaml.MappingNode}
+	if at, reason := notUTF8(content); reason != "" {
+		l.faults = append(l.faults, fault{at: origin{fromFile, file, at, 0}, reason: reason, hint: "save the file as UTF-8"})
+		return empty
+	}
 	var documents []yaml.Node
 	if err := yaml.Load(content, &documents, yaml.WithAllDocuments()); err != nil {
-		l.syntaxFaults(file, err)
+		if slips := findSlips(file, content); len(slips) > 0 {
+			l.faults = append(l.faults, slips...)
+		} else {
+			l.syntaxFaults(file, err)
+		}
 		return empty
 	}
 	if len(documents) > 1 {
@@ -160,7 +179,7 @@ func (l *Loaded) fillDefaults() {
 			c.Events[i].Format = "xml"
 		}
 	}
-	if path, ok := strings.CutPrefix(c.Store.Reveal(), "bolt:"); ok && c.DataDir == "" {
+	if path, ok := strings.CutPrefix(c.Store.Reveal(), boltPrefix); ok && c.DataDir == "" {
 		c.DataDir = filepath.Dir(path)
 	}
 	if c.DataDir == "" {

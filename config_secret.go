@@ -96,14 +96,19 @@ func (l *Loaded) resolveSecrets(env environment) {
 }
 
 func (l *Loaded) readSecret(s secretSlot) {
-	content, err := l.files.read(s.file)
+	path := l.resolve(s.path+"_file", s.file)
+	shown := path
+	if shownPath(s.file) == "" {
+		shown = ""
+	}
+	content, err := l.files.read(path)
 	if err != nil {
-		l.fault(s.path+"_file", shownPath(s.file), "cannot be read: "+cause(err), unreadableHint)
+		l.fault(s.path+"_file", shown, "cannot be read: "+cause(err), unreadableHint)
 		return
 	}
 	content = bytes.TrimRight(content, "\r\n")
 	if len(content) == 0 {
-		l.fault(s.path+"_file", shownPath(s.file), "the file is empty", "write the secret into it, and nothing else")
+		l.fault(s.path+"_file", shown, "the file is empty", "write the secret into it, and nothing else")
 		return
 	}
 	*s.text = secret.New(string(content))

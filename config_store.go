@@ -23,7 +23,7 @@ func (l *Loaded) validateStore() {
 		l.warn("store", "with memory: every token and authorization is lost at the end of the process")
 		return
 	}
-	if path, ok := strings.CutPrefix(store, "bolt:"); ok {
+	if path, ok := strings.CutPrefix(store, boltPrefix); ok {
 		switch {
 		case path == "":
 			l.fault("store", "", "bolt: without a path", "write it like bolt:/data/wxsidecar.db")

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -49,7 +51,7 @@ func report(l *Loaded) string {
 	return ""
 }
 
-const minimal = "accounts: [{appid: wx00000000000000aa, secret: abc}]\n"
+const minimal = "accounts: [{appid: wx00000000000000aa, secret: " + goodSecret + "}]\n"
 
 func TestLoad_FullFile(t *testing.T) {
 	l := Load(sources{file: "testdata/config/full.yaml"})
@@ -90,6 +92,7 @@ func TestLoad_FullFileShowsDefaults(t *testing.T) {
 		Store    string
 	}
 	of := func(c Config) defaults {
+		c.Store = secret.New(strings.Replace(c.Store.Reveal(), "testdata/config/", "", 1)) // what stands in the file is relative to it
 		return defaults{
 			c.Listen, c.Push.TimestampWindow, c.Push.ReleaseCheck, c.Upstream.URL, c.Upstream.Fallback, c.Upstream.Timeout,
 			c.Connect, c.Alias, c.Limits, c.Renewal, c.Tokens, c.Shutdown, c.Log, c.Apps.SocketMode, c.Apps.Errors, c.Store.Reveal(),
@@ -144,7 +147,7 @@ func TestLoad_Faults(t *testing.T) {
 	f("store_file: redis://:s3cr3t@h/0\n", "c.yaml:1: store_file: cannot be read")
 	f("components: [{encoding_aes_key_file: s3cr3t/888888888888888888888888888888888888}]\n", "encoding_aes_key_file: cannot be read")
 	f("seal: {key_file: s3cr3t+/88888888888888888888888888888888888=}\n", "seal.key_file: cannot be read")
-	f("seal: {key_file: nokey}\n", "seal.key_file: value \"nokey\": cannot be read")
+	f("seal: {key_file: nokey}\n", "/nokey\": cannot be read: no such file")
 	f("components: [{previous: {push_token: 's3cr3t '}}]\n", "components[0].previous.push_token: has white space")
 	f("- a\n", "c.yaml:1: want keys with values, got a list")
 	f("? {a: b}\n: c\n", "unknown key")
@@ -220,14 +223,14 @@ func TestLoad_Warnings(t *testing.T) {
 }
 
 func TestLoad_Precedence(t *testing.T) {
-	file := minimal + "log: {level: warn, format: json}\ndata_dir: file\n"
+	file := minimal + "log: {level: warn, format: json}\ndata_dir: /file\n"
 	env := environment{"WXSIDECAR_LOG_LEVEL": "error", "WXSIDECAR_LOG_FORMAT": "text"}
 	l := loadText(t, file, env, assignment{from: origin{rank: fromFlag, name: "--log-level"}, path: []any{"log", "level"}, value: "debug"})
 	if err := l.Err(); err != nil {
 		t.Fatal(err)
 	}
 	got := []string{l.Config.Log.Level, l.Config.Log.Format, l.Config.DataDir, l.Config.Apps.Errors}
-	if diff := cmp.Diff([]string{"debug", "text", "file", "http"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"debug", "text", "/file", "http"}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
@@ -41,6 +40,7 @@ func (l *Loaded) validate() {
 	l.validateHosts()
 	l.validateNumbers()
 	l.validateStore()
+	l.validateWritable()
 	l.validateCallers()
 	l.validateEvents()
 	l.hash("admin.key_sha256", l.Config.Admin.KeySHA256)
@@ -60,6 +60,7 @@ func (l *Loaded) validateAccounts() {
 		key := indexed("accounts", i)
 		l.newAppID(key, c.Accounts[i].AppID, seen)
 		l.required(key+".secret", c.Accounts[i].Secret)
+		l.appSecret(key+".secret", c.Accounts[i].Secret, secret.Text{})
 	}
 	if len(c.Components)+len(c.Accounts) == 0 && len(l.faults) == 0 {
 		l.fault("components", "", "neither a component nor an account is configured", "the smallest file is"+smallestFile)
@@ -72,8 +73,12 @@ func (l *Loaded) validateComponent(key string, c *ComponentConfig) {
 		l.required(key+".push_token", c.PushToken)
 		l.required(key+".encoding_aes_key", c.EncodingAESKey)
 	}
+	l.credential(key+".push_token", c.PushToken)
+	l.credential(key+".previous.push_token", c.Previous.PushToken)
+	l.appSecret(key+".secret", c.Secret, c.PushToken)
+	l.pushToken(key+".push_token", c.PushToken)
+	l.pushToken(key+".previous.push_token", c.Previous.PushToken)
 	l.aesKey(key+".encoding_aes_key", c.EncodingAESKey)
-	l.noSpace(key+".previous.push_token", c.Previous.PushToken)
 	l.aesKey(key+".previous.encoding_aes_key", c.Previous.EncodingAESKey)
 }
 
@@ -96,6 +101,10 @@ func (l *Loaded) newAppID(key, appID string, seen map[string]string) {
 }
 
 func (l *Loaded) appID(key, appID string) {
+	if strings.HasPrefix(appID, "gh_") {
+		l.fault(key, appID, "the 原始ID of an account, not its AppID", "WeChat's console shows the AppID on the page 基本配置: wx and 16 hexadecimal digits")
+		return
+	}
 	if !appIDPattern.MatchString(appID) {
 		l.fault(key, appID, "not an appid", "an appid is wx and 16 hexadecimal digits in lower case")
 	}
@@ -109,14 +118,7 @@ func (l *Loaded) required(key string, s secret.Text) {
 		l.fault(key, "", "missing", fmt.Sprintf("give %s, %s_file, or the variable %s", key, key, variableOfPath(key)))
 		return
 	}
-	l.noSpace(key, s)
-}
-
-// noSpace reports what a slip with the clipboard leaves in a secret.
-func (l *Loaded) noSpace(key string, s secret.Text) {
-	if strings.ContainsFunc(s.Reveal(), func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
-		l.fault(key, "", "has white space or a control character in it", "copy it again from WeChat's console")
-	}
+	l.credential(key, s)
 }
 
 func (l *Loaded) faulty(key string) bool {
@@ -125,6 +127,9 @@ func (l *Loaded) faulty(key string) bool {
 
 func (l *Loaded) aesKey(key string, s secret.Text) {
 	if s.IsZero() || aesKeyPattern.MatchString(s.Reveal()) {
+		return
+	}
+	if !l.credential(key, s) {
 		return
 	}
 	if n := len(s.Reveal()); n != 43 {

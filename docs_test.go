@@ -149,7 +149,7 @@ func TestDocs_VerbsExist(t *testing.T) {
 func TestDocs_ExamplesLoad(t *testing.T) {
 	dir := t.TempDir()
 	for name, value := range map[string]string{
-		"component_secret": "0123456789abcdef", "account_secret": "0123456789abcdef", "push_token": "token",
+		"component_secret": goodSecret, "account_secret": goodSecret, "push_token": "token",
 		"encoding_aes_key": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600); err != nil {

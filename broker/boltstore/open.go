@@ -68,7 +68,7 @@ func (o *opener) explain(err error) error {
 	hint := ""
 	switch {
 	case errors.Is(err, ErrLocked):
-		hint = "\nhint: stop the other process; a second sidecar needs a store of its own; two replicas need a shared store, which this version does not have"
+		hint = "\nhint: one wxsidecar runs for a component, on one store: let the apps call the one that runs, or stop it first (in Kubernetes replicas: 1 and strategy: Recreate)"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "\nhint: the file of store: bolt:PATH and its directory must belong to the user that wxsidecar runs as, and be writable"
 	}
