@@ -32,7 +32,7 @@ func (b *Broker) entryOf(ctx context.Context, key Key) (*entry, error) {
 		return e, nil
 	}
 	if key.Kind.IsTicket() {
-		if _, err := b.Account(ctx, key.AppID); err != nil {
+		if _, err := b.pageAccount(ctx, key.AppID); err != nil {
 			return nil, err
 		}
 	}
@@ -45,6 +45,17 @@ func (b *Broker) entryOf(ctx context.Context, key Key) (*entry, error) {
 		b.directory.noteUnknown(key.AppID, b.clock.now(), epoch)
 	}
 	return e, err
+}
+
+// pageAccount returns the account that a ticket for pages is derived from. It refuses
+// a component, which has no pages: a key made of it could never come to life, and each
+// try would have the component's token renewed.
+func (b *Broker) pageAccount(ctx context.Context, appID string) (Account, error) {
+	a, err := b.Account(ctx, appID)
+	if err == nil && a.Kind == KindComponent {
+		err = fmt.Errorf("%w: %s is a component, and only accounts have tickets for pages", ErrUnknownAccount, appID)
+	}
+	return a, err
 }
 
 func unknown(appID string) error { return fmt.Errorf("%w: %s", ErrUnknownAccount, appID) }

@@ -255,10 +255,16 @@ func (b *Broker) keepHouse(ctx context.Context) {
 }
 
 // loadInUse brings back the authorizers and tickets that were in use when the
-// last run ended, so that they are renewed ahead again.
+// last run ended, so that they are renewed ahead again. Tickets that an earlier
+// version kept for a component, which has no pages, are deleted.
 func (b *Broker) loadInUse(ctx context.Context) {
 	for _, kind := range []Kind{KindAuthorizer, KindJSAPITicket, KindWXCardTicket} {
+		var stray []change
 		err := b.records.each(ctx, kind, func(key Key, r *record) bool {
+			if kind.IsTicket() && b.component(key.AppID) != nil {
+				stray = append(stray, change{name: key.String(), base: r.generation, generation: r.generation})
+				return ctx.Err() == nil
+			}
 			if b.clock.now().Sub(r.used) < 2*max(r.fullLife, r.dies.Sub(r.obtained)) || r.verdict == StateNeedsAuthorization {
 				_, _ = b.entryOf(ctx, key) // what cannot be read now is read at its next call
 			}
@@ -266,6 +272,18 @@ func (b *Broker) loadInUse(ctx context.Context) {
 		})
 		if err != nil {
 			b.log.Error("the store cannot be listed; accounts are loaded as they are called", "error", err)
+		}
+		b.deleteAll(ctx, stray)
+	}
+}
+
+// deleteAll deletes records that nobody uses, one by one, so that a conflict keeps
+// none of the others.
+func (b *Broker) deleteAll(ctx context.Context, gone []change) {
+	for _, c := range gone {
+		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, ErrConflict) {
+			b.log.Warn("cannot delete a record that nobody uses", "record", c.name, "error", err)
+			return
 		}
 	}
 }

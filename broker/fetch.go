@@ -61,7 +61,7 @@ func (b *Broker) mayForce(e *entry) bool {
 
 // fetchTicket asks for a ticket for pages with the account's token.
 func (b *Broker) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, error) {
-	account, err := b.Account(ctx, e.key.AppID)
+	account, err := b.pageAccount(ctx, e.key.AppID)
 	if err != nil {
 		return wechat.Grant{}, err
 	}
