@@ -75,6 +75,12 @@ func (s *Server) serveAccount(r *request, c *callers, resp *fasthttp.Response) *
 	if f := c.mayCall(r, appid); f != nil {
 		return f
 	}
+	return s.forwardFor(r, resp, appid)
+}
+
+// forwardFor forwards a call that counts among those of the account appid; empty for
+// nobody's.
+func (s *Server) forwardFor(r *request, resp *fasthttp.Response, appid string) *fault {
 	if appid != "" {
 		var f *fault
 		if r.slot, f = s.inflight.enterAccount(appid); f != nil {

@@ -119,18 +119,16 @@ func (s *Server) serveAuthorizerToken(r *request, c *callers, resp *fasthttp.Res
 	return s.giveToken(r, resp, a.Key(), "authorizer_access_token", `,"authorizer_refresh_token":"`+placeholder+`"`)
 }
 
-// serveTicket answers with a ticket for pages. It is the real one, as pages sign
-// with it. Types that are not kept go to WeChat.
+// serveTicket answers with a ticket for an account's pages. It is the real one, as
+// pages sign with it. Types that are not kept go to WeChat.
 //
 // See https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html
 func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *fault {
-	kind := broker.KindJSAPITicket
-	switch queryValue(r.query, "type") {
-	case "jsapi", "":
-	case "wx_card":
-		kind = broker.KindWXCardTicket
-	default:
-		return s.serveAccount(r, c, resp)
+	if f := s.readForm(r); f != nil {
+		return f
+	}
+	if f := r.refuseTwice("type"); f != nil {
+		return f
 	}
 	if f := s.identify(r); f != nil {
 		return f
@@ -138,6 +136,17 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 	appid := r.cred.key.AppID
 	if f := c.mayCall(r, appid); f != nil {
 		return f
+	}
+	if r.cred.key.Kind == broker.KindComponent {
+		return noPageTickets(appid)
+	}
+	kind := broker.KindJSAPITicket
+	switch r.field("type") {
+	case "jsapi", "":
+	case "wx_card":
+		kind = broker.KindWXCardTicket
+	default:
+		return s.forwardFor(r, resp, appid)
 	}
 	ticket, f := s.token(broker.Key{Kind: kind, AppID: appid})
 	if f != nil {

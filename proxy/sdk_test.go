@@ -192,6 +192,52 @@ func TestSDK_Tickets(t *testing.T) {
 	f("?type=sdk", "/cgi-bin/ticket/getticket?type=sdk&access_token=tok-authorizer-"+merchant+"-1")
 }
 
+// A component has no pages, in whatever way a call names one, and whatever it asks for.
+func TestSDK_TicketsOfAComponent(t *testing.T) {
+	up := newWeChat(t, echo)
+	src := ticketed()
+	s := start(t, Options{Source: src, Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}})
+	f := func(method, target, body string, headers ...string) {
+		t.Helper()
+		got := s.call(t, method, target, body, headers...)
+		if got.status != 400 || got.fault() != "bad_request" || !strings.Contains(got.body, component) {
+			t.Errorf("%s %s %v: %d %q", method, target, headers, got.status, got.body)
+		}
+	}
+	const path = "/cgi-bin/ticket/getticket"
+	for _, kind := range []string{"?type=jsapi", "?type=wx_card", "?type=sdk", "?", "?type="} {
+		f("GET", path+kind+"&component_access_token=x", "")
+		f("GET", path+kind+"&component_access_token=x", "", forMerchant())
+		f("GET", path+kind, "", "X-Wechat-Appid: "+component)
+		f("GET", "/"+component+path+kind, "")
+		f("GET", path+kind+"&from_appid="+component, "")
+		f("POST", path+kind+"&access_token="+s.keys.make(broker.KindComponent, component, nil), "{}")
+	}
+	f("POST", path+"?component_access_token=x", "type=wx_card")
+	if n := up.calls.Load(); n != 0 {
+		t.Errorf("%d calls reached WeChat", n)
+	}
+}
+
+// The type counts wherever it stands, and only once.
+func TestSDK_TicketsTypeInTheBody(t *testing.T) {
+	up := newWeChat(t, echo)
+	s := start(t, Options{Source: ticketed(), Upstream: UpstreamOptions{URL: up.URL}})
+	f := func(target, body, want string) {
+		t.Helper()
+		if got := s.call(t, "POST", "/cgi-bin/ticket/getticket"+target, body, forMerchant()); !strings.Contains(got.body, want) {
+			t.Errorf("%s %s: %d %q, want %q in it", target, body, got.status, got.body, want)
+		}
+	}
+	f("", `{"type":"wx_card"}`, "tok-wx_card_ticket-")
+	f("", "type=wx_card", "tok-wx_card_ticket-")
+	f("?type=wx_card", "{}", "tok-wx_card_ticket-")
+	f("", "", "tok-jsapi_ticket-")
+	f("", `{"type":"sdk"}`, "/cgi-bin/ticket/getticket?access_token=tok-authorizer-")
+	f("?type=jsapi&type=wx_card", "", "type is given twice")
+	f("?type=jsapi", `{"type":"wx_card"}`, "type is given twice")
+}
+
 func TestExchange_QueryAuth(t *testing.T) {
 	e := &exchange{answer: `{"authorization_info":{"authorizer_appid":"` + merchant + `","authorizer_access_token":"tok-1","expires_in":7200,` +
 		`"authorizer_refresh_token":"tok-2","func_info":[{"a":"b\u4f60"}]}}`}
