@@ -20,6 +20,8 @@ type Caller struct {
 	AppIDs []string
 	// Allow are the paths that it may call, empty for all; Deny those that it may
 	// not, whatever Allow says. A pattern is a path, or a prefix followed by "*".
+	// The endpoints that give out handles need no place in Allow; those that give
+	// out tokens do (Options.ExposeTokens).
 	Allow, Deny []string
 }
 
@@ -151,6 +153,21 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
+	if f := c.mayFetchHandle(r, appid); f != nil {
+		return f
+	}
+	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, r.path, equalText) < 0 {
+		return forbidden("caller_refused", "the caller "+r.caller.Name+" may not call this path: it is not in allow")
+	}
+	return nil
+}
+
+// mayFetchHandle is mayCall for a path that gives out handles, which needs no place in
+// Allow: a handle can do no more than its caller.
+func (c *callers) mayFetchHandle(r *request, appid string) *fault {
+	if len(c.all) == 0 {
+		return nil
+	}
 	if r.caller == nil {
 		return stranger()
 	}
@@ -158,9 +175,6 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	// Nobody knows how WeChat reads other letters, so what is denied is so in any.
 	if i := matching(r.caller.Deny, r.path, equalFoldText); i >= 0 {
 		return forbidden("caller_refused", who+" may not call this path: deny has "+r.caller.Deny[i])
-	}
-	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, r.path, equalText) < 0 {
-		return forbidden("caller_refused", who+" may not call this path: it is not in allow")
 	}
 	if appid != "" && len(r.caller.AppIDs) > 0 && !slices.Contains(r.caller.AppIDs, appid) {
 		return forbidden("caller_refused", who+" may not call for the account "+appid+": it is not in appids")

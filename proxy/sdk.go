@@ -62,7 +62,7 @@ func (s *Server) serveToken(r *request, c *callers, resp *fasthttp.Response) *fa
 	if a.Kind == broker.KindComponent {
 		return componentAsked(a.AppID)
 	}
-	if f := c.mayCall(r, a.AppID); f != nil {
+	if f := s.mayFetch(r, c, a.AppID); f != nil {
 		return f
 	}
 	return s.giveToken(r, resp, a.Key(), "access_token", "")
@@ -79,7 +79,7 @@ func (s *Server) serveComponentToken(r *request, c *callers, resp *fasthttp.Resp
 	if f != nil {
 		return f
 	}
-	if f := c.mayCall(r, component); f != nil {
+	if f := s.mayFetch(r, c, component); f != nil {
 		return f
 	}
 	return s.giveToken(r, resp, broker.Key{Kind: broker.KindComponent, AppID: component}, "component_access_token", "")
@@ -113,7 +113,7 @@ func (s *Server) serveAuthorizerToken(r *request, c *callers, resp *fasthttp.Res
 	if a.Kind == broker.KindComponent {
 		return unknownAccount(a.AppID)
 	}
-	if f := c.mayCall(r, a.AppID); f != nil {
+	if f := s.mayFetch(r, c, a.AppID); f != nil {
 		return f
 	}
 	return s.giveToken(r, resp, a.Key(), "authorizer_access_token", `,"authorizer_refresh_token":"`+placeholder+`"`)
@@ -156,6 +156,15 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 	b = appendJSONText(b, ticket.Value())
 	s.answerJSON(r, resp, appendExpiry(b, s.left(ticket), ""))
 	return nil
+}
+
+// mayFetch refuses what the caller may not fetch by a path that gives out handles, or
+// tokens where these are exposed.
+func (s *Server) mayFetch(r *request, c *callers, appid string) *fault {
+	if s.expose {
+		return c.mayCall(r, appid)
+	}
+	return c.mayFetchHandle(r, appid)
 }
 
 // giveToken answers with a handle for key, or with its token where tokens are

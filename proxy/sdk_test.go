@@ -528,6 +528,45 @@ func TestCallers_PathsOfTheirOwn(t *testing.T) {
 	}
 }
 
+// A handle can do no more than its caller, so the endpoints that give one out need no
+// place in allow, only not to be in deny. Where they give out tokens they do, as does
+// what gives out a ticket for pages.
+func TestCallers_HandlesNeedNoPlaceInAllow(t *testing.T) {
+	up := newWeChat(t, echo)
+	f := func(expose bool, deny []string, method, target, body, say string) {
+		t.Helper()
+		shop := callerOf("shop", "k1")
+		shop.Allow, shop.Deny, shop.AppIDs = []string{"/cgi-bin/user/*"}, deny, []string{merchant, component}
+		s := start(t, Options{Source: ticketed(), Exchange: &exchange{}, ExposeTokens: expose, Callers: []Caller{shop}, Upstream: UpstreamOptions{URL: up.URL}})
+		got := s.call(t, method, target, body, "X-Wxsidecar-Key: k1")
+		if say == "" && got.status != 200 || say != "" && (got.fault() != "caller_refused" || !strings.Contains(got.body, say)) {
+			t.Errorf("expose %v, deny %v: %s %s %s = %d %q, want %q", expose, deny, method, target, body, got.status, got.body, say)
+		}
+		if say == "" && !strings.Contains(got.body, `_token":"wxs_`) {
+			t.Errorf("%s %s gives out what is no handle: %s", method, target, got.body)
+		}
+	}
+	authorizer := `{"component_appid":"` + component + `","authorizer_appid":"` + merchant + `"}`
+	calls := [][3]string{
+		{"GET", "/cgi-bin/token?appid=" + merchant, ""},
+		{"GET", "/cgi-bin/token/?appid=" + merchant, ""},
+		{"POST", "/cgi-bin/stable_token", `{"appid":"` + merchant + `"}`},
+		{"POST", "/cgi-bin/component/api_component_token", `{"component_appid":"` + component + `"}`},
+		{"POST", "/cgi-bin/component/api_authorizer_token", authorizer},
+	}
+	for _, c := range calls {
+		f(false, nil, c[0], c[1], c[2], "")
+		f(true, nil, c[0], c[1], c[2], "not in allow")
+		f(false, []string{"/cgi-bin/*"}, c[0], c[1], c[2], "deny has")
+	}
+	f(false, []string{"/CGI-bin/Token"}, "GET", "/cgi-bin/token?appid="+merchant, "", "deny has")
+	f(false, nil, "GET", "/cgi-bin/token?appid="+merchant2, "", "appids")
+	f(false, nil, "GET", "/cgi-bin/ticket/getticket?type=jsapi&from_appid="+merchant, "", "not in allow")
+	f(false, nil, "POST", "/cgi-bin/component/api_query_auth", `{"authorization_code":"c"}`, "not in allow")
+	f(false, nil, "GET", "/sns/jscode2session?appid="+merchant, "", "not in allow")
+	f(false, nil, "GET", "/cgi-bin/menu/get?from_appid="+merchant, "", "not in allow")
+}
+
 // A stranger learns nothing: not which accounts there are, nor how they are.
 func TestCallers_Strangers(t *testing.T) {
 	up := newWeChat(t, echo)
