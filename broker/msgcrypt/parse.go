@@ -20,7 +20,7 @@ var envelopeLimits = pushdoc.Limits{Bytes: MaxEnvelope, Markup: 64, Depth: 8, JS
 
 // ParseEnvelope returns the text of Encrypt in the body of a push: XML, as
 // third-party platforms get it, or JSON. It reads what anybody may send, so it
-// takes only what WeChat writes: UTF-8 without byte order mark, no document type,
+// takes only what WeChat writes: UTF-8, no document type,
 // entities, comments or processing instructions, exactly one Encrypt, right below
 // the root, in one piece of base64 characters. White space around it is dropped.
 //

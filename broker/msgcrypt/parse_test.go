@@ -25,6 +25,8 @@ func TestParseEnvelope_Accepts(t *testing.T) {
 	f("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<xml><Encrypt>" + sample + "</Encrypt></xml>")
 	f("<xml><Encrypt>" + sample + "</Encrypt><encrypt>QQ==</encrypt><Other a=\"b\"><Encrypt>QQ==</Encrypt></Other></xml>")
 	f(`{"ToUserName":"gh_1","Encrypt":"` + sample + `"}`)
+	f("\ufeff<xml><Encrypt>" + sample + "</Encrypt></xml>")
+	f("\ufeff" + `{"Encrypt":"` + sample + `"}`)
 	f(` {"n":1,"o":{"Encrypt":"QQ==","l":[1,{"Encrypt":2}]},"Encrypt":"` + sample + `","encrypt":"QQ==","z":null} `)
 	f(`{"Encrypt":"QUJDREVGR0g\u003d"}`)
 }
@@ -69,7 +71,7 @@ func TestParseEnvelope_Refuses(t *testing.T) {
 	f("depth", "<xml>"+strings.Repeat("<a>", 10_000)+good+strings.Repeat("</a>", 10_000)+"</xml>")
 	f("depth within the markup", "<xml>"+strings.Repeat("<a>", 9)+strings.Repeat("</a>", 9)+good+"</xml>")
 	f("attributes", "<xml"+strings.Repeat(` a="b"`, 1000)+">"+good+"</xml>")
-	f("byte order mark", "\ufeff<xml>"+good+"</xml>")
+	f("byte order mark inside", "<xml>"+good+"</xml>\ufeff")
 	f("NUL", "<xml><Encrypt>QUJD\x00</Encrypt></xml>")
 	f("control character", "<xml><Encrypt>QUJD\x1b</Encrypt></xml>")
 	f("not UTF-8", "<xml><a>\xff</a>"+good+"</xml>")

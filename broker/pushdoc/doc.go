@@ -36,14 +36,17 @@ type Limits struct {
 // space around them. An element that is not there has no entry.
 type Fields map[string]string
 
+// byteOrderMark may begin a text in UTF-8. It says nothing.
+const byteOrderMark = "\ufeff"
+
 // Read returns the texts of the wanted elements, which lie right below the root.
 // Their names are compared byte for byte: AppId and appid are two. Other elements
-// are passed over. Read keeps nothing of doc, and is safe for concurrent use.
+// are passed over. One byte order mark at the beginning is allowed. Read keeps nothing of doc, and is safe for concurrent use.
 func Read(doc []byte, wanted map[string]bool, l Limits) (Fields, error) {
 	if err := check(doc, l); err != nil {
 		return nil, err
 	}
-	doc = bytes.TrimSpace(doc)
+	doc = bytes.TrimSpace(bytes.TrimPrefix(doc, []byte(byteOrderMark)))
 	if len(doc) == 0 {
 		return nil, errors.New("it is empty")
 	}

@@ -30,6 +30,8 @@ func TestRead(t *testing.T) {
 	f(`<xml><APPID>x</APPID></xml>`, pushdoc.Fields{})
 	f(`{"AppId":"wx1","other":{"appid":"no"},"appid":7}`, pushdoc.Fields{"AppId": "wx1", "appid": "7"})
 	f(`{"AppId":null}`, pushdoc.Fields{"AppId": ""})
+	f("\ufeff<xml><AppId>wx1</AppId></xml>", pushdoc.Fields{"AppId": "wx1"})
+	f("\ufeff\n{\"AppId\":\"wx1\"}", pushdoc.Fields{"AppId": "wx1"})
 }
 
 func TestRead_Refuses(t *testing.T) {
@@ -41,6 +43,9 @@ func TestRead_Refuses(t *testing.T) {
 		}
 	}
 	f(``, "empty")
+	f("\ufeff", "empty")
+	f("\ufeff\ufeff<xml></xml>", "text outside")
+	f("<xml><AppId>\ufeffwx1</AppId></xml>\ufeff", "text outside")
 	f(strings.Repeat(" ", 1001), "longer than")
 	f("<xml>\xff</xml>", "UTF-8")
 	f("<xml>\x00</xml>", "control characters")

@@ -50,8 +50,9 @@ type Push struct {
 // ParsePush reads the decrypted text of an authorization event, in XML or JSON.
 // plain must have been verified before; even so the reading is strict: UTF-8, no
 // document type, no comments, bounded depth and number of elements, none of the
-// elements that it uses given twice or in pieces. InfoTypes that it does not know
-// are no error. ParsePush does not keep plain. An error names what is wrong and in
+// elements that the InfoType gives a meaning given twice or in pieces. InfoTypes that
+// it does not know are no error, nor is any oddity in elements without a meaning:
+// WeChat adds both without notice. ParsePush does not keep plain. An error names what is wrong and in
 // which element, and shows nothing of the content.
 //
 // See https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/ThirdParty/token/component_verify_ticket.html

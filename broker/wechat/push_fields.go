@@ -2,6 +2,7 @@ package wechat
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -18,12 +19,24 @@ const (
 	maxUnix = 253402300799 // the end of the year 9999
 )
 
-// usedFields are the elements right below the root that have a meaning here.
-var usedFields = map[string]bool{
-	"AppId": true, "CreateTime": true, "InfoType": true, "ComponentVerifyTicket": true,
-	"AuthorizerAppid": true, "AuthorizationCode": true, "AuthorizationCodeExpiredTime": true,
-	"appid": true, "auth_code": true, "status": true,
+// commonFields are the elements right below the root that each push has.
+var commonFields = map[string]bool{"AppId": true, "CreateTime": true, "InfoType": true}
+
+// fieldsOf are the elements that have a meaning in pushes of a type, in lower case.
+var fieldsOf = map[string]map[string]bool{
+	InfoTicket:           {"ComponentVerifyTicket": true},
+	InfoAuthorized:       authorizedFields,
+	InfoUpdateAuthorized: authorizedFields,
+	InfoUnauthorized:     {"AuthorizerAppid": true},
+	InfoFastRegister:     fastRegisteredFields,
+	InfoFastRegisterBeta: fastRegisteredFields,
+	InfoFastVerifyBeta:   fastRegisteredFields,
 }
+
+var (
+	authorizedFields     = map[string]bool{"AuthorizerAppid": true, "AuthorizationCode": true, "AuthorizationCodeExpiredTime": true}
+	fastRegisteredFields = map[string]bool{"appid": true, "auth_code": true, "status": true}
+)
 
 // fields are the texts of the used elements, without the white space around them.
 type fields pushdoc.Fields
@@ -67,7 +80,18 @@ func (f fields) time(element string) (time.Time, error) {
 	return time.Unix(n, 0), nil
 }
 
+// readFields reads the type first, and then the elements that it gives a meaning:
+// what is odd in others must not cost the push.
 func readFields(plain []byte) (fields, error) {
-	f, err := pushdoc.Read(plain, usedFields, pushLimits)
-	return fields(f), err
+	all, err := pushdoc.Read(plain, commonFields, pushLimits)
+	if err != nil {
+		return nil, err
+	}
+	own := fieldsOf[strings.ToLower(all["InfoType"])]
+	if own == nil {
+		return fields(all), nil
+	}
+	more, err := pushdoc.Read(plain, own, pushLimits)
+	maps.Copy(all, more)
+	return fields(all), err
 }

@@ -77,6 +77,25 @@ func TestParsePush_InfoTypes(t *testing.T) {
 		pushMerchant+`","beian_status":2,"appid":null,"list":[{"status":[1]}]}`, wechat.Push{InfoType: "notify_apply_icpfiling_result"})
 	f("JSON ticket", `{"AppId":"`+pushComponent+`","appid":"x","CreateTime":"1700000000","InfoType":"component_verify_ticket","ComponentVerifyTicket":"t"}`,
 		wechat.Push{InfoType: wechat.InfoTicket, Ticket: secret.New("t")})
+	f("a byte order mark", "\ufeff"+inXML("unauthorized", "<AuthorizerAppid>"+pushMerchant+"</AuthorizerAppid>"),
+		wechat.Push{InfoType: wechat.InfoUnauthorized, AuthorizerAppID: pushMerchant})
+	f("JSON with a byte order mark", "\ufeff"+`{"AppId":"`+pushComponent+`","CreateTime":1700000000,"InfoType":"notify_new"}`, wechat.Push{InfoType: "notify_new"})
+}
+
+// An element that an event of this type gives no meaning may be anything: WeChat
+// adds events, and fields to events, without notice.
+func TestParsePush_OtherElementsDecideNothing(t *testing.T) {
+	f := func(name, plain, infoType string) {
+		t.Helper()
+		if p, err := wechat.ParsePush([]byte(plain)); err != nil || p.InfoType != infoType {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+	odd := "<appid>a</appid><appid>b</appid><status><a/></status><auth_code>a<![CDATA[b]]></auth_code>"
+	f("unknown", inXML("notify_new", odd+"<AuthorizerAppid>a</AuthorizerAppid><AuthorizerAppid>b</AuthorizerAppid>"), "notify_new")
+	f("ticket", inXML("component_verify_ticket", odd+"<ComponentVerifyTicket>t</ComponentVerifyTicket>"), wechat.InfoTicket)
+	f("unauthorized", inXML("unauthorized", odd+"<AuthorizerAppid>"+pushMerchant+"</AuthorizerAppid>"), wechat.InfoUnauthorized)
+	f("JSON", `{"AppId":"`+pushComponent+`","CreateTime":1,"InfoType":"notify_new","appid":["a","b"],"appid":{},"status":true}`, "notify_new")
 }
 
 func TestParsePush_Refuses(t *testing.T) {
@@ -118,6 +137,7 @@ func TestParsePush_Refuses(t *testing.T) {
 	f("time 0", strings.ReplaceAll(whole, "1700000000", "0"), "element CreateTime is not a time")
 	f("time beyond years", strings.ReplaceAll(whole, "1700000000", "9999999999999"), "element CreateTime is not a time")
 	f("two tickets", inXML("component_verify_ticket", ticket+ticket), "element ComponentVerifyTicket is given twice")
+	f("two appids of a registration", inXML(wechat.InfoFastRegister, "<appid>a</appid><appid>b</appid>"), "element appid is given twice")
 	f("two AppIds", inXML("component_verify_ticket", ticket+"<AppId>"+hidden+"</AppId>"), "element AppId is given twice")
 	f("comment in the ticket", inXML("component_verify_ticket", "<ComponentVerifyTicket>s3<!-- -->cr3t</ComponentVerifyTicket>"), "comment")
 	f("two sections", inXML("component_verify_ticket", "<ComponentVerifyTicket><![CDATA[s3]]><![CDATA[cr3t]]></ComponentVerifyTicket>"), "element ComponentVerifyTicket is in pieces")
@@ -136,7 +156,7 @@ func TestParsePush_Refuses(t *testing.T) {
 	f("size", inXML("x", strings.Repeat(" ", 1<<20)), "longer than")
 	f("NUL", inXML("x", "\x00"), "control characters")
 	f("not UTF-8", inXML("x", "\xff"), "not UTF-8")
-	f("byte order mark", "\ufeff"+whole, "text outside the root")
+	f("byte order mark behind it", whole+"\ufeff", "text outside the root")
 	f("other encoding", `<?xml version="1.0" encoding="GBK"?>`+whole, "not well-formed XML")
 
 	head := `{"AppId":"` + pushComponent + `","CreateTime":1700000000,"InfoType":"component_verify_ticket"`
