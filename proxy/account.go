@@ -124,8 +124,8 @@ func (s *Server) componentFor(r *request, named broker.Account, explicit bool) (
 	if explicit {
 		return "", noComponent()
 	}
-	if appid := queryValue(r.query, "component_appid"); appid != "" {
-		return s.component(appid)
+	if r.params.named&namedPlatform != 0 {
+		return s.component(queryValue(r.query, paramComponentAppID))
 	}
 	if s.defaultAppID != "" {
 		a, f := s.account(s.defaultAppID)

@@ -24,6 +24,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if !r.route.Catalogued && s.resembles(r.path) {
 		return badRequest("the path differs from one that the sidecar treats specially only in upper and lower case: spell it as WeChat does")
 	}
+	if r.params.blank != "" && r.route.Kind != routes.User {
+		return holdsNo("appid", r.params.blank)
+	}
 	callers := s.callers.Load()
 	if f := s.readHandle(r, callers); f != nil {
 		return f

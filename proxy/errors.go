@@ -114,6 +114,16 @@ func noAccount() *fault {
 	}
 }
 
+// holdsNo refuses a name, of an account or of who calls, that is given without a
+// value. what is an appid or a key.
+func holdsNo(what, name string) *fault {
+	f := badRequest(name + " holds no " + what + ", perhaps from a variable that is not set: give the " + what + ", or leave it out")
+	if what == "appid" {
+		f.errcode = errcodeAppID
+	}
+	return f
+}
+
 func noComponent() *fault {
 	return &fault{
 		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,

@@ -51,7 +51,10 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	if f := r.refuseTwice(fields.appid); f != nil {
 		return f
 	}
-	appid := r.field(fields.appid)
+	appid, f := r.appIDField(fields.appid)
+	if f != nil {
+		return f
+	}
 	if f := c.mayCall(r, appid); f != nil {
 		return f
 	}
@@ -169,7 +172,11 @@ func (s *Server) answerRefusal(r *request, resp *fasthttp.Response, e *wechat.AP
 // componentOf returns the component that a call in its own name is about. The body
 // of such a call names it, and that alone settles it where there are several.
 func (s *Server) componentOf(r *request, c *callers) (string, *fault) {
-	if named := r.field("component_appid"); named != "" {
+	named, f := r.appIDField(paramComponentAppID)
+	if f != nil {
+		return "", f
+	}
+	if named != "" {
 		a, f := s.account(named)
 		if f != nil {
 			return "", f

@@ -10,6 +10,7 @@ const (
 	classDrop                     // hop-by-hop, or written anew by us
 	classOurs                     // ours: never goes on
 	classAppID                    // X-Wechat-Appid
+	classComponent                // X-Wechat-Component
 	classKey                      // X-Wxsidecar-Key
 	classCredentials              // Proxy-Authorization
 	classConnection               // Connection: it names more lines to drop
@@ -54,6 +55,8 @@ func classOf(name []byte) class {
 		return classCredentials
 	case "x-wechat-appid":
 		return classAppID
+	case "x-wechat-component":
+		return classComponent
 	case "x-wxsidecar-key":
 		return classKey
 	case "origin":
@@ -87,10 +90,11 @@ func hasOurPrefix(name []byte) bool {
 // head is what the header lines of a request say to us. Its bytes are those that
 // were read.
 type head struct {
-	appid, key, credentials []byte
-	connection              []byte // names that Connection lists, if it lists any of note
-	length, chunked         bool
-	browser                 bool
+	appid, component, key, credentials []byte
+
+	connection      []byte // names that Connection lists, if it lists any of note
+	length, chunked bool
+	browser         bool
 }
 
 // readHead walks over the raw lines of a request head, appends those that pass to
@@ -139,7 +143,7 @@ func (h *head) note(name, value []byte) (bool, *fault) {
 	}
 	if !spelled {
 		switch c {
-		case classOurs, classAppID, classKey:
+		case classOurs, classAppID, classComponent, classKey:
 			return false, badRequest("a header imitates one of ours with underscores; spell it with hyphens")
 		default:
 			return false, nil
@@ -147,9 +151,11 @@ func (h *head) note(name, value []byte) (bool, *fault) {
 	}
 	switch c {
 	case classAppID:
-		return false, once(&h.appid, value, "X-Wechat-Appid")
+		return false, onceFilled(&h.appid, value, "X-Wechat-Appid", "appid")
+	case classComponent:
+		return false, onceFilled(&h.component, value, "X-Wechat-Component", "appid")
 	case classKey:
-		return false, once(&h.key, value, "X-Wxsidecar-Key")
+		return false, onceFilled(&h.key, value, "X-Wxsidecar-Key", "key")
 	case classCredentials:
 		return false, once(&h.credentials, value, "Proxy-Authorization")
 	case classConnection:
@@ -176,6 +182,15 @@ func (h *head) framing(name, value []byte) *fault {
 	}
 	h.chunked = true
 	return nil
+}
+
+// onceFilled takes a value that must not be blank: a call whose account is an unset
+// variable must not go out for the default one.
+func onceFilled(dst *[]byte, value []byte, name, what string) *fault {
+	if len(value) == 0 {
+		return holdsNo(what, "the header "+name)
+	}
+	return once(dst, value, name)
 }
 
 func once(dst *[]byte, value []byte, name string) *fault {

@@ -47,6 +47,9 @@ func TestReadHead_Refuses(t *testing.T) {
 	f("x_wxsidecar_key: x\r\n\r\n")
 	f("x_wxsidecar_request_id_that_is_very_long: x\r\n\r\n")
 	f("X-Wechat-Appid: a\r\nX-Wechat-Appid: b\r\n\r\n")
+	f("X-Wechat-Appid:\r\n\r\n")
+	f("X-Wechat-Component: \t\r\n\r\n")
+	f("X-Wxsidecar-Key: \r\n\r\n")
 	f("X-Wxsidecar-Key: a\r\nx-wxsidecar-key: a\r\n\r\n")
 	f("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
 	f("Transfer-Encoding: identity\r\n\r\n")
@@ -91,7 +94,7 @@ func FuzzReadHead(f *testing.F) {
 				t.Fatalf("%q let %q through", raw, line)
 			}
 			norm := strings.ReplaceAll(strings.ToLower(name), "_", "-")
-			if strings.HasPrefix(norm, "x-wxsidecar") || norm == "x-wechat-appid" || norm == "transfer-encoding" || norm == "connection" {
+			if strings.HasPrefix(norm, "x-wxsidecar") || norm == "x-wechat-appid" || norm == "x-wechat-component" || norm == "transfer-encoding" || norm == "connection" {
 				t.Fatalf("%q let %q through", raw, line)
 			}
 		}

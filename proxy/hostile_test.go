@@ -89,7 +89,7 @@ func TestHostile_Refused(t *testing.T) {
 		f(method+" /x", host, "400")
 	}
 	f("OPTIONS *", host, "400")
-	for _, line := range []string{"X: a\rb", "X: a\x00b", " X: folded", "X : 1", "X\x0b: 1", "X", ": 1", "Host: evil", "X_Wechat_Appid: " + merchant2, "x_wxsidecar_key: k"} {
+	for _, line := range []string{"X: a\rb", "X: a\x00b", " X: folded", "X : 1", "X\x0b: 1", "X", ": 1", "Host: evil", "X_Wechat_Appid: " + merchant2, "x-wechat_component: " + component, "x_wxsidecar_key: k"} {
 		f("GET /x", host+line+"\r\n", "400")
 	}
 	f("GET /x", host+"X: "+strings.Repeat("y", 64<<10)+"\r\n", "431")
@@ -107,7 +107,7 @@ func TestHostile_Headers(t *testing.T) {
 		"TE", "Trailer", "Upgrade", "HTTP2-Settings", "Accept-Encoding", "X-Wxsidecar-Key", "X-Wxsidecar-Request-Id",
 		"X-Wxsidecar-Error", "X-Wxsidecar-Replay", "X-Wxsidecar-Whatever-May-Come-In-Later-Versions",
 	}
-	names := map[string]bool{"x-wechat-appid": true}
+	names := map[string]bool{"x-wechat-appid": true, "x-wechat-component": true}
 	for _, name := range ends {
 		names[strings.ToLower(name)] = true
 		for _, spelled := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.ReplaceAll(name, "-", "_"), strings.Replace(name, "-", "_", 1)} {

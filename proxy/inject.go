@@ -6,7 +6,10 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/routes"
 )
 
-const paramFromAppID = "from_appid"
+const (
+	paramFromAppID      = "from_appid"
+	paramComponentAppID = "component_appid"
+)
 
 // named is a set of the query parameters that mean something to us.
 type named uint8
@@ -15,6 +18,7 @@ const (
 	namedAccess    named = 1 << iota // access_token
 	namedComponent                   // component_access_token
 	namedFrom                        // from_appid
+	namedPlatform                    // component_appid
 )
 
 // params is what a raw query says to us. Its bytes are those of the query, but for a
@@ -23,13 +27,15 @@ type params struct {
 	named named
 	// token is the first non-empty value of a token parameter; a handle is decoded.
 	token []byte
-	// from is the first value of from_appid.
+	// from is the value of from_appid.
 	from []byte
+	// blank is the name of an account that is given without a value, if there is one.
+	blank string
 }
 
 // scanQuery reads our parameters out of a raw query. It refuses a query in which
-// another parser could find a token parameter that we do not see: under an
-// encoded or differently spelled name, or behind a semicolon.
+// another parser could find one of them that we do not see: under an encoded or
+// differently spelled name, or behind a semicolon.
 func scanQuery(query []byte) (params, *fault) {
 	var p params
 	if f := refuseControl(query); f != nil {
@@ -40,12 +46,12 @@ func scanQuery(query []byte) (params, *fault) {
 		piece, rest, _ = bytes.Cut(rest, ampersand)
 		name, value, _ := bytes.Cut(piece, equals)
 		switch which := paramOf(name); {
-		case which == namedFrom:
-			if p.named&namedFrom != 0 {
-				return p, badRequest("from_appid is given twice")
+		case which == namedFrom || which == namedPlatform:
+			if p.named&which != 0 {
+				return p, badRequest(string(name) + " is given twice")
 			}
 			p.named |= which
-			p.from = value
+			p.takeAppID(which, value)
 		case which != 0:
 			p.named |= which
 			value = plainHandle(value)
@@ -56,11 +62,22 @@ func scanQuery(query []byte) (params, *fault) {
 				p.token = value
 			}
 		}
-		if len(piece) >= len(routes.AccessToken) && hidesToken(name, piece) {
-			return p, badRequest("the query names access_token in a way that another parser could read differently: spell it plainly")
+		if len(piece) >= len(paramFromAppID) && hidesParam(name, piece) {
+			return p, badRequest("the query names access_token, component_access_token, from_appid or component_appid " +
+				"in a way that another parser could read differently: spell it plainly")
 		}
 	}
 	return p, nil
+}
+
+func (p *params) takeAppID(which named, value []byte) {
+	name := paramComponentAppID
+	if which == namedFrom {
+		name, p.from = paramFromAppID, value
+	}
+	if len(value) == 0 {
+		p.blank = name
+	}
 }
 
 // plainHandle decodes a handle: one that is not seen names no account, and the call
@@ -94,6 +111,8 @@ func paramOf(name []byte) named {
 		return namedComponent
 	case paramFromAppID:
 		return namedFrom
+	case paramComponentAppID:
+		return namedPlatform
 	default:
 		return 0
 	}
@@ -115,30 +134,30 @@ func refuseControl(query []byte) *fault {
 	return nil
 }
 
-// hidesToken reports whether piece could be taken for a token parameter although
+// hidesParam reports whether piece could be taken for one of our parameters although
 // its name is not spelled as one.
-func hidesToken(name, piece []byte) bool {
+func hidesParam(name, piece []byte) bool {
 	if bytes.IndexByte(piece, ';') >= 0 {
 		for part := range bytes.SplitSeq(piece, semicolon) {
 			n, _, _ := bytes.Cut(part, equals)
-			if decodesToToken(n) && len(part) != len(piece) {
+			if decodesToParam(n) && len(part) != len(piece) {
 				return true
 			}
 		}
 	}
-	return paramOf(name) == 0 && decodesToToken(name)
+	return paramOf(name) == 0 && decodesToParam(name)
 }
 
-// decodesToToken reports whether name, decoded up to twice and whatever its case,
-// is a token parameter's name. Spaces around it and a trailing [] do not count,
+// decodesToParam reports whether name, decoded up to twice and whatever its case,
+// is the name of one of our parameters. Spaces around it and a trailing [] do not count,
 // as PHP and others drop them.
-func decodesToToken(name []byte) bool {
-	if len(name) < len(routes.AccessToken) {
+func decodesToParam(name []byte) bool {
+	if len(name) < len(paramFromAppID) {
 		return false
 	}
 	for range 3 {
 		bare, _, _ := bytes.Cut(bytes.Trim(name, " \x00+."), []byte("["))
-		if isTokenName(bytes.TrimRight(bare, " \x00+")) {
+		if isParamName(bytes.TrimRight(bare, " \x00+")) {
 			return true
 		}
 		if bytes.IndexByte(name, '%') < 0 {
@@ -149,8 +168,9 @@ func decodesToToken(name []byte) bool {
 	return false
 }
 
-func isTokenName(name []byte) bool {
-	return equalFold(name, routes.AccessToken) || equalFold(name, routes.ComponentAccessToken)
+func isParamName(name []byte) bool {
+	return equalFold(name, routes.AccessToken) || equalFold(name, routes.ComponentAccessToken) ||
+		equalFold(name, paramFromAppID) || equalFold(name, paramComponentAppID)
 }
 
 // equalFold is bytes.EqualFold for ASCII, without the letters of other scripts

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -88,7 +89,11 @@ func (s *Server) serveComponentToken(r *request, c *callers, resp *fasthttp.Resp
 // componentIn returns the component whose appid stands in the form, else that of the
 // account that the call names in another way, else the default.
 func (s *Server) componentIn(r *request) (string, *fault) {
-	if appid := r.field("component_appid"); appid != "" {
+	appid, f := r.appIDField(paramComponentAppID)
+	if f != nil {
+		return "", f
+	}
+	if appid != "" {
 		return s.component(appid)
 	}
 	named, explicit, f := s.namedAccount(r)
@@ -232,7 +237,10 @@ func (s *Server) accountIn(r *request, field string) (broker.Account, *fault) {
 	if f := r.refuseTwice(field); f != nil {
 		return broker.Account{}, f
 	}
-	appid := r.field(field)
+	appid, f := r.appIDField(field)
+	if f != nil {
+		return broker.Account{}, f
+	}
 	if appid == "" {
 		if a, explicit, f := s.namedAccount(r); explicit || f != nil {
 			return a, f
@@ -280,6 +288,28 @@ func (r *request) field(name string) string {
 		return v
 	}
 	return queryValue(r.body.kept, name)
+}
+
+// appIDField returns the appid that the call's form holds under name, and nothing
+// where the form has no such name. One that is there without an appid is refused: it
+// is a variable that is not set, and no wish for the default account.
+func (r *request) appIDField(name string) (string, *fault) {
+	appid := r.field(name)
+	if strings.TrimSpace(appid) == "" && r.hasField(name) {
+		return "", holdsNo("appid", name)
+	}
+	return appid, nil
+}
+
+// hasField reports whether the call's form has a name, whatever its value.
+func (r *request) hasField(name string) bool {
+	if countParam(r.query, name) > 0 {
+		return true
+	}
+	if form := gjson.ParseBytes(r.body.kept); form.IsObject() {
+		return form.Get(name).Exists()
+	}
+	return countParam(r.body.kept, name) > 0
 }
 
 // refuseTwice refuses a call whose form holds a name more than once: WeChat could

@@ -349,7 +349,7 @@ func TestIdentify_ComponentInTheQuery(t *testing.T) {
 	f("", component, 200, component)
 	f("", component2, 200, component2)
 	f(merchant, component2, 200, component2)
-	f(merchant, "", 200, component)
+	f(merchant, "", 400, "") // a variable that is not set, not a wish for the default
 	f("", component2, 200, component, forMerchant())
 	f(merchant, "", 400, "", "X-Wechat-Appid: "+own)
 	f("", "", 400, "")
