@@ -95,6 +95,9 @@ func (s *Server) forwardFor(r *request, resp *fasthttp.Response, appid string) *
 
 // refuse answers with an error of our own.
 func (s *Server) refuse(r *request, f *fault, resp *fasthttp.Response) {
+	if r.uncertain() {
+		f.uncertain()
+	}
 	r.result = f.result()
 	s.metrics.AppError(f.code)
 	f.write(resp, s.errorsAs200)

@@ -45,6 +45,7 @@ type conn struct {
 	lastUsed time.Time
 	reused   bool
 	got      bool // a byte of the present answer came
+	wrote    bool // some of the present call may have left
 
 	gate   *gate           // between TLS and the network; nil without TLS
 	socket syscall.RawConn // below nc; nil where there is none to look at
@@ -64,7 +65,7 @@ type conn struct {
 func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *conn {
 	c := &conn{nc: nc, host: h, now: now, ends: now().Add(connAge - jitter), idle: idleTimeout}
 	c.br = bufio.NewReaderSize(c, connReadBytes)
-	c.bw = bufio.NewWriterSize(nc, connWriteBytes)
+	c.bw = bufio.NewWriterSize(c, connWriteBytes)
 	if tc, ok := nc.(*tls.Conn); ok {
 		c.gate, _ = tc.NetConn().(*gate)
 	}
@@ -88,6 +89,15 @@ func (c *conn) Read(p []byte) (int, error) {
 		n, err = c.nc.Read(p)
 	}
 	c.got = c.got || n > 0
+	return n, err
+}
+
+// Write implements [io.Writer] for the connection's buffer, and notes whether anything
+// of the call left. A failed write over TLS does not tell: a part of a record that it
+// counts as nothing is on its way.
+func (c *conn) Write(p []byte) (int, error) {
+	n, err := c.nc.Write(p)
+	c.wrote = c.wrote || n > 0 || c.gate != nil
 	return n, err
 }
 
@@ -132,9 +142,11 @@ func (c *conn) progress() error {
 
 func (c *conn) close() { _ = c.nc.Close() }
 
-// exchange sends the call and reads the head of the answer.
+// exchange sends the call and reads the head of the answer. r.sent then says whether
+// anything of the call left.
 func (c *conn) exchange(r *request, query []byte, resp *fasthttp.Response, timeout time.Duration) error {
-	c.got, c.streaming, c.app = false, false, r.body.conn
+	c.got, c.wrote, c.streaming, c.app = false, false, false, r.body.conn
+	defer func() { r.sent = c.wrote }()
 	if err := c.await(timeout); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ const (
 	errcodeBusy      = wechat.CodeBusy             // passing: SDKs try again
 	errcodeAppID     = wechat.CodeInvalidAppID     // only the caller can cure it: a wrong appid
 	errcodeForbidden = wechat.CodeNotAuthorizedAPI // only the caller can cure it: anything else
+	errcodeUncertain = wechat.CodeSystemError      // the call may have been carried out: SDKs do not try again
 )
 
 // fault is an answer of our own to a call that cannot be served. The zero
@@ -39,17 +40,41 @@ type fault struct {
 	message    string // one sentence for people, without secrets
 	retryAfter time.Duration
 	closes     bool // the app's connection ends with it
+	cut        bool // WeChat's answer had begun
+	// cause is what the log says in place of message, where that points to the log;
+	// nil for message. It holds no secret, but may hold addresses.
+	cause error
 }
 
 // Error makes a fault usable where an error is wanted, in logs above all.
-func (f *fault) Error() string { return f.code + ": " + f.message }
+func (f *fault) Error() string {
+	if f.cause != nil {
+		return f.code + ": " + f.cause.Error()
+	}
+	return f.code + ": " + f.message
+}
+
+// uncertain makes f the answer to a call that WeChat may have carried out. It invites
+// nobody to send the call again: SDKs do so after -1, and HTTP clients after 502, 503
+// and Retry-After, some of them whatever the method. What the app itself broke off was
+// not carried out.
+func (f *fault) uncertain() {
+	if f.status < fasthttp.StatusInternalServerError {
+		return
+	}
+	if f.status != fasthttp.StatusInternalServerError {
+		f.status = fasthttp.StatusGatewayTimeout
+	}
+	f.errcode, f.retryAfter = errcodeUncertain, 0
+	f.message += ". The call may have been carried out: look at WeChat before you send it again"
+}
 
 // result is how a call that ends with f is counted.
 func (f *fault) result() result {
 	switch {
 	case f.status == statusClientGone:
 		return resultGone
-	case f.code == "answer_broken":
+	case f.cut:
 		return resultCut
 	case f.status >= fasthttp.StatusInternalServerError:
 		return resultFailed
@@ -175,17 +200,22 @@ func internalFault() *fault {
 	}
 }
 
-func upstreamFault(err error) *fault {
-	if isTimeout(err) {
-		return &fault{
-			status: fasthttp.StatusGatewayTimeout, code: "upstream_timeout", errcode: errcodeBusy,
-			message: "WeChat did not answer in time (upstream.timeout)", retryAfter: time.Second,
-		}
-	}
-	return &fault{
+// upstreamFault says that WeChat gave no answer that can be read.
+func upstreamFault(r *request, err error) *fault {
+	f := &fault{
 		status: fasthttp.StatusBadGateway, code: "upstream_unreachable", errcode: errcodeBusy,
 		message: "no answer from WeChat; the sidecar's log says why", retryAfter: time.Second,
 	}
+	switch {
+	case !r.sent:
+		f.message = "WeChat cannot be reached, and nothing of the call was sent; the sidecar's log says why"
+	case isTimeout(err):
+		f.status, f.code = fasthttp.StatusGatewayTimeout, "upstream_timeout"
+		f.message = "WeChat did not answer in time (upstream.timeout)"
+	case r.uncertain():
+		f.code = "answer_broken"
+	}
+	return f
 }
 
 // connectFailed says that a host could not be reached. It does not say more: an app
@@ -222,7 +252,7 @@ func answerEncoded() *fault {
 func answerBroken() *fault {
 	return &fault{
 		status: fasthttp.StatusBadGateway, code: "answer_broken", errcode: errcodeBusy, retryAfter: time.Second,
-		message: "WeChat's answer broke off before its end; the call itself may have been carried out",
+		message: "WeChat's answer broke off before its end",
 	}
 }
 

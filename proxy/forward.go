@@ -105,11 +105,8 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 		st, err = s.upstream.receive(r, c, resp, r.bufferLimit(resp.StatusCode()))
 	}
 	r.outside += s.now().Sub(began)
-	if errors.Is(err, errCut) {
-		return 0, s.cut(r)
-	}
 	if err != nil {
-		return 0, s.unreachable(r, err)
+		return 0, s.unanswered(r, err)
 	}
 	if code := resp.StatusCode(); code >= 300 && code < 400 {
 		s.metrics.UpstreamRedirect()
@@ -154,26 +151,27 @@ func (r *request) bufferLimit(status int) int {
 	return bufferBytes
 }
 
-// unreachable words and logs that there was no answer. The error may hold an
-// address, never the query.
-func (s *Server) unreachable(r *request, err error) *fault {
-	f := upstreamFault(err)
+// unanswered words why a call has no whole answer, or none that can be read.
+func (s *Server) unanswered(r *request, err error) *fault {
+	var f *fault
 	switch {
 	case errors.Is(err, errAppGone):
 		return clientGone()
 	case errors.Is(err, errAppBody):
 		f = bodyIncomplete()
+	case errors.Is(err, errCut):
+		f = answerBroken()
+		f.cut = true
+	default:
+		f = upstreamFault(r, err)
 	}
-	s.metrics.UpstreamFailure(f.code)
-	s.log.Warn("no answer from upstream", "request_id", string(r.id[:]), "path", string(r.path), "error", err)
+	f.cause = err
+	if f.cut {
+		s.metrics.UpstreamFailure("cut")
+	} else {
+		s.metrics.UpstreamFailure(f.code)
+	}
 	return f
-}
-
-// cut is the fault of an answer that broke off before any of it went to the app.
-func (s *Server) cut(r *request) *fault {
-	s.metrics.UpstreamFailure("cut")
-	s.log.Warn("the answer of the upstream broke off", "request_id", string(r.id[:]), "path", string(r.path))
-	return answerBroken()
 }
 
 // pass lets an answer stream through, uninspected: errors are never that long.
@@ -226,6 +224,7 @@ func (s *Server) look(r *request, resp *fasthttp.Response) int {
 func (s *Server) renew(r *request, tok *broker.Token, errcode, replays int, resp *fasthttp.Response) (*broker.Token, *fault) {
 	key := tok.Key()
 	reported := s.source.Report(key, tok.Generation, errcode)
+	r.sent = false // WeChat refused the call
 	own := key.Kind == broker.KindAccount
 	if !r.body.whole {
 		s.metrics.Replay(replayTooBig)

@@ -47,8 +47,8 @@ func TestExchange_CapturedCompressed(t *testing.T) {
 			t.Errorf("%s: %d %q", path, got.status, got.body)
 		}
 	}
-	f("/cgi-bin/component/api_get_authorizer_list", 502, "answer_encoded")
-	f("/cgi-bin/component/api_get_authorizer_list/", 502, "answer_encoded")
+	f("/cgi-bin/component/api_get_authorizer_list", 504, "answer_encoded")
+	f("/cgi-bin/component/api_get_authorizer_list/", 504, "answer_encoded")
 	f("/cgi-bin/component/API_get_authorizer_list?component_access_token=x", 400, "bad_request")
 }
 

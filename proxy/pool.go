@@ -7,14 +7,15 @@ import (
 
 const (
 	// connIdle is how long a connection waits for its next call. WeChat's own
-	// limit is not documented; calls that meet a closed connection are sent again.
+	// limit is not documented; a call that meets its end is sent again if it may be.
 	connIdle = 30 * time.Second
 	// connAge is how long a connection is used at most, so that a change in DNS is
 	// followed. Each one lives up to a quarter less, so that they do not end at once.
 	connAge = time.Minute
-	// connFresh is how recently a connection must have been used to carry a body
-	// that cannot be sent twice.
-	connFresh = 2 * time.Second
+	// connFresh is how long a connection may have rested to carry a call that must not
+	// be sent twice: well under what servers allow, since a call that crosses with the
+	// end of its connection is lost.
+	connFresh = 10 * time.Second
 )
 
 // pool holds the idle connections of one host, the last used on top: what is not
@@ -33,7 +34,7 @@ func (p *pool) take(now, since time.Time) *conn {
 	defer p.mu.Unlock()
 	for n := len(p.idle); n > 0; n = len(p.idle) {
 		c := p.idle[n-1]
-		if c.lastUsed.Before(since) {
+		if !c.lastUsed.After(since) {
 			return nil
 		}
 		p.idle[n-1] = nil

@@ -50,6 +50,8 @@ type request struct {
 	streaming bool
 	// captured says that the answer is held whole, to take secrets out.
 	captured bool
+	// sent says that WeChat may have some of the call, and has not refused it.
+	sent bool
 	// retried says that the one more attempt of a GET is used up.
 	retried bool
 	rewrite []byte // the query as it was last sent

@@ -10,67 +10,90 @@ import (
 )
 
 // roundTrip sends the call with that query and reads the head of the answer into
-// resp. It sends again only where that does no harm:
-//   - nothing was sent, as no connection could be made: at another host, or for GET;
-//   - a connection that had served before turns out closed without a byte of the
-//     answer, and the body is kept: once, on a fresh one;
-//   - the same on a fresh connection, for GET: once in the call's life.
+// resp. It sends a call again only where WeChat cannot carry it out twice:
+//   - nothing of it was written, as no connection could be made: at another host;
+//   - nothing of it was written, as a kept connection had ended: on a new one;
+//   - GET and HEAD, before any byte of an answer: one more attempt in the call's life.
 //
-// A timeout is never tried again.
+// Whatever ends after the first written byte may have been carried out, and a call
+// that timed out is not tried again, whatever its method.
 func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
 	h := u.pick(nil)
 	for fresh, moved := false, false; ; {
-		c, err := u.connect(h, fresh, r.body.whole)
-		if err != nil {
-			u.hostFailed(h)
-			next := u.pick(h)
-			if (next == h || moved) && !r.retry() {
-				return nil, fmt.Errorf("connect to upstream %s: %w", h.name, err)
-			}
-			h, moved = next, true
-			continue
-		}
-		if err = c.exchange(r, query, resp, u.timeout); err == nil {
+		c, err := u.attempt(h, fresh, r, query, resp)
+		if err == nil {
 			h.succeeded()
 			return c, nil
 		}
-		c.close()
-		switch u.judge(r, c, err, fresh) {
+		switch u.judge(h, r, c, err) {
 		case sendFresh:
 			h.pool.drop()
+			u.metrics.UpstreamStale()
 			fresh = true
 		case sendElsewhere:
+			next := u.pick(h)
+			if (next == h || moved) && !r.retry() {
+				return nil, err
+			}
+			h, moved = next, true
+		case sendOnceMore:
 			h = u.pick(h)
 		default:
-			return nil, fmt.Errorf("call upstream %s: %w", h.name, err)
+			return nil, err
 		}
 	}
 }
 
-// verdict is what to do after a connection failed a call.
+// attempt sends the call over one connection to h. With an error it returns the
+// connection that failed, closed, or nil where none could be made.
+func (u *upstream) attempt(h *host, fresh bool, r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
+	r.sent = false
+	c, err := u.connect(h, fresh, r.repeatable())
+	if err != nil {
+		return nil, fmt.Errorf("connect to upstream %s: %w", h.name, err)
+	}
+	err = c.exchange(r, query, resp, u.timeout)
+	if err != nil {
+		c.close()
+		err = fmt.Errorf("call upstream %s: %w", h.name, err)
+	}
+	return c, err
+}
+
+// verdict is what to do after an attempt failed.
 type verdict uint8
 
 const (
-	giveUp verdict = iota
-	sendFresh
-	sendElsewhere
+	giveUp        verdict = iota
+	sendFresh             // to the same host, on a new connection
+	sendElsewhere         // to another host; for GET and HEAD, once, to the same where there is no other
+	sendOnceMore          // to any host
 )
 
-// judge decides what to do after c failed a call with err.
-func (u *upstream) judge(r *request, c *conn, err error, fresh bool) verdict {
+// judge decides what to do after an attempt at h failed with err. c is its connection;
+// nil where none could be made.
+func (u *upstream) judge(h *host, r *request, c *conn, err error) verdict {
 	switch {
-	case errors.Is(err, errAppBody) || errors.Is(err, errAppGone) || c.got || !r.body.replayable():
+	case errors.Is(err, errAppBody) || errors.Is(err, errAppGone) || !r.body.replayable():
+		return giveUp
+	case c == nil || !c.wrote && !c.reused:
+		u.hostFailed(h)
+		return sendElsewhere
+	case !c.wrote:
+		return sendFresh
+	case c.got:
 		return giveUp
 	case isTimeout(err):
-		u.hostFailed(c.host)
+		u.hostFailed(h)
 		return giveUp
-	case c.reused && !fresh:
-		u.metrics.UpstreamStale()
+	case c.reused && r.retry():
 		return sendFresh
+	case c.reused:
+		return giveUp
 	}
-	u.hostFailed(c.host)
+	u.hostFailed(h)
 	if r.retry() {
-		return sendElsewhere
+		return sendOnceMore
 	}
 	return giveUp
 }
@@ -91,7 +114,16 @@ func (u *upstream) hostFailed(h *host) {
 	}
 }
 
+// idempotent reports whether the call may be carried out twice (RFC 9110, 9.2.2). PUT
+// and DELETE do not count: nobody knows what WeChat makes of them.
 func (r *request) idempotent() bool { return r.isGet() || r.isHead() }
+
+// repeatable reports whether the call may be sent again after some of it was written.
+func (r *request) repeatable() bool { return r.idempotent() && r.body.whole }
+
+// uncertain reports whether WeChat may have carried the call out, and must not carry
+// it out twice.
+func (r *request) uncertain() bool { return r.sent && !r.idempotent() }
 
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }

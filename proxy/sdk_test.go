@@ -289,7 +289,7 @@ func TestExchange_Captured(t *testing.T) {
 	}
 	// What cannot be held whole never passes.
 	answers["/cgi-bin/component/api_get_authorizer_list"] = `{"list":[{"authorizer_appid":"a","refresh_token":"tok-1"}],"pad":"` + strings.Repeat("p", 2*captureBytes) + `"}`
-	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_list", "{}"); got.status != 502 || strings.Contains(got.body, "tok-1") {
+	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_list", "{}"); got.status != 504 || strings.Contains(got.body, "tok-1") {
 		t.Errorf("too long: %d %.200q", got.status, got.body)
 	}
 }

@@ -228,7 +228,11 @@ func (s *Server) guard(ctx *fasthttp.RequestCtx, r *request) {
 	s.log.Error("panic while serving a call", "request_id", string(r.id[:]), "panic", p, "stack", string(debug.Stack()))
 	id := r.id
 	// Resetting the answer ends a stream, and with it the call.
-	internalFault().write(&ctx.Response, s.errorsAs200)
+	f := internalFault()
+	if r.uncertain() {
+		f.uncertain()
+	}
+	f.write(&ctx.Response, s.errorsAs200)
 	ctx.Response.SetConnectionClose()
 	ctx.Response.Header.SetCanonical(requestIDName, id[:])
 	if !streaming {

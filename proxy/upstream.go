@@ -84,13 +84,14 @@ func (u *upstream) pick(failed *host) *host {
 	return u.hosts[0]
 }
 
-// connect returns a connection to h: a waiting one, unless fresh is wanted or the
-// call's body cannot be sent twice and none was used just now.
-func (u *upstream) connect(h *host, fresh, replayable bool) (*conn, error) {
+// connect returns a connection to h: a waiting one on which nothing came, its end least
+// of all, or a new one if fresh is wanted. For a call that is not repeatable a waiting
+// one must have been used of late.
+func (u *upstream) connect(h *host, fresh, repeatable bool) (*conn, error) {
 	if !fresh {
 		now := u.now()
 		var since time.Time
-		if !replayable {
+		if !repeatable {
 			since = now.Add(-connFresh)
 		}
 		for c := h.pool.take(now, since); c != nil; c = h.pool.take(now, since) {

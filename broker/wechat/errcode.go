@@ -30,6 +30,7 @@ const (
 	CodeComponentInvalid    = 61011
 	CodeRefreshTokenInvalid = 61023
 	CodeUseComponentAPI     = 61024
+	CodeSystemError         = 61450
 	codeIPConfirmFirst      = 89501 // to CodeIPRefusedForAnHour: an administrator must confirm our address
 	CodeIPRefusedForADay    = 89506
 	CodeIPRefusedForAnHour  = 89507
