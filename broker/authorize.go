@@ -137,7 +137,7 @@ func (b *Broker) exchangeOnce(ctx context.Context, name, component string, code 
 	}
 	b.checkpoint("exchange-sending")
 	sent := b.clock.local()
-	x, err := withToken(b, componentKey(component), func(token secret.Text) (wechat.Exchange, error) {
+	x, err := withToken(b, componentKey(component), "api_query_auth", func(token secret.Text) (wechat.Exchange, error) {
 		return b.wechat.QueryAuth(ctx, component, token, code)
 	})
 	if err != nil {

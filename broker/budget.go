@@ -17,7 +17,7 @@ func share(d, life time.Duration) time.Duration {
 }
 
 const (
-	forcedBurst    = 2
+	forcedBurst    = 6
 	forcedInterval = 30 * time.Second // at the full life
 	// forceRefreshInterval and forceRefreshPerDay stay below WeChat's own limits
 	// of 30 s and 20 a day: others may use the same account.
@@ -25,7 +25,7 @@ const (
 	forceRefreshPerDay   = 10
 )
 
-// forcedBudget limits the renewals that a rejected token forces: two in a row,
+// forcedBudget limits the renewals that a rejected token forces: six at once,
 // then one in an interval. The zero value is full. It is not safe for concurrent
 // use.
 type forcedBudget struct {
@@ -62,6 +62,9 @@ func (d *dayBudget) take(now time.Time, limit int) bool {
 	d.used++
 	return true
 }
+
+// left reports whether take would succeed.
+func (d dayBudget) left(now time.Time, limit int) bool { return d.take(now, limit) }
 
 // China has had no daylight saving since 1991, so a fixed zone needs no zone file.
 const chinaOffset = 8 * time.Hour

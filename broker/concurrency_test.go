@@ -63,7 +63,7 @@ func TestCacheLoss(t *testing.T) {
 				continue
 			}
 			w.sim.Displace(key.AppID)
-			w.broker.Report(key, old.Generation, 40001)
+			w.broker.Report(key, old.Generation, broker.Refusal{Errcode: 40001, Path: menuPath})
 			for range 5 {
 				if got := must(w.broker.Token(context.Background(), key)); got.Generation <= old.Generation {
 					t.Fatalf("%s: %v after %v was replaced", key, got, old)
@@ -146,7 +146,7 @@ func (h *hammered) strike(seed uint64) {
 			t := h.call(i)
 			h.sim.Displace(merchant(i))
 			if t != nil {
-				h.b.Report(t.Key(), t.Generation, 40001)
+				h.b.Report(t.Key(), t.Generation, broker.Refusal{Errcode: 40001, Path: menuPath})
 			}
 		case 7:
 			_, _ = h.b.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(i)})

@@ -34,7 +34,8 @@
 // happens on a request's behalf alone: a caller who leaves cancels nothing.
 //
 // [Broker.Report] says that WeChat rejected a token. It names the generation, so
-// that a thousand late reports of one token cause one renewal.
+// that a thousand late reports of one token cause one renewal. A call that is refused
+// again with a token obtained since is at fault itself, and is remembered (faulty.go).
 //
 // # How a push is taken
 //
@@ -66,6 +67,7 @@
 //	attend.go      what a component needs beside pushes; reconcile.go (the list),
 //	               merge.go (into what is held), doubtful.go, learn.go (what answers
 //	               to apps show)
+//	faulty.go      calls that WeChat refuses whatever their token
 //	budget.go      how often WeChat may be asked; quota.go, outage.go
 //	clock.go       WeChat's time; bootclock_linux.go
 //	snapshot.go    what is shown; advice.go and errors.go (how it is worded)

@@ -84,7 +84,7 @@ func (b *Broker) askInfo(ctx context.Context, c *component, appID string) error 
 	if err := b.pace(ctx); err != nil {
 		return err
 	}
-	info, err := withToken(b, componentKey(c.appID), func(token secret.Text) (wechat.Authorizer, error) {
+	info, err := withToken(b, componentKey(c.appID), "api_get_authorizer_info "+appID, func(token secret.Text) (wechat.Authorizer, error) {
 		return b.wechat.AuthorizerInfo(ctx, c.appID, token, appID)
 	})
 	key := Key{Kind: KindAuthorizer, AppID: appID}

@@ -16,6 +16,7 @@ type entry struct {
 	token   atomic.Pointer[Token]
 	account atomic.Pointer[Account]
 	used    atomic.Int64 // unix seconds of the last call, WeChat's time
+	faulty  faultyCalls
 
 	// Guarded by the key's lock in Broker.locks.
 	rec     *record

@@ -70,3 +70,13 @@ func (b *Broker) SpendDayOf(key Key) {
 	e.spent.take(b.clock.now(), 1)
 	e.spent.used = 1 << 30
 }
+
+// Faulty returns how many calls are remembered of key as at fault, and the length of the
+// longest of their paths.
+func (b *Broker) Faulty(key Key) (calls, longest int) {
+	all := b.inMemory(key).faulty.calls.Load()
+	for path := range *all {
+		longest = max(longest, len(path))
+	}
+	return len(*all), longest
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
@@ -59,6 +60,12 @@ func (b *Broker) mayForce(e *entry) bool {
 	return true
 }
 
+// confirmed reports whether stable_token has given t once more after a refusal, and may
+// not be made to give another one now. Broker.mu is held.
+func (e *entry) confirmed(t *Token, now time.Time) bool {
+	return t.Generation == e.unchanged && (now.Before(e.forceAt) || !e.forces.left(now, forceRefreshPerDay))
+}
+
 // fetchTicket asks for a ticket for pages with the account's token.
 func (b *Broker) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, error) {
 	account, err := b.pageAccount(ctx, e.key.AppID)
@@ -69,24 +76,31 @@ func (b *Broker) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, error
 	if e.key.Kind == KindWXCardTicket {
 		kind = "wx_card"
 	}
-	return withToken(b, account.Key(), func(token secret.Text) (wechat.Grant, error) {
+	return withToken(b, account.Key(), "getticket "+kind, func(token secret.Text) (wechat.Grant, error) {
 		return b.wechat.Ticket(ctx, token, kind)
 	})
 }
 
-// withToken calls f with a living token of key, and reports the token if WeChat
-// finds it stale. It never waits: without a token the caller's key is blocked.
-func withToken[T any](b *Broker, key Key, f func(secret.Text) (T, error)) (T, error) {
+// withToken calls f with a living token of key, and reports the token if WeChat finds
+// it stale. It never waits: without a token the caller's key is blocked, and the call
+// is made again once there is one. A call of that name which is refused again then is
+// at fault.
+func withToken[T any](b *Broker, key Key, call string, f func(secret.Text) (T, error)) (T, error) {
 	var none T
 	t := b.held(key)
 	if t == nil {
 		return none, &blockedError{on: key}
 	}
 	got, err := f(t.value)
-	if code := wechat.Code(err); wechat.Stale(code) {
-		if b.Report(key, t.Generation, code) {
+	code := wechat.Code(err)
+	if wechat.Stale(code) {
+		now := b.clock.now()
+		if b.Report(key, t.Generation, Refusal{Errcode: code, Path: call, First: t.faulty.firstRefused(call, now)}) {
 			return none, &blockedError{on: key}
 		}
+	}
+	if err == nil {
+		t.Served([]byte(call), false)
 	}
 	return got, err
 }
@@ -123,7 +137,7 @@ func (b *Broker) fetchAuthorizer(ctx context.Context, e *entry, rec *record) (we
 // authorizerToken makes the one call. WeChat need not send a refresh token back;
 // then the one that worked stays.
 func (b *Broker) authorizerToken(ctx context.Context, e *entry, rec *record, refresh secret.Text) (wechat.Grant, error) {
-	g, err := withToken(b, componentKey(rec.component), func(token secret.Text) (wechat.Grant, error) {
+	g, err := withToken(b, componentKey(rec.component), "api_authorizer_token "+e.key.AppID, func(token secret.Text) (wechat.Grant, error) {
 		return b.wechat.AuthorizerToken(ctx, rec.component, token, e.key.AppID, refresh)
 	})
 	if err == nil && g.RefreshToken.IsZero() {
@@ -155,7 +169,7 @@ func (b *Broker) recoverRefreshToken(ctx context.Context, e *entry, rec *record,
 
 // shownRefreshToken is what the account's info shows, or else the whole list.
 func (b *Broker) shownRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
-	info, err := withToken(b, componentKey(rec.component), func(token secret.Text) (wechat.Authorizer, error) {
+	info, err := withToken(b, componentKey(rec.component), "api_get_authorizer_info "+e.key.AppID, func(token secret.Text) (wechat.Authorizer, error) {
 		return b.wechat.AuthorizerInfo(ctx, rec.component, token, e.key.AppID)
 	})
 	if wechat.Code(err) == wechat.CodeNotAuthorized {
@@ -201,7 +215,7 @@ func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, 
 // confirmRevoked asks once more in another way, as one 61003 may be a slip. The
 // merchant must never authorise again because of us.
 func (b *Broker) confirmRevoked(ctx context.Context, e *entry, rec *record, cause error) (wechat.Grant, error) {
-	_, err := withToken(b, componentKey(rec.component), func(token secret.Text) (wechat.Authorizer, error) {
+	_, err := withToken(b, componentKey(rec.component), "api_get_authorizer_info "+e.key.AppID, func(token secret.Text) (wechat.Authorizer, error) {
 		return b.wechat.AuthorizerInfo(ctx, rec.component, token, e.key.AppID)
 	})
 	switch {

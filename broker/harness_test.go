@@ -206,11 +206,22 @@ func (w *world) authorize(appID string) {
 }
 
 // call is what the proxy does with one call of an app: take a token, call, report
-// a stale one and try once more. It returns WeChat's errcode.
-func (w *world) call(key broker.Key) (int, error) {
-	var code int
+// a stale one and try again. It returns WeChat's errcode.
+func (w *world) call(key broker.Key) (int, error) { return w.callPath(key, pathFor(key)) }
+
+func pathFor(key broker.Key) string {
+	if key.Kind == broker.KindComponent {
+		return "/wxa/gettemplatelist"
+	}
+	return menuPath
+}
+
+// callPath is call of another path.
+func (w *world) callPath(key broker.Key, path string) (int, error) {
 	var spent uint64
-	for range 2 {
+	var first time.Time
+	var code int
+	for replays := 0; ; replays++ {
 		if key.Kind == broker.KindAuthorizer {
 			account, err := w.broker.Account(context.Background(), key.AppID)
 			if err != nil {
@@ -222,23 +233,31 @@ func (w *world) call(key broker.Key) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if code = w.use(key, t); !wechat.Stale(code) {
+		if replays > 0 && t.Generation == spent && (key.Kind != broker.KindAccount || replays > 1) {
 			return code, nil
 		}
-		if spent = t.Generation; !w.broker.Report(key, spent, code) {
+		code = w.usePath(path, t)
+		if code == 0 {
+			t.Served([]byte(path), replays > 0)
+		}
+		if !wechat.Stale(code) || replays == 3 {
 			return code, nil
+		}
+		spent = t.Generation
+		if !w.broker.Report(key, spent, broker.Refusal{Errcode: code, Path: path, First: first}) {
+			return code, nil
+		}
+		if replays == 0 {
+			first = w.broker.Now()
 		}
 	}
-	return code, nil
 }
 
 // use makes one call with a token and returns the errcode.
-func (w *world) use(key broker.Key, t *broker.Token) int {
+func (w *world) use(key broker.Key, t *broker.Token) int { return w.usePath(pathFor(key), t) }
+
+func (w *world) usePath(path string, t *broker.Token) int {
 	w.t.Helper()
-	path := "/cgi-bin/menu/get"
-	if key.Kind == broker.KindComponent {
-		path = "/wxa/gettemplatelist"
-	}
 	req, err := http.NewRequest(http.MethodGet, "https://api.weixin.qq.com"+path+"?access_token="+t.Value(), nil)
 	if err != nil {
 		w.t.Fatal(err)

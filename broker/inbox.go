@@ -193,7 +193,7 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 		return nil
 	}
 	asked := b.clock.now()
-	info, err := withToken(b, componentKey(item.Component), func(token secret.Text) (wechat.Authorizer, error) {
+	info, err := withToken(b, componentKey(item.Component), "api_get_authorizer_info "+item.AppID, func(token secret.Text) (wechat.Authorizer, error) {
 		return b.wechat.AuthorizerInfo(ctx, item.Component, token, item.AppID)
 	})
 	if wechat.Code(err) == wechat.CodeNotAuthorized {

@@ -97,7 +97,7 @@ func (b *Broker) adopt(e *entry, rec *record) {
 	b.checkpoint("renewal-swap")
 	e.account.Store(accountOf(e.key, rec))
 	e.usedSaved, e.fullLife = rec.used, rec.fullLife
-	t := rec.tokenOf(e.key)
+	t := e.tokenOf(rec)
 	if e.suspect != nil && t != nil && t.Generation == e.suspect.Generation {
 		e.suspect = t // rejected, and its successor awaited: settle decides
 		return
@@ -109,6 +109,22 @@ func (b *Broker) adopt(e *entry, rec *record) {
 	if e.suspect != nil && rec.generation > e.suspect.Generation {
 		e.suspect = nil
 	}
+}
+
+// tokenOf returns the token of a record, which has served if that of its generation in
+// memory has; nil for none. Broker.mu is held.
+func (e *entry) tokenOf(rec *record) *Token {
+	t := rec.tokenOf(e.key)
+	if t == nil {
+		return nil
+	}
+	t.faulty = &e.faulty
+	for _, held := range []*Token{e.token.Load(), e.suspect} {
+		if held != nil && held.Generation == t.Generation {
+			t.served.Store(held.served.Load())
+		}
+	}
+	return t
 }
 
 func accountOf(key Key, rec *record) *Account {

@@ -236,7 +236,7 @@ func TestQuota_EndlessRejectionDoesNotTakeTheKeyDown(t *testing.T) {
 				failed++
 				continue
 			}
-			w.broker.Report(key, tok.Generation, 40001)
+			w.broker.Report(key, tok.Generation, broker.Refusal{Errcode: 40001, Path: menuPath})
 		}
 		if failed != 0 {
 			t.Errorf("%d calls failed", failed)

@@ -187,7 +187,7 @@ func (b *Broker) readPages(ctx context.Context, c *component) error {
 	l := &c.listing
 	for {
 		var total int
-		page, err := withToken(b, componentKey(c.appID), func(token secret.Text) ([]wechat.Authorizer, error) {
+		page, err := withToken(b, componentKey(c.appID), "api_get_authorizer_list", func(token secret.Text) ([]wechat.Authorizer, error) {
 			page, n, err := b.wechat.AuthorizerList(ctx, c.appID, token, l.offset)
 			total = n
 			return page, err

@@ -141,7 +141,7 @@ func TestRejected_OldTokenIsGivenWhereTheComponentFails(t *testing.T) {
 		old := must(w.broker.Token(context.Background(), key))
 		w.sim.Fault(componentPath, wechattest.Fault{Errcode: -1})
 		w.sim.Displace(componentID)
-		w.broker.Report(key, old.Generation, 40001)
+		w.broker.Report(key, old.Generation, broker.Refusal{Errcode: 40001, Path: menuPath})
 		pass(time.Second / 2)
 		if got, err := w.broker.Token(context.Background(), key); err != nil || got.Generation != old.Generation {
 			t.Errorf("%v, %v; want %v", got, err, old)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 // Token returns a living token of key. With one in memory it takes no lock of the
@@ -165,12 +163,12 @@ func (b *Broker) whyNot(key Key) error {
 	return b.stateError(e, b.clock.now())
 }
 
-// Report says that WeChat answered a call that carried generation of key with
-// errcode 40001, 40014 or 42001. If that generation is still in force a renewal
-// starts and TokenAfter waits for it; if not, nothing happens. It returns false when
-// the token will not be replaced now: forced renewals came too close together. It
-// does not block.
-func (b *Broker) Report(key Key, generation uint64, errcode int) bool {
+// Report says that WeChat refused a call that carried generation of key. If that
+// generation is still in force a renewal starts and TokenAfter waits for it; if not,
+// nothing happens. It returns false when the token will not be replaced now: forced
+// renewals came too close together, or the call is at fault and not its token. It does
+// not block.
+func (b *Broker) Report(key Key, generation uint64, r Refusal) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.active[key]
@@ -186,12 +184,10 @@ func (b *Broker) Report(key Key, generation uint64, errcode int) bool {
 		return true
 	}
 	now := b.clock.now()
-	if t.Alive(now) && !e.forced.take(now, e.life()) {
-		b.metrics.Displaced(key.Kind.Label())
-		b.log.Error("a token is rejected again and again although it is fresh: somebody outside this sidecar renews it too", "key", key.String(), "generation", generation, "errcode", errcode)
+	if t.Alive(now) && !b.mayForceFor(e, t, r, now) {
 		return false
 	}
-	b.log.Info("WeChat rejects a token; it is renewed", "key", key.String(), "generation", generation, "errcode", errcode, "stale", wechat.Stale(errcode))
+	b.log.Info("WeChat rejects a token; it is renewed", "key", key.String(), "generation", generation, "errcode", r.Errcode, "path", clip(r.Path))
 	e.suspect = t
 	e.token.Store(nil)
 	b.want(e)
@@ -199,6 +195,30 @@ func (b *Broker) Report(key Key, generation uint64, errcode int) bool {
 		b.releaseHopeless(e, now)
 	}
 	return true
+}
+
+// mayForceFor reports whether the refusal of a call that carried e's living token t is
+// to force a renewal, and notes and says why not. Broker.mu is held.
+func (b *Broker) mayForceFor(e *entry, t *Token, r Refusal, now time.Time) bool {
+	attrs := []any{"key", e.key.String(), "generation", t.Generation, "errcode", r.Errcode, "path", clip(r.Path)}
+	switch {
+	case r.refutes(t) || !r.First.IsZero() && e.confirmed(t, now):
+		e.faulty.found(r.Path, now, e.life())
+		b.log.Warn("WeChat refuses a call again with a token that it has given since: the call is at fault, not the token", attrs...)
+		return false
+	case !e.faulty.mayForce(r.Path, t.served.Load(), now):
+		b.log.Debug("WeChat refuses a call that it refused lately whatever the token was; the token is kept", attrs...)
+		return false
+	case e.forced.take(now, e.life()):
+		return true
+	}
+	b.metrics.Displaced(e.key.Kind.Label())
+	cause := "somebody outside this sidecar renews it too"
+	if e.faulty.any(now) {
+		cause += ", or WeChat refuses calls whatever their token"
+	}
+	b.log.Error("a token is rejected again and again although it is fresh: "+cause, attrs...)
+	return false
 }
 
 // releaseHopeless gives the rejected token back where nothing can replace it within a

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -58,12 +59,14 @@ type Key struct {
 // String returns "kind/appid".
 func (k Key) String() string { return k.Kind.String() + "/" + k.AppID }
 
-// Token is one value that WeChat gave for a key, and its life. A Token is
-// immutable and safe for concurrent use; fmt, slog and encoding/json show its
+// Token is one value that WeChat gave for a key, and its life. What it says is
+// immutable, and it is safe for concurrent use; fmt, slog and encoding/json show its
 // key and generation, never its value.
 type Token struct {
-	key   Key
-	value secret.Text
+	key    Key
+	value  secret.Text
+	faulty *faultyCalls // of its key; nil where none are remembered
+	served atomic.Bool  // WeChat has taken it
 	// Generation grows by one with each new value of the key, on whichever
 	// replica it was obtained. It never goes back.
 	Generation uint64
@@ -84,6 +87,18 @@ func (t *Token) Key() Key { return t.key }
 // Value returns the token's text, as WeChat gave it. It goes to WeChat or, with
 // tokens.expose, to the app; nowhere else.
 func (t *Token) Value() string { return t.value.Reveal() }
+
+// Served says that WeChat took the token in an app's call of path; cured, that the
+// call had been refused with an older one. It takes no lock and costs no allocation,
+// unless that call is remembered as one that WeChat refuses whatever its token.
+func (t *Token) Served(path []byte, cured bool) {
+	if !t.served.Load() { // a store on each call would cost more than the rest
+		t.served.Store(true)
+	}
+	if t.faulty != nil {
+		t.faulty.succeeded(path, cured)
+	}
+}
 
 // Life returns how long the token lives in all.
 func (t *Token) Life() time.Duration { return t.DiesAt.Sub(t.ObtainedAt) }

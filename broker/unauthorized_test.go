@@ -77,7 +77,7 @@ func TestUnauthorized_TicketsForPagesGoAsWell(t *testing.T) {
 				w.revoke(merchant(0), time.Now())
 			} else {
 				held := must(w.broker.Token(ctx, authorizerKey(merchant(0))))
-				w.broker.Report(held.Key(), held.Generation, 40001)
+				w.broker.Report(held.Key(), held.Generation, broker.Refusal{Errcode: 40001, Path: menuPath})
 				w.mustFail(authorizerKey(merchant(0)), broker.StateUnauthorized)
 			}
 			for range 2 {

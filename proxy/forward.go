@@ -17,7 +17,7 @@ import (
 type TokenSource interface {
 	Token(ctx context.Context, key broker.Key) (*broker.Token, error)
 	TokenAfter(ctx context.Context, key broker.Key, generation uint64) (*broker.Token, error)
-	Report(key broker.Key, generation uint64, errcode int) bool
+	Report(key broker.Key, generation uint64, r broker.Refusal) bool
 	Account(ctx context.Context, appid string) (broker.Account, error)
 	OnlyAccount(ctx context.Context) (broker.Account, error)
 	OnlyComponent() (string, bool)
@@ -42,7 +42,8 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 	if f != nil {
 		return f
 	}
-	for replays := 0; ; {
+	var replayed replay
+	for {
 		errcode, f := s.attempt(r, tok, resp)
 		switch {
 		case f != nil:
@@ -51,18 +52,39 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 			r.retried = true
 			continue
 		case tok == nil || !wechat.Stale(errcode):
-			if replays > 0 {
+			if tok != nil && errcode == 0 && succeeded(resp) {
+				tok.Served(r.path, replayed.times > 0)
+			}
+			if replayed.times > 0 {
 				s.metrics.Replay(replayCured)
 			}
 			return nil
 		}
-		next, f := s.renew(r, tok, errcode, replays, resp)
+		next, f := s.renew(r, tok, errcode, &replayed, resp)
 		if f != nil || next == nil {
 			return f
 		}
 		tok = next
-		replays++
+		replayed.times++
 	}
+}
+
+// replay is what is known of a call that was refused for its token.
+type replay struct {
+	first time.Time // when it was first refused; zero for not yet
+	times int       // sent again
+}
+
+// mostReplays bounds how often a call is sent again. One replay is the rule; there are
+// more where the token of the replay was no longer in force when it was refused, and
+// for a stable token.
+const mostReplays = 3
+
+// succeeded reports whether an answer shows that WeChat took the token. One that could
+// not be inspected shows nothing.
+func succeeded(resp *fasthttp.Response) bool {
+	status := resp.StatusCode()
+	return status >= 200 && status < 300 && !encoded(resp)
 }
 
 // keepBody reads a body of at most limit bytes. The time for what fasthttp has not
@@ -216,22 +238,25 @@ func (s *Server) look(r *request, resp *fasthttp.Response) int {
 }
 
 // renew reports a stale token and returns the one to try next; nil to pass the
-// answer on.
+// answer on. The broker judges whether another token can help.
 //
 // An own account's stable token comes back unchanged while WeChat still calls it
 // good, so there one more attempt goes with the same value, and after another
 // refusal one with what the broker then forces.
-func (s *Server) renew(r *request, tok *broker.Token, errcode, replays int, resp *fasthttp.Response) (*broker.Token, *fault) {
+func (s *Server) renew(r *request, tok *broker.Token, errcode int, sofar *replay, resp *fasthttp.Response) (*broker.Token, *fault) {
 	key := tok.Key()
-	reported := s.source.Report(key, tok.Generation, errcode)
+	refusal := broker.Refusal{Errcode: errcode, Path: string(r.path), First: sofar.first}
+	if sofar.times == 0 {
+		sofar.first = s.source.Now()
+	}
+	reported := s.source.Report(key, tok.Generation, refusal)
 	r.sent = false // WeChat refused the call
-	own := key.Kind == broker.KindAccount
 	if !r.body.whole {
 		s.metrics.Replay(replayTooBig)
 		resp.Header.Set(headerReplay, r.body.notKept)
 		return nil, nil
 	}
-	if replays > 1 || replays == 1 && !own {
+	if sofar.times > 0 && !reported || sofar.times == mostReplays {
 		s.metrics.Replay(replayStillStale)
 		return nil, nil
 	}
@@ -244,7 +269,7 @@ func (s *Server) renew(r *request, tok *broker.Token, errcode, replays int, resp
 		s.metrics.Replay(replayRefused)
 		return nil, brokerFault(err, key.AppID)
 	}
-	if next.Generation == tok.Generation && (!own || replays > 0) {
+	if next.Generation == tok.Generation && (key.Kind != broker.KindAccount || sofar.times > 0) {
 		s.metrics.Replay(replayRefused)
 		return nil, nil
 	}

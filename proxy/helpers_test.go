@@ -43,6 +43,10 @@ type source struct {
 	sticky  map[string]int
 	reports int
 	renewed int
+	// displaced is how many times more a token is displaced before it is used.
+	displaced int
+	// refusals is what Report was told.
+	refusals []broker.Refusal
 }
 
 func newSource(accounts ...broker.Account) *source {
@@ -93,16 +97,22 @@ func (s *source) TokenAfter(ctx context.Context, key broker.Key, _ uint64) (*bro
 	return s.Token(ctx, key)
 }
 
-func (s *source) Report(key broker.Key, generation uint64, _ int) bool {
+func (s *source) Report(key broker.Key, generation uint64, r broker.Refusal) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reports++
+	s.refusals = append(s.refusals, r)
 	if s.tokens[key].Generation != generation {
 		return true
 	}
 	if s.sticky[key.AppID] > 0 {
 		s.sticky[key.AppID]--
 		return true
+	}
+	if s.displaced > 0 {
+		s.displaced--
+	} else if s.renewed > 0 && !r.First.IsZero() {
+		return false // refused again with what the first refusal brought
 	}
 	s.renewed++
 	s.set(key, generation+1)

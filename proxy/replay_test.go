@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/broker"
 )
 
 // staleUntil answers 40001 to tokens below a generation, in that text.
@@ -187,5 +189,38 @@ func TestForward_ReplayMemoryUsedUpForForms(t *testing.T) {
 	got := s.call(t, "POST", "/cgi-bin/stable_token", body)
 	if got.status != 429 || got.fault() != "too_many_requests" || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, `"errcode":-1,`) {
 		t.Errorf("%d %v %q", got.status, got.header, got.body)
+	}
+}
+
+// The broker judges by what it is told of both refusals of a call.
+func TestForward_ReportsBothRefusals(t *testing.T) {
+	up := newWeChat(t, staleUntil(99, `{"errcode":42001}`))
+	src := platform()
+	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+	s.call(t, "POST", "/cgi-bin/message/custom/send?lang=zh_CN", "x", forMerchant())
+	want := broker.Refusal{Errcode: 42001, Path: "/cgi-bin/message/custom/send"}
+	again := want
+	again.First = src.Now()
+	if len(src.refusals) != 2 || src.refusals[0] != want || src.refusals[1] != again {
+		t.Errorf("reported %+v", src.refusals)
+	}
+}
+
+// A token that was obtained before the first refusal, and is refused as well, has been
+// displaced too: the call is sent with the next one.
+func TestForward_ReplayOfATokenThatIsDisplacedAsWell(t *testing.T) {
+	up := newWeChat(t, staleUntil(3, `{"errcode":40001}`))
+	src := platform()
+	src.displaced = 2
+	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+	got := s.call(t, "POST", "/cgi-bin/message/custom/send", "x", forMerchant())
+	if got.body != `{"errcode":0,"got":"x"}` || up.calls.Load() != 3 {
+		t.Errorf("%q after %d calls", got.body, up.calls.Load())
+	}
+	up = newWeChat(t, staleUntil(9999, `{"errcode":40001}`))
+	src.displaced = 1000
+	s = start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+	if got := s.call(t, "POST", "/cgi-bin/message/custom/send", "x", forMerchant()); got.body != `{"errcode":40001}` || up.calls.Load() != 4 {
+		t.Errorf("%q after %d calls, want four at most", got.body, up.calls.Load())
 	}
 }

@@ -1,0 +1,181 @@
+package broker
+
+import (
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Refusal is WeChat's answer to a call that its token is stale.
+type Refusal struct {
+	// Errcode is 40001, 40014 or 42001.
+	Errcode int
+	// Path names the call: that of an app's call as it was sent. Only its first 128
+	// bytes count.
+	Path string
+	// First is when the same call was refused for the first time, by [Broker.Now];
+	// zero if this is the first time.
+	First time.Time
+}
+
+// refutes reports whether r is the second refusal of a call, with a token that was
+// obtained after the first: then the call is at fault and not the token. The store
+// keeps milliseconds.
+func (r Refusal) refutes(t *Token) bool {
+	return !r.First.IsZero() && t.ObtainedAt.UnixMilli() >= r.First.UnixMilli()
+}
+
+const (
+	// faultyMemory is how long a call that was found at fault is remembered unless it
+	// succeeds, and faultyPause how long one that was found at fault twice forces
+	// nothing; twice as long each further time, at most faultyPauseMax. Both are for
+	// a token of the full life.
+	faultyMemory   = 10 * time.Minute
+	faultyPause    = 30 * time.Second
+	faultyPauseMax = 20 * time.Minute
+	// faultyKept is how many calls are remembered of a key, and faultyPath how many
+	// bytes of their paths: apps may call whatever they like.
+	faultyKept = 64
+	faultyPath = 128
+)
+
+// faultyCall is a call that WeChat refuses whatever its token is. It is immutable.
+type faultyCall struct {
+	times  int       // found at fault, without having been cured by a fresh token between
+	until  time.Time // remembered until then; zero once it has succeeded
+	paused time.Time // forces nothing until then
+	kept   time.Time // forgotten altogether then
+	// refused is when a call of our own was first refused, until it is judged or succeeds.
+	refused time.Time
+}
+
+// faultyCalls remembers the calls of one key that WeChat refuses whatever their token
+// is, so that they do not use up the forced renewals that a displaced token needs. The
+// zero value remembers none. It is safe for concurrent use.
+type faultyCalls struct {
+	mu    sync.Mutex                            // serializes changes
+	calls atomic.Pointer[map[string]faultyCall] // replaced, never changed; nil for none
+}
+
+// found notes that the call of path was refused with a token that had just been
+// obtained.
+func (f *faultyCalls) found(path string, now time.Time, life time.Duration) {
+	path = clip(path)
+	f.change(now, func(calls map[string]faultyCall) {
+		c := room(calls, path)
+		c.times, c.refused = c.times+1, time.Time{}
+		c.until = now.Add(share(faultyMemory, life))
+		c.kept = now.Add(max(life, share(faultyMemory, life)))
+		if c.times > 1 {
+			pause := min(faultyPause<<min(c.times-2, 10), faultyPauseMax)
+			c.paused = now.Add(share(pause, life))
+		}
+		calls[path] = c
+	})
+}
+
+// mayForce reports whether a refusal of the call of path may force a renewal. One that
+// is remembered may not while the token has served another call, since that shows that
+// the token is good. One that was found at fault several times, although it may have
+// succeeded between, waits longer each time: a login form answers like this to a code
+// that is spent, and whoever sends those must not force renewals.
+func (f *faultyCalls) mayForce(path string, served bool, now time.Time) bool {
+	calls := f.calls.Load()
+	if calls == nil {
+		return true
+	}
+	c := (*calls)[path[:min(len(path), faultyPath)]]
+	return !now.Before(c.paused) && (!served || !now.Before(c.until))
+}
+
+// succeeded notes that WeChat took the token in a call of path; cured, that it was a
+// fresh token that made the difference. It takes no lock and allocates nothing unless
+// the call is remembered.
+func (f *faultyCalls) succeeded(path []byte, cured bool) {
+	calls := f.calls.Load()
+	if calls == nil {
+		return
+	}
+	path = path[:min(len(path), faultyPath)]
+	c, known := (*calls)[string(path)]
+	if !known || c.until.IsZero() && c.refused.IsZero() && !cured {
+		return
+	}
+	f.change(time.Time{}, func(calls map[string]faultyCall) {
+		c, known := calls[string(path)]
+		if cured || !c.refused.IsZero() {
+			delete(calls, string(path))
+		} else if known {
+			c.until = time.Time{}
+			calls[string(path)] = c
+		}
+	})
+}
+
+// firstRefused notes that a call of our own was refused at now, and returns when it was
+// refused before; zero if it was not, or has succeeded since.
+func (f *faultyCalls) firstRefused(call string, now time.Time) time.Time {
+	var first time.Time
+	f.change(now, func(calls map[string]faultyCall) {
+		c := room(calls, clip(call))
+		if first = c.refused; first.IsZero() {
+			c.refused = now
+		}
+		c.kept = later(c.kept, now.Add(faultyMemory))
+		calls[clip(call)] = c
+	})
+	return first
+}
+
+// change edits a copy of what is remembered, without what has come to its end by now.
+func (f *faultyCalls) change(now time.Time, edit func(map[string]faultyCall)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	next := map[string]faultyCall{}
+	if calls := f.calls.Load(); calls != nil {
+		maps.Copy(next, *calls)
+	}
+	maps.DeleteFunc(next, func(_ string, c faultyCall) bool { return c.kept.Before(now) })
+	edit(next)
+	if len(next) == 0 {
+		f.calls.Store(nil)
+		return
+	}
+	f.calls.Store(&next)
+}
+
+// any reports whether a call is remembered as at fault at now.
+func (f *faultyCalls) any(now time.Time) bool {
+	if calls := f.calls.Load(); calls != nil {
+		for _, c := range *calls {
+			if now.Before(c.until) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// room returns what is remembered of path, and makes room for it if that is nothing.
+func room(calls map[string]faultyCall, path string) faultyCall {
+	c, known := calls[path]
+	if !known && len(calls) >= faultyKept {
+		delete(calls, firstToEnd(calls))
+	}
+	return c
+}
+
+// firstToEnd returns the path of the call that is forgotten first.
+func firstToEnd(calls map[string]faultyCall) string {
+	first := ""
+	for path, c := range calls {
+		if first == "" || c.kept.Before(calls[first].kept) {
+			first = path
+		}
+	}
+	return first
+}
+
+func clip(path string) string { return strings.Clone(path[:min(len(path), faultyPath)]) }
