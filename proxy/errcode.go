@@ -1,15 +1,17 @@
 package proxy
 
+import "bytes"
+
 // errcodeScanBytes is how much of an answer is looked at: WeChat's error answers
 // are a few hundred bytes, and what is longer is no error.
 const errcodeScanBytes = 4096
 
 // findErrcode returns the errcode at the top level of an answer whose first
-// non-space byte is '{', given as a number or as a text of digits, and 0 where
-// there is none. The Content-Type does not count: WeChat sends JSON as text/plain
+// byte, behind a byte order mark and white space, is '{', given as a number or as a
+// text of digits, and 0 where there is none. The Content-Type does not count: WeChat sends JSON as text/plain
 // too. Only the first 4096 bytes are looked at, and nothing is allocated.
 func findErrcode(body []byte) int {
-	s := scanner{b: body[:min(len(body), errcodeScanBytes)]}
+	s := scanner{b: bytes.TrimPrefix(body[:min(len(body), errcodeScanBytes)], byteOrderMark)}
 	if s.space(); !s.take('{') {
 		return 0
 	}
@@ -31,6 +33,8 @@ func findErrcode(body []byte) int {
 		}
 	}
 }
+
+var byteOrderMark = []byte("\ufeff")
 
 // scanner walks over JSON without building anything.
 type scanner struct {

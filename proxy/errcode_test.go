@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -16,6 +17,11 @@ func TestFindErrcode(t *testing.T) {
 	f(`{"errcode":40001,"errmsg":"invalid credential"}`, 40001)
 	f(`{"errcode":"42001","errmsg":""}`, 42001)
 	f(" \r\n\t{ \"errmsg\" : \"x\" , \"errcode\" : 40014 }", 40014)
+	f("\ufeff{\"errcode\":40001}", 40001)
+	f("\ufeff \r\n{\"errcode\":\"42001\"}", 42001)
+	f("\ufeff\ufeff{\"errcode\":40001}", 0)
+	f("\xef\xbb{\"errcode\":40001}", 0)
+	f("\ufeff", 0)
 	f(`{"errcode":-1}`, -1)
 	f(`{"errcode":"-1"}`, -1)
 	f(`{"errcode":0,"errmsg":"ok"}`, 0)
@@ -44,7 +50,7 @@ func TestFindErrcode(t *testing.T) {
 }
 
 func FuzzFindErrcode(f *testing.F) {
-	for _, seed := range []string{`{"errcode":40001}`, `{"errcode":"-1"}`, `{"a":[{}],"errcode":1}`, `{"a":"\"`, `{"\u0065rrcode":1}`} {
+	for _, seed := range []string{`{"errcode":40001}`, `{"errcode":"-1"}`, `{"a":[{}],"errcode":1}`, `{"a":"\"`, `{"\u0065rrcode":1}`, "\ufeff {\"errcode\":40001}"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -53,7 +59,7 @@ func FuzzFindErrcode(f *testing.F) {
 			return
 		}
 		var parsed map[string]json.RawMessage
-		if json.Unmarshal(body, &parsed) != nil || strings.Count(string(body), "errcode") != 1 {
+		if json.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), &parsed) != nil || strings.Count(string(body), "errcode") != 1 {
 			return // what is no JSON, or names it twice, may be read either way
 		}
 		want := 0

@@ -289,7 +289,7 @@ func TestFaults_GarbagePassesAsItCame(t *testing.T) {
 	}
 	f("page", "Content-Type: text/html\r\n", "<html><body>502 Bad Gateway</body></html>")
 	f("empty", "", "")
-	f("BOM", "", "\ufeff{\"errcode\":40001}")
+	f("BOM", "", "\ufeff{\"errcode\":0}")
 	f("gzip", "Content-Encoding: gzip\r\n", packed.String())
 	f("gzip of a stale code", "Content-Encoding: gzip\r\n", `{"errcode":40001}`)
 	for _, body := range []string{

@@ -42,6 +42,7 @@ func TestForward_Replay(t *testing.T) {
 	f(`{"errcode":40001,"errmsg":"invalid credential"}`)
 	f(`{"errcode":"40014"}`)
 	f(` {"errmsg":"x","errcode": 42001 }`)
+	f("\ufeff{\"errcode\":40001}")
 }
 
 func TestForward_ReplayOfComponentToken(t *testing.T) {
