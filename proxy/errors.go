@@ -312,6 +312,8 @@ func clearAnswer(resp *fasthttp.Response) {
 	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	resp.ResetBody()
 	_ = resp.Header.Read(bufio.NewReaderSize(strings.NewReader(empty), len(empty))) // it is well formed
+	// Else an error would be "403 OK".
+	resp.Header.SetStatusMessage(nil)
 }
 
 func (f *fault) body() []byte {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -45,7 +46,8 @@ func TestOwnAnswers_Head(t *testing.T) {
 	f := func(name, request, status, code string) {
 		t.Helper()
 		got := rawCall(t, s.addr, request)
-		if !strings.HasPrefix(got, "HTTP/1.1 "+status+" ") {
+		number, _ := strconv.Atoi(status)
+		if !strings.HasPrefix(got, "HTTP/1.1 "+status+" "+http.StatusText(number)+"\r\n") {
 			t.Errorf("%s: %.200q, want %s", name, got, status)
 		}
 		wantOwnHead(t, name, got, "X-Wxsidecar-Error: "+code, "Content-Type: application/json; charset=utf-8")
