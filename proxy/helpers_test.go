@@ -389,6 +389,13 @@ func rawCall(tb testing.TB, addr, request string) string {
 	return string(b)
 }
 
-func callerOf(name, key string) Caller {
-	return Caller{Name: name, KeySHA256: sha256.Sum256([]byte(key))}
+func callerOf(name string, keys ...string) Caller {
+	return Caller{Name: name, KeySHA256: keysOf(keys...)}
+}
+
+func keysOf(keys ...string) (hashes [][sha256.Size]byte) {
+	for _, key := range keys {
+		hashes = append(hashes, sha256.Sum256([]byte(key)))
+	}
+	return hashes
 }

@@ -151,6 +151,9 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 	case "wx_card":
 		kind = broker.KindWXCardTicket
 	default:
+		if r.voidHandle() {
+			return voidHandle()
+		}
 		return s.forwardFor(r, resp, appid)
 	}
 	ticket, f := s.token(broker.Key{Kind: kind, AppID: appid})
