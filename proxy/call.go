@@ -33,6 +33,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if r.voidHandle() && !local {
 		return voidHandle()
 	}
+	if f := checkReferer(r); f != nil {
+		return f
+	}
 	if f := callers.admit(r, takesSecret(r.route.Pattern)); f != nil {
 		return f
 	}

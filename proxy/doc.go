@@ -12,6 +12,7 @@
 //	request.go    borrowed bytes become ours; what could be read two ways is refused
 //	target.go     the request target: path, query, host
 //	header.go     which header lines pass
+//	browser.go    what web pages send is refused
 //	handle.go     what apps hold in place of tokens
 //	callers.go    who may call
 //	sdk.go        the token endpoints that we answer ourselves; exchange.go
