@@ -169,7 +169,7 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
-	if f := c.mayFetchHandle(r, appid); f != nil {
+	if f := c.notDenied(r, appid); f != nil {
 		return f
 	}
 	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, r.path, equalText) < 0 {
@@ -178,9 +178,8 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	return nil
 }
 
-// mayFetchHandle is mayCall for a path that gives out handles, which needs no place in
-// Allow: a handle can do no more than its caller.
-func (c *callers) mayFetchHandle(r *request, appid string) *fault {
+// notDenied is mayCall for what needs no place in Allow.
+func (c *callers) notDenied(r *request, appid string) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}

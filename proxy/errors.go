@@ -183,7 +183,7 @@ func noSecret(field, appid string) *fault {
 		return f
 	}
 	f.message = "no AppSecret is configured for " + appid + ", and this call needs one: for an account that authorised " +
-		"the component use the component's form of the call, such as /sns/component/jscode2session"
+		"the component use the component's form of the call, such as /cgi-bin/component/clear_quota/v2"
 	return f
 }
 

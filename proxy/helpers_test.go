@@ -38,6 +38,9 @@ type source struct {
 	tokens   map[broker.Key]*broker.Token
 	errs     map[broker.Key]error
 	onlyErr  error // what OnlyAccount answers instead
+	// absent is what Account answers for an account that it does not know; nil for
+	// ErrUnknownAccount.
+	absent error
 	// sticky accounts get the same value again from the first report, as
 	// stable_token does.
 	sticky  map[string]int
@@ -124,6 +127,9 @@ func (s *source) Account(_ context.Context, appid string) (broker.Account, error
 	defer s.mu.Unlock()
 	if a, ok := s.accounts[appid]; ok {
 		return a, nil
+	}
+	if s.absent != nil {
+		return broker.Account{}, s.absent
 	}
 	return broker.Account{}, fmt.Errorf("%w: %s", broker.ErrUnknownAccount, appid)
 }
