@@ -150,16 +150,11 @@ func (s *Server) component(appid string) (string, *fault) {
 	return a.AppID, f
 }
 
-// componentParam is the name that the caller used, where WeChat takes both.
+// componentParam is the name under which a component's token is sent: the
+// catalogue's, and only on a path that it does not have the caller's.
 func componentParam(r *request) string {
-	switch {
-	case r.route.ParamFixed:
-		return r.route.Param
-	case r.params.named&namedComponent != 0:
+	if !r.route.Catalogued && r.params.named&namedComponent != 0 {
 		return routes.ComponentAccessToken
-	case r.params.named&namedAccess != 0, r.route.Param == "":
-		return routes.AccessToken
-	default:
-		return r.route.Param
 	}
+	return r.route.Param
 }

@@ -46,15 +46,24 @@ func TestForward_WhoseToken(t *testing.T) {
 	f("/cgi-bin/menu/get?from_appid="+own+"&a=1", "/cgi-bin/menu/get?a=1&access_token="+owned)
 	f("/no/such/path", "/no/such/path?access_token="+m1, forMerchant())
 	f("/no/such/path", "/no/such/path?access_token="+comp, "X-Wechat-Appid: "+component)
-	// The component's own paths, under the name that the caller used.
+	// The component's own paths, under the catalogue's name whatever the caller used.
 	f("/wxa/gettemplatelist", "/wxa/gettemplatelist?access_token="+comp)
-	f("/wxa/gettemplatelist?component_access_token=x", "/wxa/gettemplatelist?component_access_token="+comp)
+	f("/wxa/gettemplatelist?component_access_token=x", "/wxa/gettemplatelist?access_token="+comp)
+	f("/wxa/gettemplatelist?component_access_token=x&access_token=y&a=1", "/wxa/gettemplatelist?a=1&access_token="+comp)
+	f("/wxa/getdefaultamsinfo?action=get_share_ratio&component_access_token=x", "/wxa/getdefaultamsinfo?action=get_share_ratio&access_token="+comp)
 	f("/cgi-bin/component/fastregisterweapp?action=create", "/cgi-bin/component/fastregisterweapp?action=create&component_access_token="+comp, forMerchant())
-	f("/cgi-bin/component/fastregisterweapp?access_token=x", "/cgi-bin/component/fastregisterweapp?access_token="+comp)
+	f("/cgi-bin/component/fastregisterweapp?access_token=x", "/cgi-bin/component/fastregisterweapp?component_access_token="+comp)
+	f("/cgi-bin/component/api_create_preauthcode?access_token=x", "/cgi-bin/component/api_create_preauthcode?component_access_token="+comp)
 	f("/sns/component/jscode2session?access_token=x&js_code=c", "/sns/component/jscode2session?js_code=c&component_access_token="+comp)
 	f("/wxa/component/anything", "/wxa/component/anything?access_token="+comp)
 	f("/cgi-bin/component/setprivacysetting", "/cgi-bin/component/setprivacysetting?access_token="+m1, forMerchant())
-	f("/cgi-bin/menu/get?component_access_token=x", "/cgi-bin/menu/get?component_access_token="+comp, forMerchant())
+	f("/cgi-bin/menu/get?component_access_token=x", "/cgi-bin/menu/get?access_token="+comp, forMerchant())
+	f("/cgi-bin/openapi/quota/get?component_access_token=x", "/cgi-bin/openapi/quota/get?access_token="+comp, forMerchant())
+	// Paths that the catalogue does not have, under the caller's name.
+	f("/wxa/component/anything?component_access_token=x", "/wxa/component/anything?component_access_token="+comp)
+	f("/wxa/component/anything?access_token=x", "/wxa/component/anything?access_token="+comp)
+	f("/no/such/path?component_access_token=x", "/no/such/path?component_access_token="+comp, forMerchant())
+	f("/no/such/path?component_access_token=x&access_token=y", "/no/such/path?component_access_token="+comp, forMerchant())
 	// Either: the account's only if one is named.
 	f("/cgi-bin/openapi/quota/get", "/cgi-bin/openapi/quota/get?access_token="+comp)
 	f("/cgi-bin/openapi/quota/get", "/cgi-bin/openapi/quota/get?access_token="+m1, forMerchant())

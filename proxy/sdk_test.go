@@ -83,7 +83,7 @@ func TestSDK_HandlesServe(t *testing.T) {
 	f("POST", "/cgi-bin/stable_token", `{"grant_type":"client_credential","appid":"`+own+`","secret":null}`, "access_token", menu, wantMenu+"account-"+own+"-1")
 	f("POST", "/cgi-bin/token", "appid="+own+"&secret=x", "access_token", menu, wantMenu+"account-"+own+"-1")
 	f("POST", "/cgi-bin/component/api_component_token", `{"component_appid":"`+component+`","component_appsecret":"x","component_verify_ticket":null}`,
-		"component_access_token", "/wxa/gettemplatelist?component_access_token=", "/wxa/gettemplatelist?component_access_token=tok-component-"+component+"-1")
+		"component_access_token", "/wxa/gettemplatelist?component_access_token=", "/wxa/gettemplatelist?access_token=tok-component-"+component+"-1")
 	f("POST", "/cgi-bin/component/api_component_token", `{}`, "component_access_token",
 		"/wxa/gettemplatelist?access_token=", "/wxa/gettemplatelist?access_token=tok-component-"+component+"-1")
 	f("POST", "/cgi-bin/component/api_authorizer_token?component_access_token=x", `{"authorizer_appid":"`+merchant2+`","authorizer_refresh_token":null}`,

@@ -51,9 +51,6 @@ type Route struct {
 	// Param is the name that our token gets: [AccessToken] or
 	// [ComponentAccessToken]; empty for None and User.
 	Param string
-	// ParamFixed says that WeChat documents no other name than Param. Elsewhere a
-	// component's token keeps the name that the caller used.
-	ParamFixed bool
 	// Family groups paths for metrics: the first two segments of a catalogued
 	// path, else Other. FamilyID is its index in [Table.Families].
 	Family   string
@@ -91,7 +88,7 @@ func (r *Route) String() string {
 func (r *Route) treatment() string {
 	switch r.Kind {
 	case Component:
-		if r.ParamFixed {
+		if r.Catalogued {
 			return "the component's token in " + r.Param
 		}
 		return "the component's token in " + r.Param + ", or under the name that the caller uses"

@@ -2,7 +2,6 @@ package routes_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -50,19 +49,6 @@ func TestMatch(t *testing.T) {
 	f("/wxa/servicemarket", "/wxa/servicemarket", routes.Authorizer, access)
 	f("/", "*", routes.Authorizer, access)
 	f("", "*", routes.Authorizer, access)
-}
-
-func TestParamFixed_OnlyWhereNoOtherNameIsDocumented(t *testing.T) {
-	var fixed []string
-	for _, r := range newTable(t).All() {
-		if r.ParamFixed {
-			fixed = append(fixed, r.Pattern)
-		}
-	}
-	want := []string{"/sns/component/jscode2session", "/sns/oauth2/component/access_token", "/sns/oauth2/component/refresh_token"}
-	if !slices.Equal(fixed, want) {
-		t.Errorf("fixed = %v, want %v", fixed, want)
-	}
 }
 
 func TestCatalogue_Counts(t *testing.T) {
@@ -118,6 +104,8 @@ func TestExplain(t *testing.T) {
 	f("/no/such", "does not know the path", "account's token in access_token")
 	f("/cgi-bin/menu/get", "documentation: https://developers.weixin.qq.com/", "family: /cgi-bin/menu")
 	f("/sns/component/jscode2session", "component's token in component_access_token\n")
+	f("/wxa/gettemplatelist", "component's token in access_token\n")
+	f("/wxa/component/x", "component's token in access_token, or under the name that the caller uses")
 	f("/cgi-bin/clear_quota", "if the call names an account")
 	f("/cgi-bin/token", "no token is added")
 	f("/wxa/getdefaultamsinfo?action=get_share_ratio", "/wxa/getdefaultamsinfo?action=get_share_ratio: the component's token in access_token",

@@ -100,7 +100,6 @@ func parseRow(line string) (*Route, error) {
 	if r.Param != AccessToken && r.Param != ComponentAccessToken {
 		return nil, fmt.Errorf("unknown parameter %q", f[2])
 	}
-	r.ParamFixed = r.Param == ComponentAccessToken && strings.HasPrefix(r.Pattern, "/sns/")
 	return r, nil
 }
 
