@@ -158,6 +158,8 @@ func (l *Loaded) validateNumbers() {
 	if c.Limits.ReplayMemory < c.Limits.ReplayBody {
 		l.fault("limits.replay_memory", strconv.FormatInt(int64(c.Limits.ReplayMemory), 10), "less than limits.replay_body",
 			"it must hold at least one body")
+	} else if c.Limits.ReplayBody > 64<<10 && c.Limits.ReplayMemory/4*3 < c.Limits.ReplayBody {
+		l.warn("limits.replay_memory", "bodies of more than 64 KiB take at most three quarters of it, so those of limits.replay_body are never kept")
 	}
 	// Later than three quarters there would not be half an hour left of two in
 	// which WeChat may be away unnoticed.
@@ -200,7 +202,7 @@ func (l *Loaded) oneOf(key, value string, allowed ...string) {
 // hash checks the SHA-256 of a key, and does not show it: it may be the key.
 func (l *Loaded) hash(key, value string) {
 	if value != "" && !sha256Pattern.MatchString(value) {
-		l.fault(key, "", "not 64 hexadecimal digits", howToHash)
+		l.fault(key, "", "not 64 hexadecimal digits", "make it with: printf %s KEY | sha256sum")
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
@@ -28,6 +29,12 @@ const (
 	memoryParallel = 8
 	memoryBody     = 50 << 20
 	memoryGrowth   = 32 << 20
+
+	memoryUploads  = 32
+	uploadBody     = 10 << 20
+	keptMemory     = 64 << 20
+	staleAnswer    = `{"errcode":40001,"errmsg":"stale"}`
+	uploadedAnswer = `{"errcode":0,"errmsg":"ok"}`
 )
 
 // TestMemory sends eight bodies of 50 MiB up and down at once through the real
@@ -35,6 +42,34 @@ const (
 func TestMemory(t *testing.T) {
 	upstream := newMemoryUpstream(t)
 	pid, apps := startForMemory(t, upstream.URL)
+	wantGrowth(t, pid, apps, memoryGrowth, memoryParallel, func(i int) error {
+		return exchangeLarge(apps, memoryBody, i%2 == 0)
+	})
+}
+
+// TestMemory_KeptUploads sends 32 of WeChat's longest uploads at once, with a token
+// that is stale for each. All arrive whole, those that could be kept are sent again,
+// and resident memory grows by what may be kept.
+func TestMemory_KeptUploads(t *testing.T) {
+	upstream := newMemoryUpstream(t)
+	pid, apps := startForMemory(t, upstream.URL)
+	var cured atomic.Int64
+	wantGrowth(t, pid, apps, keptMemory+memoryGrowth, memoryUploads, func(int) error {
+		replayed, err := uploadStale(apps)
+		if replayed {
+			cured.Add(1)
+		}
+		return err
+	})
+	if n := cured.Load(); n < keptMemory*3/4/uploadBody {
+		t.Errorf("%d of %d uploads were cured; %d bodies could be kept at any time", n, memoryUploads, keptMemory*3/4/uploadBody)
+	}
+}
+
+// wantGrowth makes that many calls at once, and wants the resident memory to grow by at
+// most limit.
+func wantGrowth(t *testing.T, pid int, apps string, limit int64, calls int, call func(i int) error) {
+	t.Helper()
 	// What the first call brings into memory is not what a large body costs.
 	if err := exchangeLarge(apps, 1<<20, true); err != nil {
 		t.Fatal(err)
@@ -45,9 +80,9 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	for i := range memoryParallel {
+	for i := range calls {
 		wg.Go(func() {
-			if err := exchangeLarge(apps, memoryBody, i%2 == 0); err != nil {
+			if err := call(i); err != nil {
 				t.Errorf("call %d: %v", i, err)
 			}
 		})
@@ -55,8 +90,34 @@ func TestMemory(t *testing.T) {
 	wg.Wait()
 	peak := memoryOf(t, pid, "VmHWM")
 	t.Logf("resident before %d MiB, at most %d MiB", before>>20, peak>>20)
-	if peak-before > memoryGrowth {
+	if peak-before > limit {
 		t.Errorf("resident memory grew by %d MiB, from %d", (peak-before)>>20, before>>20)
+	}
+}
+
+// uploadStale sends an upload that meets a stale token, and reports whether the app
+// did not see that.
+func uploadStale(apps string) (cured bool, err error) {
+	req, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://%s/stale?size=%d", apps, uploadBody), &period{n: uploadBody})
+	if err != nil {
+		return false, err
+	}
+	req.ContentLength = uploadBody
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	switch {
+	case err != nil:
+		return false, err
+	case string(text) == staleAnswer && resp.Header.Get("X-Wxsidecar-Replay") == "memory-used-up":
+		return false, nil
+	case string(text) == uploadedAnswer:
+		return true, nil
+	default:
+		return false, fmt.Errorf("status %d: %s", resp.StatusCode, text)
 	}
 }
 
@@ -106,6 +167,8 @@ func wholeBody(r io.Reader, n int64) error {
 func newMemoryUpstream(t *testing.T) *httptest.Server {
 	sim := wechattest.New(wechattest.Options{})
 	sim.AddAccount(memoryAccount, memorySecret)
+	// Only the first token is stale; what the uploads bring is any other.
+	firstToken := sync.OnceValue(func() string { return sim.CurrentToken(memoryAccount) })
 	mux := http.NewServeMux()
 	mux.Handle("/", sim)
 	mux.HandleFunc("POST /large", func(w http.ResponseWriter, r *http.Request) {
@@ -120,25 +183,36 @@ func newMemoryUpstream(t *testing.T) *httptest.Server {
 			http.Error(w, err.Error(), http.StatusTeapot)
 			return
 		}
-		if r.ContentLength >= 0 {
+		if r.URL.Query().Get("sized") == "true" {
 			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		}
 		_, _ = io.Copy(w, &period{n: size})
+	})
+	mux.HandleFunc("POST /stale", func(w http.ResponseWriter, r *http.Request) {
+		if err := wholeBody(r.Body, uploadBody); err != nil {
+			http.Error(w, err.Error(), http.StatusTeapot)
+			return
+		}
+		answer := uploadedAnswer
+		if r.URL.Query().Get("access_token") == firstToken() {
+			answer = staleAnswer
+		}
+		_, _ = io.WriteString(w, answer)
 	})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
 	return srv
 }
 
-// exchangeLarge sends a body of that size and wants one back.
+// exchangeLarge sends a body of that size and wants one back, with its length or in
+// chunks.
 func exchangeLarge(apps string, size int64, sized bool) error {
-	req, err := http.NewRequest(http.MethodPost, fmt.Sprintf("http://%s/large?size=%d", apps, size), &period{n: size})
+	url := fmt.Sprintf("http://%s/large?size=%d&sized=%v", apps, size, sized)
+	req, err := http.NewRequest(http.MethodPost, url, &period{n: size})
 	if err != nil {
 		return err
 	}
-	if sized {
-		req.ContentLength = size
-	}
+	req.ContentLength = size
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
@@ -160,22 +234,14 @@ func startForMemory(t *testing.T, upstream string) (pid int, apps string) {
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	return startProgram(t, binary, dir, []string{"WXSIDECAR_UPSTREAM_URL=" + upstream})
-}
-
-// startProgram starts the program with one account in dir, and env beside, until the
-// test ends. It returns its pid and the address for apps.
-func startProgram(t *testing.T, binary, dir string, env []string) (pid int, apps string) {
-	t.Helper()
 	cmd := exec.Command(binary, "serve")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
 		"WXSIDECAR_ACCOUNTS_0_APPID="+memoryAccount, "WXSIDECAR_ACCOUNTS_0_SECRET="+memorySecret,
 		"WXSIDECAR_LISTEN_APPS=127.0.0.1:0", "WXSIDECAR_LISTEN_PUSH=off",
 		"WXSIDECAR_LISTEN_METRICS=off", "WXSIDECAR_LISTEN_ADMIN=off",
-		"WXSIDECAR_LOG_FORMAT=json",
+		"WXSIDECAR_UPSTREAM_URL="+upstream, "WXSIDECAR_LOG_FORMAT=json",
 	)
-	cmd.Env = append(cmd.Env, env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

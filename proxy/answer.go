@@ -148,13 +148,13 @@ type stream struct {
 // buffer reads up to limit bytes of a body of unknown length into resp. Nil means
 // that this was all of it; else what was read becomes the stream's beginning.
 func (st *stream) buffer(resp *fasthttp.Response, limit int) (*stream, error) {
-	piece := pieces.Get().(*[pieceBytes]byte)
-	defer pieces.Put(piece)
+	buf := freePieces.Get().(*piece)
+	defer freePieces.Put(buf)
 	resp.ResetBody()
 	for size := 0; ; {
-		n, err := st.Read(piece[:])
+		n, err := st.Read(buf[:])
 		size += n
-		resp.AppendBody(piece[:n])
+		resp.AppendBody(buf[:n])
 		switch {
 		case errors.Is(err, io.EOF):
 			st.u.release(st.c, st.reusable)

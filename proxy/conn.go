@@ -200,10 +200,7 @@ func (c *conn) send(r *request, query []byte, timeout time.Duration) error {
 // writeFraming ends the head. The buffer remembers an earlier error of its own.
 func (c *conn) writeFraming(length int) error {
 	w := c.bw
-	switch {
-	case length == lengthChunked:
-		_, _ = w.WriteString("Transfer-Encoding: chunked\r\n")
-	case length >= 0:
+	if length >= 0 {
 		_, _ = w.WriteString("Content-Length: ")
 		_, _ = w.Write(fasthttp.AppendUint(w.AvailableBuffer(), length))
 		_, _ = w.WriteString("\r\n")

@@ -75,7 +75,10 @@ func TestConn_LongKeptBodyMoves(t *testing.T) {
 	nc := &slowUplink{now: time.Unix(1000, 0)}
 	c := newConn(nc, &host{}, func() time.Time { return nc.now }, 0)
 	r := &request{method: []byte("POST"), path: []byte("/x")}
-	r.body = body{kept: make([]byte, 1<<20), length: 1 << 20, whole: true}
+	r.body.open(&pattern{n: 1 << 20}, quietConn{}, 1<<20, time.Now)
+	if f := r.body.keep(1<<20, &memory{limit: 2 << 20}); f != nil || !r.body.whole {
+		t.Fatal(f)
+	}
 	const timeout = 30 * time.Second
 	if err := c.await(timeout); err != nil {
 		t.Fatal(err)

@@ -12,14 +12,14 @@
 //	request.go    borrowed bytes become ours; what could be read two ways is refused
 //	target.go     the request target: path, query, host
 //	header.go     which header lines pass
-//	browser.go    what web pages send is refused
 //	handle.go     what apps hold in place of tokens
 //	callers.go    who may call
-//	sdk.go        the token endpoints that we answer ourselves; exchange.go, login.go
+//	sdk.go        the token endpoints that we answer ourselves; exchange.go
 //	account.go    whose call it is, and which token it takes
 //	limits.go     how many calls at once
 //	forward.go    the token, one attempt, the replay; waiting.go
-//	body.go       what is kept of a request's body, and how it is sent
+//	body.go       where a request's body comes from, and how it is sent
+//	keep.go       what is kept of it, to be sent again
 //	inject.go     the token into the raw query (pure)
 //	upstream.go   hosts.go, dial/, pool.go, roundtrip.go, conn.go, quiet.go,
 //	              hungup_linux.go, loop.go: the outside

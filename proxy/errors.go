@@ -43,8 +43,7 @@ type fault struct {
 	cut        bool // WeChat's answer had begun
 	// cause is what the log says in place of message, where that points to the log;
 	// nil for message. It holds no secret, but may hold addresses.
-	cause    error
-	asWeChat bool // message is worded as WeChat would
+	cause error
 }
 
 // Error makes a fault usable where an error is wanted, in logs above all.
@@ -105,16 +104,6 @@ func forbidden(code, message string) *fault {
 	return &fault{status: fasthttp.StatusForbidden, code: code, message: message}
 }
 
-// voidHandle answers a void handle as WeChat answers a dead token, in such words that
-// each SDK finds what makes it fetch a new one.
-func voidHandle() *fault {
-	return &fault{
-		status: fasthttp.StatusOK, code: "bad_handle", errcode: wechat.CodeInvalidCredential, asWeChat: true,
-		message: "invalid credential, access_token is invalid or not latest, 42001 access_token expired; " +
-			"wxsidecar: this handle was not given out under the keys in force: fetch a new one",
-	}
-}
-
 func tooMany(message string) *fault {
 	return &fault{
 		status: fasthttp.StatusTooManyRequests, code: "too_many_requests",
@@ -139,6 +128,21 @@ func bodyTooLarge(limit int) *fault {
 		status: fasthttp.StatusRequestEntityTooLarge, code: "body_too_large",
 		message: "this call's body must be read whole and may have at most " + strconv.Itoa(limit) + " bytes",
 	}
+}
+
+// chunkedNotKept refuses a chunked body that could not be read whole, for that reason.
+func chunkedNotKept(reason string, limit int) *fault {
+	if reason == replayNoMemory {
+		return noReplayMemory()
+	}
+	f := bodyTooLarge(limit)
+	f.message = "a chunked body may have at most " + strconv.Itoa(limit) + " bytes (limits.replay_body), " +
+		"as WeChat takes no chunks: send it with a Content-Length"
+	return f
+}
+
+func noReplayMemory() *fault {
+	return tooMany("the bodies of other calls take up all memory for bodies (limits.replay_memory)")
 }
 
 func noAccount() *fault {
@@ -183,7 +187,7 @@ func noSecret(field, appid string) *fault {
 		return f
 	}
 	f.message = "no AppSecret is configured for " + appid + ", and this call needs one: for an account that authorised " +
-		"the component use the component's form of the call, such as /cgi-bin/component/clear_quota/v2"
+		"the component use the component's form of the call, such as /sns/component/jscode2session"
 	return f
 }
 
@@ -335,11 +339,7 @@ func (f *fault) body() []byte {
 	b := append(make([]byte, 0, 128), `{"errcode":`...)
 	b = strconv.AppendInt(b, int64(errcode), 10)
 	b = append(b, `,"errmsg":`...)
-	message := f.message
-	if !f.asWeChat {
-		message = "wxsidecar: " + message
-	}
-	return append(appendJSONText(b, message), '}')
+	return append(appendJSONText(b, "wxsidecar: "+f.message), '}')
 }
 
 // appendJSONText appends s as a JSON text without \u escapes, which some SDKs

@@ -186,6 +186,9 @@ func TestServer_RefusesAnUploadInWords(t *testing.T) {
 	length := fmt.Sprintf("Content-Length: %d", size)
 	for path, code := range map[string]string{"/x": "no_account", "/wxdeadbeefdeadbeef/x": "unknown_account", "/cgi-bin/token": "body_too_large", "/" + merchant + "/x": codeBroken} {
 		f(path, length, &pattern{n: size}, code)
+		if code == codeBroken {
+			code = "body_too_large" // it never goes out
+		}
 		f(path, "Transfer-Encoding: chunked", io.MultiReader(strings.NewReader(fmt.Sprintf("%x\r\n", size)), &pattern{n: size}, strings.NewReader("\r\n0\r\n\r\n")), code)
 	}
 }

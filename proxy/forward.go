@@ -38,6 +38,10 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 	if f := s.keepBody(r, s.limits.ReplayBody); f != nil {
 		return f
 	}
+	if !r.body.whole && r.body.length == lengthChunked {
+		// WeChat answers 412 to chunks, and the length is not known.
+		return chunkedNotKept(r.body.notKept, s.limits.ReplayBody)
+	}
 	tok, f := s.token(r.cred.key)
 	if f != nil {
 		return f
@@ -203,6 +207,7 @@ func (s *Server) pass(r *request, resp *fasthttp.Response, st *stream) {
 		size = int(st.left)
 	}
 	r.streaming, r.result = true, resultOK
+	r.body.release(&s.memory) // a long answer may take its time
 	st.done = func(err error) {
 		if err != nil {
 			r.result = resultCut

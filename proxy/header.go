@@ -17,7 +17,6 @@ const (
 	classFraming                  // Transfer-Encoding, Content-Length
 	classOrigin                   // Origin: a browser speaks
 	classFetchSite                // Sec-Fetch-Site: likewise
-	classReferer                  // Referer: perhaps a browser speaks; it goes on
 )
 
 const maxClassifiedName = 32
@@ -64,8 +63,6 @@ func classOf(name []byte) class {
 		return classOrigin
 	case "sec-fetch-site":
 		return classFetchSite
-	case "referer":
-		return classReferer
 	}
 	if hasOurPrefix(name) {
 		return classOurs
@@ -98,7 +95,6 @@ type head struct {
 	connection      []byte // names that Connection lists, if it lists any of note
 	length, chunked bool
 	browser         bool
-	referer         []byte
 }
 
 // readHead walks over the raw lines of a request head, appends those that pass to
@@ -168,8 +164,6 @@ func (h *head) note(name, value []byte) (bool, *fault) {
 		}
 	case classFraming:
 		return false, h.framing(name, value)
-	case classReferer:
-		return true, once(&h.referer, value, "Referer")
 	case classOrigin:
 		h.browser = true
 	case classFetchSite:

@@ -38,9 +38,6 @@ type source struct {
 	tokens   map[broker.Key]*broker.Token
 	errs     map[broker.Key]error
 	onlyErr  error // what OnlyAccount answers instead
-	// absent is what Account answers for an account that it does not know; nil for
-	// ErrUnknownAccount.
-	absent error
 	// sticky accounts get the same value again from the first report, as
 	// stable_token does.
 	sticky  map[string]int
@@ -127,9 +124,6 @@ func (s *source) Account(_ context.Context, appid string) (broker.Account, error
 	defer s.mu.Unlock()
 	if a, ok := s.accounts[appid]; ok {
 		return a, nil
-	}
-	if s.absent != nil {
-		return broker.Account{}, s.absent
 	}
 	return broker.Account{}, fmt.Errorf("%w: %s", broker.ErrUnknownAccount, appid)
 }
@@ -237,8 +231,9 @@ func start(tb testing.TB, o Options) *sidecar {
 // under way: what leaks there is missing until the process ends.
 func wantNothingHeld(tb testing.TB, s *Server) {
 	tb.Helper()
-	if n, bytes := s.inflight.all.Load(), s.memory.used.Load(); n != 0 || bytes != 0 {
-		tb.Errorf("%d calls and %d bytes of bodies are still counted", n, bytes)
+	n, bytes, long := s.inflight.all.Load(), s.memory.used.Load(), s.memory.long.Load()
+	if n != 0 || bytes != 0 || long != 0 {
+		tb.Errorf("%d calls and %d bytes of bodies are still counted, %d of them of long ones", n, bytes, long)
 	}
 	for appid, slot := range s.inflight.slots {
 		if n := slot.n.Load(); n != 0 {
@@ -395,13 +390,6 @@ func rawCall(tb testing.TB, addr, request string) string {
 	return string(b)
 }
 
-func callerOf(name string, keys ...string) Caller {
-	return Caller{Name: name, KeySHA256: keysOf(keys...)}
-}
-
-func keysOf(keys ...string) (hashes [][sha256.Size]byte) {
-	for _, key := range keys {
-		hashes = append(hashes, sha256.Sum256([]byte(key)))
-	}
-	return hashes
+func callerOf(name, key string) Caller {
+	return Caller{Name: name, KeySHA256: sha256.Sum256([]byte(key))}
 }

@@ -9,7 +9,7 @@ import (
 const (
 	DefaultMaxInflight           = 16384
 	DefaultMaxInflightPerAccount = 1024
-	DefaultReplayBody            = 64 << 10
+	DefaultReplayBody            = 10 << 20
 	DefaultReplayMemory          = 64 << 20
 )
 
@@ -20,10 +20,13 @@ type Limits struct {
 	// MaxInflightPerAccount is how many of them may be one account's, so that a
 	// busy one leaves room for the others.
 	MaxInflightPerAccount int
-	// ReplayBody is the longest body, in bytes, that is kept to be sent again.
+	// ReplayBody is the longest body, in bytes, that is kept to be sent again. A
+	// longer one is passed on without being kept if it has a Content-Length, and
+	// refused if it is chunked.
 	ReplayBody int
-	// ReplayMemory is how many bytes all calls together keep of their bodies. When
-	// it is used up bodies are passed on without being kept.
+	// ReplayMemory is how many bytes all calls together keep of their bodies; those
+	// of more than 64 KiB take at most three quarters of it. When it is used up it is
+	// with further bodies as with longer ones.
 	ReplayMemory int
 }
 

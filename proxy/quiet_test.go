@@ -66,13 +66,15 @@ func TestRoundTrip_UnaskedAnswerAtOnceOverTLS(t *testing.T) {
 				packet.send(t)
 			}
 		})
-		s := start(t, Options{Source: platform(), DefaultAppID: merchant, Upstream: UpstreamOptions{
-			URL: strings.Replace(up.url, "http:", "https:", 1), RootCAs: roots,
-		}})
+		const kept = 64 << 10
+		s := start(t, Options{
+			Source: platform(), DefaultAppID: merchant, Limits: Limits{ReplayBody: kept},
+			Upstream: UpstreamOptions{URL: strings.Replace(up.url, "http:", "https:", 1), RootCAs: roots},
+		})
 		for i := range 3 {
 			path := fmt.Sprintf("/call%d", i)
 			// Too long to be kept, so that it could not be sent twice.
-			got := s.call(t, "POST", path, strings.Repeat("u", DefaultReplayBody+1))
+			got := s.call(t, "POST", path, strings.Repeat("u", kept+1))
 			if !strings.HasPrefix(got.body, path+"?") {
 				t.Errorf("%s, %s: %d %q", name, path, got.status, got.body)
 			}

@@ -130,58 +130,6 @@ func TestForward_ReplayOfMany(t *testing.T) {
 	}
 }
 
-func TestForward_ReplayBodySizes(t *testing.T) {
-	const limit = 8 << 10
-	f := func(size int, chunked, cured bool) {
-		t.Helper()
-		up := newWeChat(t, staleUntil(2, `{"errcode":40001}`))
-		src := platform()
-		s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}, Limits: Limits{ReplayBody: limit}})
-		body := strings.Repeat("b", size)
-		var r io.Reader = strings.NewReader(body)
-		if chunked {
-			r = io.MultiReader(r) // hides the length
-		}
-		req, err := http.NewRequest("POST", s.url+"/cgi-bin/media/upload", r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("X-Wechat-Appid", merchant)
-		got := s.do(req)
-		header := got.header.Get("X-Wxsidecar-Replay")
-		switch {
-		case cured && (up.calls.Load() != 2 || header != "" || !strings.Contains(got.body, body)):
-			t.Errorf("%d bytes, chunked %v: %d calls, %q", size, chunked, up.calls.Load(), header)
-		case !cured && (up.calls.Load() != 1 || header != "body-too-large" || got.body != `{"errcode":40001}` || src.renewed != 1):
-			t.Errorf("%d bytes, chunked %v: %d calls, %q %q", size, chunked, up.calls.Load(), header, got.body)
-		}
-		if used := s.memory.used.Load(); used != 0 {
-			t.Errorf("%d bytes of replay memory are still taken", used)
-		}
-	}
-	for _, chunked := range []bool{false, true} {
-		f(1, chunked, true)
-		f(limit-1, chunked, true)
-		f(limit, chunked, true)
-		f(limit+1, chunked, false)
-		f(4*limit, chunked, false)
-	}
-	f(0, false, true)
-}
-
-func TestForward_ReplayMemoryUsedUp(t *testing.T) {
-	up := newWeChat(t, staleUntil(2, `{"errcode":40001}`))
-	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL}, Limits: Limits{ReplayMemory: 100}})
-	if got := s.call(t, "POST", "/x", strings.Repeat("b", 100), forMerchant()); got.header.Get("X-Wxsidecar-Replay") != "" {
-		t.Errorf("100 bytes: %v", got.header)
-	}
-	up.Config.Handler = staleUntil(3, `{"errcode":40001}`)
-	got := s.call(t, "POST", "/x", strings.Repeat("b", 101), forMerchant())
-	if got.header.Get("X-Wxsidecar-Replay") != "memory-used-up" || got.body != `{"errcode":40001}` {
-		t.Errorf("101 bytes: %q %v", got.body, got.header)
-	}
-}
-
 // A call whose body must be read whole waits for memory like any passing trouble: it
 // is not too large.
 func TestForward_ReplayMemoryUsedUpForForms(t *testing.T) {

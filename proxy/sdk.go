@@ -44,9 +44,6 @@ func (s *Server) localHandlers() map[string]localHandler {
 			return s.serveSecret(r, c, resp, fields)
 		}
 	}
-	for path := range loginForms {
-		m[path] = s.serveLogin
-	}
 	return m
 }
 
@@ -154,9 +151,6 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 	case "wx_card":
 		kind = broker.KindWXCardTicket
 	default:
-		if r.voidHandle() {
-			return voidHandle()
-		}
 		return s.forwardFor(r, resp, appid)
 	}
 	ticket, f := s.token(broker.Key{Kind: kind, AppID: appid})
@@ -170,13 +164,12 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 }
 
 // mayFetch refuses what the caller may not fetch by a path that gives out handles, or
-// tokens where these are exposed. A handle can do no more than its caller, so that it
-// needs no place in Allow.
+// tokens where these are exposed.
 func (s *Server) mayFetch(r *request, c *callers, appid string) *fault {
 	if s.expose {
 		return c.mayCall(r, appid)
 	}
-	return c.notDenied(r, appid)
+	return c.mayFetchHandle(r, appid)
 }
 
 // giveToken answers with a handle for key, or with its token where tokens are
@@ -257,31 +250,23 @@ func (s *Server) accountIn(r *request, field string) (broker.Account, *fault) {
 	return s.account(appid)
 }
 
-const (
-	// formBytes is how long a body may be that must be read whole.
-	formBytes = 1 << 20
-	// formChunkedBytes is the same for one that does not say how long it is: all that
-	// it may have is set aside for it.
-	formChunkedBytes = 64 << 10
-)
+// formBytes is how long a body may be that must be read whole.
+const formBytes = 1 << 20
 
 // readForm reads the whole body, which must be short. How much is kept to be sent
 // again does not matter here, so that a small limits.replay_body stops no SDK.
 func (s *Server) readForm(r *request) *fault {
-	limit := formBytes
-	if r.body.length == lengthChunked {
-		limit = formChunkedBytes
-	}
-	if f := s.keepBody(r, limit); f != nil {
+	if f := s.keepBody(r, formBytes); f != nil {
 		return f
 	}
 	switch {
 	case r.body.whole:
+		r.body.join()
 		return nil
 	case r.body.notKept == replayNoMemory:
-		return tooMany("the bodies of other calls take up all memory for bodies (limits.replay_memory)")
+		return noReplayMemory()
 	default:
-		return bodyTooLarge(limit)
+		return bodyTooLarge(formBytes)
 	}
 }
 

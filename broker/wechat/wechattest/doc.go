@@ -12,7 +12,7 @@
 //
 // It is strict where a lenient fake would hide a fault: field names are compared
 // by case, a token must be of the right kind and come in the right parameter
-// (see [Exceptions]), and what a good client never does is kept as a violation
+// (see [Exceptions]), a body must come with its length, and what a good client never does is kept as a violation
 // (see [Server.Violations]).
 //
 // All times scale with [Options.TokenLife]: with tokens that live 12 seconds

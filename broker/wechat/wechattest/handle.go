@@ -155,6 +155,10 @@ func (s *Server) identify(c *call) {
 
 // judge is WeChat's own verdict.
 func (s *Server) judge(c *call) reply {
+	if c.r.ContentLength < 0 {
+		c.violation("a body in chunks")
+		return page(Fault{Status: http.StatusPreconditionFailed})
+	}
 	if oddPath(c.path) {
 		c.violation("a path that can be read in two ways: " + c.path)
 		return s.refuse(codeBadURL)

@@ -2,6 +2,7 @@ package wechattest_test
 
 import (
 	"bytes"
+	"io"
 	"mime/multipart"
 	"net/http"
 	"strings"
@@ -249,4 +250,28 @@ func TestGeneric_Bodies(t *testing.T) {
 	w.wantCode("message", code, 0)
 	code, _ = w.call(http.MethodPost, strings.Replace(target, "/wxa/release", "/cgi-bin/message/custom/send", 1), `{"msgtype":"text"}`)
 	w.wantCode("message to nobody", code, 40003)
+}
+
+// A body in chunks is answered 412 by whatever stands before WeChat, on a listener
+// as in memory.
+func TestRefusesChunks(t *testing.T) {
+	w := newWorld(t, wechattest.Options{})
+	listening := w.Start()
+	t.Cleanup(w.Close)
+	for url, client := range map[string]*http.Client{
+		listening: http.DefaultClient, "https://api.weixin.qq.com": {Transport: w.Transport()},
+	} {
+		body := io.MultiReader(strings.NewReader(`{"action":"all"}`)) // hides the length
+		resp, err := client.Post(url+"/cgi-bin/callback/check?access_token="+w.CurrentToken(own), "application/json", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusPreconditionFailed {
+			t.Errorf("%s: status %d, want 412", url, resp.StatusCode)
+		}
+	}
+	if v := w.Violations(); len(v) != 2 || !strings.Contains(v[0], "chunks") {
+		t.Errorf("violations %q", v)
+	}
 }

@@ -44,6 +44,9 @@ func asServed(req *http.Request) *http.Request {
 		served.Host = req.URL.Host
 	}
 	served.URL.Host, served.URL.Scheme = "", ""
+	if req.ContentLength == 0 && req.Body != nil && req.Body != http.NoBody {
+		served.ContentLength = -1 // net/http sends such a body in chunks
+	}
 	return served
 }
 
