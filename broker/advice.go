@@ -99,14 +99,14 @@ func pushAdvice(cause, component string) string {
 	case "foreign_appid", "unknown_component", "unknown_path":
 		return "the authorization-event URL (授权事件接收URL) in WeChat's console must end in /wechat/" + component + "/event"
 	case "outside_window":
-		return "the clocks differ, or somebody sends an old push again; compare the two times in the log"
+		return "the clocks differ, or somebody sends an old push again; compare the two times in the log line \"push refused\""
 	case "cut_off":
 		return "the body breaks off or takes more than ten seconds; look at the proxy in front of the push listener"
 	case "too_large":
-		return "a body of more than 1 MiB is no push of WeChat's; the log says where it comes from"
+		return "a body of more than 1 MiB is no push of WeChat's; the log line \"push refused\" says where it comes from"
 	case "not_encrypted":
 		return "encrypt_type=aes is missing; look whether the proxy in front of the push listener passes the query on"
 	default: // what came is not of the form that WeChat gives it
-		return "the body is not what WeChat sends; the log says where it comes from, and the proxy in front of the push listener must not change it"
+		return "the body is not what WeChat sends; the log line \"push refused\" says where it comes from, and the proxy in front of the push listener must not change it"
 	}
 }

@@ -94,7 +94,8 @@ func (s *Server) forwardFor(r *request, resp *fasthttp.Response, appid string) *
 }
 
 // refuse answers with an error of our own.
-func (s *Server) refuse(r *request, f *fault, resp *fasthttp.Response) {
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *request, f *fault) {
+	resp := &ctx.Response
 	if r.uncertain() {
 		f.uncertain()
 	}
@@ -106,7 +107,7 @@ func (s *Server) refuse(r *request, f *fault, resp *fasthttp.Response) {
 	} else {
 		s.drain(r)
 	}
-	s.log.Log(s.base, f.level(), "call refused", "request_id", string(r.id[:]), "path", string(r.path), "error", f)
+	s.logRefusal(ctx, r, f)
 }
 
 // drain reads away what the app still sends of a call that has its answer. The call
@@ -154,16 +155,15 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	case isTimeout(err):
 		f.status, f.code, f.message = fasthttp.StatusRequestTimeout, "request_timeout", "the request did not come in time"
 	}
-	s.refuseUnread(&ctx.Response, f, s.errorsAs200)
+	s.refuseUnread(ctx, &request{}, f, s.errorsAs200)
 }
 
-// refuseUnread answers with an error of our own where no call was read. about is
-// what the log says beside it.
-func (s *Server) refuseUnread(resp *fasthttp.Response, f *fault, as200 bool, about ...any) {
+// refuseUnread answers with an error of our own where there is no call to serve. r holds
+// what was read nonetheless.
+func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, r *request, f *fault, as200 bool) {
 	s.metrics.AppError(f.code)
-	f.write(resp, as200)
-	var id requestID
-	id.set(s.process, s.calls.Add(1))
-	resp.Header.SetCanonical(requestIDName, id[:])
-	s.log.Info("call refused", append(about, "request_id", string(id[:]), "error", f)...)
+	f.write(&ctx.Response, as200)
+	r.id.set(s.process, s.calls.Add(1))
+	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])
+	s.logRefusal(ctx, r, f)
 }

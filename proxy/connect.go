@@ -59,23 +59,23 @@ func newConnector(o ConnectOptions, u UpstreamOptions) (*connector, error) {
 // serveConnect serves one CONNECT: tunnels to WeChat's API end here and are served
 // like any call, other allowed ones pass untouched.
 func (s *Server) serveConnect(ctx *fasthttp.RequestCtx) {
-	f := s.connectTo(ctx)
+	r := &request{}
+	f := s.connectTo(ctx, r)
 	if f == nil {
 		return
 	}
 	const as200 = false // it would say that the tunnel is open
-	s.refuseUnread(&ctx.Response, f, as200, "method", "CONNECT")
+	s.refuseUnread(ctx, r, f, as200)
 	if f.status == fasthttp.StatusProxyAuthRequired {
 		ctx.Response.Header.Set(fasthttp.HeaderProxyAuthenticate, `Basic realm="wxsidecar"`)
 	}
 	ctx.Response.SetConnectionClose()
 }
 
-func (s *Server) connectTo(ctx *fasthttp.RequestCtx) *fault {
+func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if c, ok := ctx.Conn().(*appConn); ok && c.inside {
 		return badRequest("CONNECT inside a tunnel")
 	}
-	r := &request{}
 	raw, _ := r.own(&ctx.Request.Header)
 	host, port, ok := splitAuthority(raw.target)
 	if !ok {
@@ -139,7 +139,6 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 	}
 	remote, err := s.connect.reach(s.base, addrs)
 	if err != nil {
-		s.log.Info("tunnel not made", "host", host, "error", err)
 		return connectFailed(host, err)
 	}
 	t := &tunnel{app: ctx.Conn(), remote: remote, now: s.now}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -208,8 +209,11 @@ func noPageTickets(appid string) *fault {
 	}
 }
 
-func internalFault() *fault {
+// internalFault is an error inside the sidecar. The log says which; the app is told where
+// to look.
+func internalFault(cause string) *fault {
 	return &fault{
+		cause:  errors.New(cause),
 		status: fasthttp.StatusInternalServerError, code: "internal", errcode: errcodeForbidden,
 		message: "an error inside the sidecar; its log has the request id",
 	}
@@ -237,6 +241,7 @@ func upstreamFault(r *request, err error) *fault {
 // is not to learn about networks through us.
 func connectFailed(host string, err error) *fault {
 	f := &fault{status: fasthttp.StatusBadGateway, code: "connect_failed", errcode: errcodeBusy, message: "cannot connect to " + host}
+	f.cause = fmt.Errorf("%s: %w", f.message, err)
 	if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
 		f.status, f.message = fasthttp.StatusGatewayTimeout, "cannot connect to "+host+" in time"
 	}
@@ -282,7 +287,9 @@ func brokerFault(err error, appid string) *fault {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return passing("renewing", "no token in time; a renewal is under way", time.Second)
 	default:
-		return passing("store_unavailable", "the store does not answer; the sidecar's log says why", time.Second)
+		f := passing("store_unavailable", "the store does not answer; the sidecar's log says why", time.Second)
+		f.cause = err
+		return f
 	}
 }
 

@@ -232,7 +232,7 @@ func (s *Server) mask(r *request, component string, answer []byte) ([]byte, *fau
 		s.maskIn(&e, r, component, all, maskDepth)
 	}
 	if e.lost {
-		return nil, internalFault()
+		return nil, internalFault("WeChat's answer is nested too deep, or a token in it is not where it should be")
 	}
 	return e.apply(), nil
 }

@@ -39,6 +39,8 @@ type request struct {
 	// handle is the handle in the token parameter, if there was one.
 	handle *handle
 
+	// formAppID is the appid that the call's form named last; empty for none.
+	formAppID string
 	// component is the one that the body names, in calls whose body is read.
 	component string
 

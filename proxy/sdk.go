@@ -290,6 +290,9 @@ func (r *request) appIDField(name string) (string, *fault) {
 	if strings.TrimSpace(appid) == "" && r.hasField(name) {
 		return "", holdsNo("appid", name)
 	}
+	if appid != "" {
+		r.formAppID = appid
+	}
 	return appid, nil
 }
 

@@ -205,7 +205,7 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 	defer s.guard(ctx, r)
 	switch f := s.serve(ctx, r); {
 	case f != nil:
-		s.refuse(r, f, &ctx.Response)
+		s.refuse(ctx, r, f)
 	case !r.streaming:
 		s.drain(r) // WeChat may refuse an upload before its end
 	}
@@ -225,10 +225,10 @@ func (s *Server) guard(ctx *fasthttp.RequestCtx, r *request) {
 	}
 	streaming := r.streaming
 	s.metrics.AppError("internal")
-	s.log.Error("panic while serving a call", "request_id", string(r.id[:]), "panic", p, "stack", string(debug.Stack()))
+	s.log.Error("panic while serving a call", append(about(ctx, r), "panic", p, "stack", string(debug.Stack()))...)
 	id := r.id
 	// Resetting the answer ends a stream, and with it the call.
-	f := internalFault()
+	f := internalFault("panic")
 	if r.uncertain() {
 		f.uncertain()
 	}
