@@ -168,11 +168,15 @@ type TokensConfig struct {
 	Expose bool `yaml:"expose"`
 }
 
+// OneOrMore is a list of which one element may stand alone.
+type OneOrMore []string
+
 // CallerConfig is one app that may call, and what it may do.
 type CallerConfig struct {
 	Name string `yaml:"name"`
-	// KeySHA256 is the SHA-256 of the caller's key, 64 hexadecimal digits.
-	KeySHA256 string `yaml:"key_sha256"`
+	// KeySHA256 are the SHA-256 of the caller's keys, 64 hexadecimal digits each: one,
+	// or several while it changes from one to another.
+	KeySHA256 OneOrMore `yaml:"key_sha256"`
 	// AppIDs are the accounts that it may call for; empty for all.
 	AppIDs []string `yaml:"appids"`
 	// Allow and Deny are paths, with * for any ending. An empty Allow allows all;

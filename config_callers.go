@@ -11,17 +11,33 @@ func (l *Loaded) validateCallers() {
 		if c.Name == "" {
 			l.fault(at+".name", "", "missing", "logs and refusals name the caller by it")
 		}
-		if c.KeySHA256 == "" {
-			l.fault(at+".key_sha256", "", "missing", "make it with: printf %s KEY | sha256sum")
-		}
-		l.hash(at+".key_sha256", c.KeySHA256)
 		l.once(at+".name", c.Name, names)
-		l.once(at+".key_sha256", strings.ToLower(c.KeySHA256), keys)
+		l.callerKeys(at+".key_sha256", c.KeySHA256, keys)
 		l.appIDs(at+".appids", c.AppIDs)
 		l.pathPatterns(at+".allow", c.Allow)
 		l.pathPatterns(at+".deny", c.Deny)
 	}
 }
+
+// callerKeys checks the hashes of a caller's keys, and that no key is given twice.
+func (l *Loaded) callerKeys(key string, hashes OneOrMore, seen map[string]string) {
+	if len(hashes) == 0 && !l.faulty(key) {
+		l.fault(key, "", "missing", howToHash)
+	}
+	for i, hash := range hashes {
+		at := key
+		if len(hashes) > 1 {
+			at = indexed(key, i)
+		}
+		if hash == "" {
+			l.fault(at, "", "missing", howToHash)
+		}
+		l.hash(at, hash)
+		l.once(at, strings.ToLower(hash), seen)
+	}
+}
+
+const howToHash = "make it with: printf %s KEY | sha256sum"
 
 // once reports a value that another caller has too.
 func (l *Loaded) once(key, value string, seen map[string]string) {

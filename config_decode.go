@@ -43,6 +43,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 	case isNull(n):
 	case isMapping(v.Type()):
 		d.mapping(n, v, path)
+	case v.Type() == severalType && n.Kind == yaml.ScalarNode:
+		v.Set(reflect.ValueOf(OneOrMore{n.Value}))
 	case v.Kind() == reflect.Slice:
 		d.list(n, v, path)
 	default:

@@ -17,6 +17,7 @@ var (
 	secretType   = reflect.TypeFor[secret.Text]()
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()
+	severalType  = reflect.TypeFor[OneOrMore]()
 	configType   = reflect.TypeFor[Config]()
 )
 
@@ -48,7 +49,7 @@ func isListOfMappings(t reflect.Type) bool {
 // confidential reports whether the value of a key is never shown: secrets, and
 // what people put a secret into by mistake.
 func confidential(key string, t reflect.Type) bool {
-	return t == secretType || strings.HasSuffix(key, "key_sha256")
+	return t == secretType || strings.Contains(key, "key_sha256")
 }
 
 // keyPath returns the path of the key name below parent.

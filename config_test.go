@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +125,28 @@ func TestLoad_FaultsGolden(t *testing.T) {
 	}
 }
 
+// A caller's keys are one text or a list, in the file and in the environment.
+func TestLoad_CallerKeys(t *testing.T) {
+	one, two := strings.Repeat("01", 32), strings.Repeat("ab", 32)
+	f := func(text string, environ []string, want ...string) {
+		t.Helper()
+		l := loadText(t, "store: 'memory:'\naccounts: [{appid: wx00000000000000aa, secret: 0123456789abcdef0123456789abcdef}]\n"+text, newEnvironment(environ))
+		if len(l.faults) > 0 || len(l.Config.Callers) != 1 || !slices.Equal(l.Config.Callers[0].KeySHA256, want) {
+			t.Errorf("%q %q: %+v\n%s", text, environ, l.Config.Callers, report(l))
+			return
+		}
+		callers, err := proxyCallers(l.Config.Callers)
+		if err != nil || len(callers[0].KeySHA256) != len(want) {
+			t.Errorf("%q %q: %v, %v", text, environ, callers, err)
+		}
+	}
+	f("callers: [{name: a, key_sha256: "+one+"}]\n", nil, one)
+	f("callers: [{name: a, key_sha256: ["+one+"]}]\n", nil, one)
+	f("callers:\n  - name: a\n    key_sha256:\n      - "+one+"\n      - "+two+"\n", nil, one, two)
+	f("callers: [{name: a, key_sha256: "+one+"}]\n", []string{"WXSIDECAR_CALLERS_0_KEY_SHA256=" + two}, two)
+	f("", []string{"WXSIDECAR_CALLERS_0_NAME=a", "WXSIDECAR_CALLERS_0_KEY_SHA256=" + one + ", " + two}, one, two)
+}
+
 func TestLoad_Faults(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()
@@ -155,6 +178,14 @@ func TestLoad_Faults(t *testing.T) {
 	f("listen: {apps: [1]}\n", "listen.apps: want a single value, got a list")
 	f("listen: {apps: unix://a.sock}\n", "the path of the socket is not absolute")
 	f("listen: {apps: unix:///"+strings.Repeat("a", 107)+"}\n", "longer than 107 bytes")
+	hash := strings.Repeat("0123456789abcdef", 4)
+	f("callers: [{name: a, key_sha256: []}]\n", "callers[0].key_sha256: missing")
+	f("callers: [{name: a, key_sha256: ['', s3cr3t]}]\n", "callers[0].key_sha256[0]: missing", "callers[0].key_sha256[1]: not 64 hexadecimal digits")
+	f("callers: [{name: a, key_sha256: [s3cr3t]}]\n", "callers[0].key_sha256: not 64 hexadecimal digits")
+	f("callers: [{name: a, key_sha256: [{s3cr3t: 1}]}]\n", "callers[0].key_sha256[0]: want a single value")
+	f("callers: [{name: a, key_sha256: {s3cr3t: 1}}]\n", "callers[0].key_sha256: want a list, got keys with values")
+	f("callers: [{name: a, key_sha256: ["+hash+", "+strings.ToUpper(hash)+"]}]\n", "callers[0].key_sha256[1]: the same as callers[0].key_sha256[0]")
+	f("callers: [{name: a, key_sha256: "+hash+"}, {name: b, key_sha256: ["+hash+"]}]\n", "callers[1].key_sha256: the same as callers[0].key_sha256")
 	f("listen: {apps: ':7080'}\n", "listen.apps: value \":7080\": open to other machines without callers")
 	f("listen: {admin: '[::]:7083'}\n", "listen.admin: value \"[::]:7083\": open to other machines without admin.key_sha256")
 	f("alias: {https: 0.0.0.0:443}\n", "alias.https: value \"0.0.0.0:443\": open to other machines without callers")

@@ -202,7 +202,7 @@ func (l *Loaded) oneOf(key, value string, allowed ...string) {
 // hash checks the SHA-256 of a key, and does not show it: it may be the key.
 func (l *Loaded) hash(key, value string) {
 	if value != "" && !sha256Pattern.MatchString(value) {
-		l.fault(key, "", "not 64 hexadecimal digits", "make it with: printf %s KEY | sha256sum")
+		l.fault(key, "", "not 64 hexadecimal digits", howToHash)
 	}
 }
 

@@ -282,6 +282,8 @@ func typeNames(t reflect.Type) []string {
 		return []string{"time"}
 	case t == sizeType:
 		return []string{"size"}
+	case t == severalType:
+		return []string{"text or list"}
 	case t.Kind() == reflect.Slice:
 		return []string{"list"}
 	case t.Kind() == reflect.Bool:
@@ -310,6 +312,8 @@ func shownDefault(v reflect.Value) string {
 		}
 		return fmt.Sprintf("%dKiB", d>>10)
 	case []string:
+		return strings.Join(d, ",")
+	case OneOrMore:
 		return strings.Join(d, ",")
 	default:
 		return fmt.Sprint(d)

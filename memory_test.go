@@ -234,14 +234,22 @@ func startForMemory(t *testing.T, upstream string) (pid int, apps string) {
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
+	return startProgram(t, binary, dir, []string{"WXSIDECAR_UPSTREAM_URL=" + upstream})
+}
+
+// startProgram starts the program with one account in dir, and env beside, until the
+// test ends. It returns its pid and the address for apps.
+func startProgram(t *testing.T, binary, dir string, env []string) (pid int, apps string) {
+	t.Helper()
 	cmd := exec.Command(binary, "serve")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
 		"WXSIDECAR_ACCOUNTS_0_APPID="+memoryAccount, "WXSIDECAR_ACCOUNTS_0_SECRET="+memorySecret,
 		"WXSIDECAR_LISTEN_APPS=127.0.0.1:0", "WXSIDECAR_LISTEN_PUSH=off",
 		"WXSIDECAR_LISTEN_METRICS=off", "WXSIDECAR_LISTEN_ADMIN=off",
-		"WXSIDECAR_UPSTREAM_URL="+upstream, "WXSIDECAR_LOG_FORMAT=json",
+		"WXSIDECAR_LOG_FORMAT=json",
 	)
+	cmd.Env = append(cmd.Env, env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

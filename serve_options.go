@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
@@ -73,8 +74,12 @@ func proxyCallers(configured []CallerConfig) ([]proxy.Caller, error) {
 	callers := make([]proxy.Caller, len(configured))
 	for i, c := range configured {
 		callers[i] = proxy.Caller{Name: c.Name, AppIDs: c.AppIDs, Allow: c.Allow, Deny: c.Deny}
-		if n, err := hex.Decode(callers[i].KeySHA256[:], []byte(c.KeySHA256)); err != nil || n != len(callers[i].KeySHA256) {
-			return nil, fmt.Errorf("%s.key_sha256: not 64 hexadecimal digits", indexed("callers", i))
+		for _, text := range c.KeySHA256 {
+			hash, err := hex.DecodeString(text)
+			if err != nil || len(hash) != sha256.Size {
+				return nil, fmt.Errorf("%s.key_sha256: not 64 hexadecimal digits", indexed("callers", i))
+			}
+			callers[i].KeySHA256 = append(callers[i].KeySHA256, [sha256.Size]byte(hash))
 		}
 	}
 	return callers, nil

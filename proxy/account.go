@@ -49,11 +49,16 @@ func (s *Server) identify(r *request) *fault {
 
 // namedAccount returns the account that the call names, and whether it names one.
 func (s *Server) namedAccount(r *request) (broker.Account, bool, *fault) {
-	if r.handle != nil {
+	if r.handle != nil && !r.handle.void {
 		a, f := s.account(r.handle.appid)
 		return a, true, f
 	}
 	appid := r.namedAppID()
+	if appid == nil && r.voidHandle() && r.handle.appid != "" {
+		// A void handle proves nothing, but the default account is not whom it means.
+		a, f := s.account(r.handle.appid)
+		return a, true, f
+	}
 	if appid == nil {
 		return broker.Account{}, false, nil
 	}

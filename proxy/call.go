@@ -28,13 +28,18 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 		return holdsNo("appid", r.params.blank)
 	}
 	callers := s.callers.Load()
-	if f := s.readHandle(r, callers); f != nil {
+	s.readHandle(r, callers)
+	serveLocal, local := s.local[r.route.Pattern]
+	if r.voidHandle() && !local {
+		return voidHandle()
+	}
+	if f := checkReferer(r); f != nil {
 		return f
 	}
 	if f := callers.admit(r, takesSecret(r.route.Pattern)); f != nil {
 		return f
 	}
-	if serveLocal, ok := s.local[r.route.Pattern]; ok {
+	if local {
 		return serveLocal(r, callers, &ctx.Response)
 	}
 	return s.serveAccount(r, callers, &ctx.Response)
@@ -58,16 +63,15 @@ func (s *Server) resembles(path []byte) bool {
 
 // readHandle reads the handle in the token parameter. On paths of a user's token
 // the parameter is not ours to read.
-func (s *Server) readHandle(r *request, c *callers) *fault {
-	if r.route.Kind == routes.User || !isHandle(r.params.token) {
-		return nil
+func (s *Server) readHandle(r *request, c *callers) {
+	if r.route.Kind != routes.User && isHandle(r.params.token) {
+		r.handle = s.keys.read(r.params.token, c)
 	}
-	if r.handle = s.keys.read(r.params.token, c); r.handle == nil {
-		return forbidden("bad_handle", "the handle in the token parameter is not one that this sidecar gave out, "+
-			"or its caller or key has changed: fetch a new one")
-	}
-	return nil
 }
+
+// voidHandle reports whether the token parameter holds a void handle. Where we answer
+// ourselves it counts as any placeholder, else as a dead token.
+func (r *request) voidHandle() bool { return r.handle != nil && r.handle.void }
 
 // serveAccount serves a call that goes to WeChat with an account's token.
 func (s *Server) serveAccount(r *request, c *callers, resp *fasthttp.Response) *fault {

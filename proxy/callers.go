@@ -14,8 +14,9 @@ import (
 type Caller struct {
 	// Name is shown in logs and refusals; it must not be empty, nor occur twice.
 	Name string
-	// KeySHA256 is the SHA-256 of the caller's key.
-	KeySHA256 [sha256.Size]byte
+	// KeySHA256 are the SHA-256 of the caller's keys: one, or several while it changes
+	// from one to another. The handles given out under each are good while it is here.
+	KeySHA256 [][sha256.Size]byte
 	// AppIDs are the accounts that it may call for; empty for all.
 	AppIDs []string
 	// Allow are the paths that it may call, empty for all; Deny those that it may
@@ -25,19 +26,22 @@ type Caller struct {
 	Allow, Deny []string
 }
 
-// caller is a Caller in use. It never changes.
-type caller struct{ Caller }
+// caller is a Caller who calls with one of its keys. It never changes.
+type caller struct {
+	Caller
+	key [sha256.Size]byte // the hash of that key
+}
 
 // callers is the set of callers in force; without any, anybody may call. A change
 // replaces it whole, and with it the handles that were found good.
 type callers struct {
-	all     []*caller
+	all     []*caller // each once for each of its keys
 	handles handleCache
 }
 
 func newCallers(list []Caller) (*callers, error) {
 	c := &callers{}
-	names := map[string]bool{}
+	names, keys := map[string]bool{}, map[[sha256.Size]byte]bool{}
 	for i, one := range list {
 		if one.Name == "" || names[one.Name] {
 			return nil, fmt.Errorf("callers[%d].name %q: must be given, and only once", i, one.Name)
@@ -48,7 +52,16 @@ func newCallers(list []Caller) (*callers, error) {
 				return nil, fmt.Errorf("callers[%d] %q: %w", i, one.Name, err)
 			}
 		}
-		c.all = append(c.all, &caller{one})
+		if len(one.KeySHA256) == 0 {
+			return nil, fmt.Errorf("callers[%d] %q: has no key", i, one.Name)
+		}
+		for _, key := range one.KeySHA256 {
+			if keys[key] {
+				return nil, fmt.Errorf("callers[%d] %q: one of its keys occurs twice: each caller needs keys of its own", i, one.Name)
+			}
+			keys[key] = true
+			c.all = append(c.all, &caller{one, key})
+		}
 	}
 	return c, nil
 }
@@ -72,7 +85,7 @@ func (c *callers) byKey(key []byte) *caller {
 	sum := sha256.Sum256(key)
 	var found *caller
 	for _, one := range c.all {
-		if subtle.ConstantTimeCompare(sum[:], one.KeySHA256[:]) == 1 {
+		if subtle.ConstantTimeCompare(sum[:], one.key[:]) == 1 {
 			found = one
 		}
 	}
@@ -92,11 +105,14 @@ func (c *callers) admit(r *request, later bool) *fault {
 		r.caller = c.byKey(r.key)
 	case len(r.credentials) > 0:
 		r.caller = c.byCredentials(r.credentials)
-	case r.handle != nil:
+	case r.handle != nil && !r.handle.void:
 		r.caller = r.handle.caller
 		return nil
 	case later:
 		return nil
+	case r.handle != nil:
+		// Its SDK shows the key, if it has one, when it fetches a new one.
+		return voidHandle()
 	default:
 		return stranger()
 	}
@@ -153,7 +169,7 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
-	if f := c.mayFetchHandle(r, appid); f != nil {
+	if f := c.notDenied(r, appid); f != nil {
 		return f
 	}
 	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, r.path, equalText) < 0 {
@@ -162,9 +178,8 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	return nil
 }
 
-// mayFetchHandle is mayCall for a path that gives out handles, which needs no place in
-// Allow: a handle can do no more than its caller.
-func (c *callers) mayFetchHandle(r *request, appid string) *fault {
+// notDenied is mayCall for what needs no place in Allow.
+func (c *callers) notDenied(r *request, appid string) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}

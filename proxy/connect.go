@@ -89,7 +89,7 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
 		// One side would take it for a body, the other for the tunnel's first bytes.
 		return badRequest("CONNECT has no body")
 	case h.browser:
-		return forbidden("browser_refused", "a web page may not call through the sidecar")
+		return sentByPage()
 	}
 	if f := s.callers.Load().admit(r, true); f != nil {
 		return f

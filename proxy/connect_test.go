@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -159,8 +158,8 @@ func TestConnect_Callers(t *testing.T) {
 	s := start(t, Options{
 		Source: platform(), Upstream: UpstreamOptions{URL: up.URL}, Connect: ConnectOptions{TLS: config, Allow: []string{"*"}},
 		Callers: []Caller{
-			{Name: "shop", KeySHA256: sha256.Sum256([]byte("shop-key")), AppIDs: []string{merchant}},
-			{Name: "bank", KeySHA256: sha256.Sum256([]byte("bank-key"))},
+			{Name: "shop", KeySHA256: keysOf("shop-key"), AppIDs: []string{merchant}},
+			{Name: "bank", KeySHA256: keysOf("bank-key")},
 		},
 	})
 	s.url = "https://api.weixin.qq.com"
@@ -191,7 +190,7 @@ func TestConnect_Callers(t *testing.T) {
 func TestConnect_AsksForCredentials(t *testing.T) {
 	o := &outside{names: map[string][]string{"shop.example": {"93.184.216.34"}}}
 	s := startTunnels(t, o, "shop.example")
-	callers := []Caller{{Name: "shop", KeySHA256: sha256.Sum256([]byte("shop-key"))}}
+	callers := []Caller{{Name: "shop", KeySHA256: keysOf("shop-key")}}
 	if err := s.SetCallers(callers); err != nil {
 		t.Fatal(err)
 	}

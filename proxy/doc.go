@@ -12,9 +12,10 @@
 //	request.go    borrowed bytes become ours; what could be read two ways is refused
 //	target.go     the request target: path, query, host
 //	header.go     which header lines pass
+//	browser.go    what web pages send is refused
 //	handle.go     what apps hold in place of tokens
 //	callers.go    who may call
-//	sdk.go        the token endpoints that we answer ourselves; exchange.go
+//	sdk.go        the token endpoints that we answer ourselves; exchange.go, login.go
 //	account.go    whose call it is, and which token it takes
 //	limits.go     how many calls at once
 //	forward.go    the token, one attempt, the replay; waiting.go

@@ -44,7 +44,8 @@ type fault struct {
 	cut        bool // WeChat's answer had begun
 	// cause is what the log says in place of message, where that points to the log;
 	// nil for message. It holds no secret, but may hold addresses.
-	cause error
+	cause    error
+	asWeChat bool // message is worded as WeChat would
 }
 
 // Error makes a fault usable where an error is wanted, in logs above all.
@@ -103,6 +104,16 @@ func badRequest(message string) *fault {
 
 func forbidden(code, message string) *fault {
 	return &fault{status: fasthttp.StatusForbidden, code: code, message: message}
+}
+
+// voidHandle answers a void handle as WeChat answers a dead token, in such words that
+// each SDK finds what makes it fetch a new one.
+func voidHandle() *fault {
+	return &fault{
+		status: fasthttp.StatusOK, code: "bad_handle", errcode: wechat.CodeInvalidCredential, asWeChat: true,
+		message: "invalid credential, access_token is invalid or not latest, 42001 access_token expired; " +
+			"wxsidecar: this handle was not given out under the keys in force: fetch a new one",
+	}
 }
 
 func tooMany(message string) *fault {
@@ -188,7 +199,7 @@ func noSecret(field, appid string) *fault {
 		return f
 	}
 	f.message = "no AppSecret is configured for " + appid + ", and this call needs one: for an account that authorised " +
-		"the component use the component's form of the call, such as /sns/component/jscode2session"
+		"the component use the component's form of the call, such as /cgi-bin/component/clear_quota/v2"
 	return f
 }
 
@@ -346,7 +357,11 @@ func (f *fault) body() []byte {
 	b := append(make([]byte, 0, 128), `{"errcode":`...)
 	b = strconv.AppendInt(b, int64(errcode), 10)
 	b = append(b, `,"errmsg":`...)
-	return append(appendJSONText(b, "wxsidecar: "+f.message), '}')
+	message := f.message
+	if !f.asWeChat {
+		message = "wxsidecar: " + message
+	}
+	return append(appendJSONText(b, message), '}')
 }
 
 // appendJSONText appends s as a JSON text without \u escapes, which some SDKs

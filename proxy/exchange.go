@@ -58,6 +58,11 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	if f := c.mayCall(r, appid); f != nil {
 		return f
 	}
+	return s.sendSecret(r, c, resp, fields, appid)
+}
+
+// sendSecret forwards a call of the account appid with the configured secret.
+func (s *Server) sendSecret(r *request, c *callers, resp *fasthttp.Response, fields secretFields, appid string) *fault {
 	value, known := s.exchange.Secret(appid)
 	switch {
 	case known:
@@ -113,6 +118,18 @@ func (r *request) setBody(b []byte) { r.body.kept, r.body.length = b, len(b) }
 // splice returns b with n bytes at at replaced; b itself stays.
 func splice(b []byte, at, n int, with []byte) []byte {
 	return slices.Concat(b[:at], with, b[at+n:])
+}
+
+// withoutParam returns query without a parameter, each taken out with one ampersand
+// beside it. query itself stays.
+func withoutParam(query []byte, name string) []byte {
+	var kept [][]byte
+	for piece := range bytes.SplitSeq(query, ampersand) {
+		if key, _, _ := bytes.Cut(piece, equals); string(key) != name {
+			kept = append(kept, piece)
+		}
+	}
+	return bytes.Join(kept, ampersand)
 }
 
 // findParam returns the first raw value of a parameter and where it begins.

@@ -19,11 +19,18 @@ const (
 	macText      = macBytes * 4 / 3
 )
 
-// handle is one that was found good. It never changes.
+// handle is what stands in a token parameter in the shape of a handle. It never
+// changes.
 type handle struct {
-	kind   broker.Kind
-	appid  string
-	caller *caller // whom it was given to; nil where no callers were configured
+	kind broker.Kind
+	// appid is whom it names; empty where it cannot be read.
+	appid string
+	// caller is whom it was given to; nil where no callers are configured.
+	caller *caller
+	// genuine says that its MAC is good: we gave it out.
+	genuine bool
+	// void says that it counts for nothing, as a dead token does.
+	void bool
 }
 
 func kindLetter(k broker.Kind) byte {
@@ -53,15 +60,15 @@ func letterKind(c byte) broker.Kind {
 // handleKeys are the keys of handles: the first makes them, all read them.
 type handleKeys [][]byte
 
-// mac is bound to the caller by its name and the hash of its key, so that a
-// handle is void when the caller's key changes.
+// mac is bound to the caller by its name and the hash of the key with which it called,
+// so that a handle is void when the caller has that key no longer.
 func mac(key []byte, kind byte, appid string, c *caller) string {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte{kind, 0})
 	h.Write([]byte(appid))
 	if c != nil {
 		h.Write([]byte{0})
-		h.Write(c.KeySHA256[:])
+		h.Write(c.key[:])
 		h.Write([]byte(c.Name))
 	}
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:macBytes])
@@ -76,37 +83,55 @@ func (k handleKeys) make(kind broker.Kind, appid string, c *caller) string {
 // isHandle reports whether a token parameter's value claims to be a handle.
 func isHandle(value []byte) bool { return bytes.HasPrefix(value, []byte(handlePrefix)) }
 
-// read returns the handle that text is, or nil if it was not made with one of the
-// keys for one of the callers in force.
+// read returns the handle that text is, which begins as one; never nil. With callers
+// configured one is void unless it was made with one of the keys for one of them.
+// Without, it proves no more than a header would, and whatever its MAC it names its
+// account.
 func (k handleKeys) read(text []byte, c *callers) *handle {
 	if h := c.handles.get(text); h != nil {
 		return h
 	}
 	s := string(text)
-	rest := strings.TrimPrefix(s, handlePrefix)
-	if len(rest) < len("x__")+macText || rest[1] != '_' {
-		return nil
-	}
-	letter, rest := rest[0], rest[2:]
-	at := len(rest) - macText - 1
-	if letterKind(letter) == 0 || at < 1 || rest[at] != '_' {
-		return nil
-	}
-	appid, given := rest[:at], rest[at+1:]
+	h, given := parseHandle(s)
 	owners := c.all
 	if len(owners) == 0 {
 		owners = []*caller{nil}
 	}
 	for _, key := range k {
 		for _, owner := range owners {
-			if hmac.Equal([]byte(given), []byte(mac(key, letter, appid, owner))) {
-				h := &handle{kind: letterKind(letter), appid: appid, caller: owner}
+			if given != "" && hmac.Equal([]byte(given), []byte(mac(key, kindLetter(h.kind), h.appid, owner))) {
+				h.caller, h.genuine = owner, true
 				c.handles.put(s, h)
 				return h
 			}
 		}
 	}
-	return nil
+	h.void = h.appid == "" || len(c.all) > 0
+	return h
+}
+
+// parseHandle takes a handle apart. The MAC is empty where none that we make stands
+// there: where it was cut short, or where a component is named before it.
+func parseHandle(s string) (h *handle, given string) {
+	h = &handle{}
+	rest := strings.TrimPrefix(s, handlePrefix)
+	if len(rest) < len("x_") || letterKind(rest[0]) == 0 || rest[1] != '_' {
+		return h, ""
+	}
+	kind, rest := letterKind(rest[0]), rest[2:]
+	appid, _, found := strings.Cut(rest, "_")
+	if at := len(rest) - macText - 1; at > 0 && rest[at] == '_' {
+		// An appid may hold underscores itself.
+		appid, given = rest[:at], rest[at+1:]
+		if account, component, both := strings.Cut(appid, "_wx"); both && component != "" {
+			appid, given = account, ""
+		}
+	}
+	if !found || !plausibleAppID(appid) {
+		return h, ""
+	}
+	h.kind, h.appid = kind, appid
+	return h, given
 }
 
 // handleCache remembers handles that were found good, so that a call costs a

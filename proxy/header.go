@@ -17,6 +17,7 @@ const (
 	classFraming                  // Transfer-Encoding, Content-Length
 	classOrigin                   // Origin: a browser speaks
 	classFetchSite                // Sec-Fetch-Site: likewise
+	classReferer                  // Referer: perhaps a browser speaks; it goes on
 )
 
 const maxClassifiedName = 32
@@ -63,6 +64,8 @@ func classOf(name []byte) class {
 		return classOrigin
 	case "sec-fetch-site":
 		return classFetchSite
+	case "referer":
+		return classReferer
 	}
 	if hasOurPrefix(name) {
 		return classOurs
@@ -95,6 +98,7 @@ type head struct {
 	connection      []byte // names that Connection lists, if it lists any of note
 	length, chunked bool
 	browser         bool
+	referer         []byte
 }
 
 // readHead walks over the raw lines of a request head, appends those that pass to
@@ -164,6 +168,8 @@ func (h *head) note(name, value []byte) (bool, *fault) {
 		}
 	case classFraming:
 		return false, h.framing(name, value)
+	case classReferer:
+		return true, once(&h.referer, value, "Referer")
 	case classOrigin:
 		h.browser = true
 	case classFetchSite:

@@ -51,6 +51,7 @@ func TestReadHead_Refuses(t *testing.T) {
 	f("X-Wechat-Component: \t\r\n\r\n")
 	f("X-Wxsidecar-Key: \r\n\r\n")
 	f("X-Wxsidecar-Key: a\r\nx-wxsidecar-key: a\r\n\r\n")
+	f("Referer: http://localhost/\r\nreferer: http://evil.example/\r\n\r\n")
 	f("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
 	f("Transfer-Encoding: identity\r\n\r\n")
 	f("Transfer-Encoding: gzip, chunked\r\n\r\n")

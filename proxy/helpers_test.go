@@ -38,6 +38,9 @@ type source struct {
 	tokens   map[broker.Key]*broker.Token
 	errs     map[broker.Key]error
 	onlyErr  error // what OnlyAccount answers instead
+	// absent is what Account answers for an account that it does not know; nil for
+	// ErrUnknownAccount.
+	absent error
 	// sticky accounts get the same value again from the first report, as
 	// stable_token does.
 	sticky  map[string]int
@@ -124,6 +127,9 @@ func (s *source) Account(_ context.Context, appid string) (broker.Account, error
 	defer s.mu.Unlock()
 	if a, ok := s.accounts[appid]; ok {
 		return a, nil
+	}
+	if s.absent != nil {
+		return broker.Account{}, s.absent
 	}
 	return broker.Account{}, fmt.Errorf("%w: %s", broker.ErrUnknownAccount, appid)
 }
@@ -390,6 +396,13 @@ func rawCall(tb testing.TB, addr, request string) string {
 	return string(b)
 }
 
-func callerOf(name, key string) Caller {
-	return Caller{Name: name, KeySHA256: sha256.Sum256([]byte(key))}
+func callerOf(name string, keys ...string) Caller {
+	return Caller{Name: name, KeySHA256: keysOf(keys...)}
+}
+
+func keysOf(keys ...string) (hashes [][sha256.Size]byte) {
+	for _, key := range keys {
+		hashes = append(hashes, sha256.Sum256([]byte(key)))
+	}
+	return hashes
 }

@@ -28,6 +28,8 @@ type request struct {
 	key     []byte // X-Wxsidecar-Key
 	params  params
 	http11  bool
+	// foreignPage says that the Referer is another site's.
+	foreignPage bool
 
 	credentials []byte // Proxy-Authorization; in buf as well
 
@@ -103,9 +105,6 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if c, ok := ctx.Conn().(*appConn); ok && c.inside && r.key == nil && r.credentials == nil {
 		r.key, r.credentials = c.key, c.credentials
 	}
-	if head.browser {
-		return forbidden("browser_refused", "a web page may not call through the sidecar (Origin or a cross-site Sec-Fetch-Site came along)")
-	}
 	t, f := splitTarget(raw.target)
 	if f != nil {
 		return f
@@ -113,6 +112,10 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f := s.checkHost(t, host, ctx.LocalAddr()); f != nil {
 		return f
 	}
+	if head.browser {
+		return sentByPage()
+	}
+	r.foreignPage = len(head.referer) > 0 && s.foreign(head.referer)
 	r.prefix, r.path = cutAppIDPrefix(t.path)
 	r.query = t.query
 	if r.params, f = scanQuery(t.query); f != nil {

@@ -44,6 +44,9 @@ func (s *Server) localHandlers() map[string]localHandler {
 			return s.serveSecret(r, c, resp, fields)
 		}
 	}
+	for path := range loginForms {
+		m[path] = s.serveLogin
+	}
 	return m
 }
 
@@ -151,6 +154,9 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 	case "wx_card":
 		kind = broker.KindWXCardTicket
 	default:
+		if r.voidHandle() {
+			return voidHandle()
+		}
 		return s.forwardFor(r, resp, appid)
 	}
 	ticket, f := s.token(broker.Key{Kind: kind, AppID: appid})
@@ -164,12 +170,13 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 }
 
 // mayFetch refuses what the caller may not fetch by a path that gives out handles, or
-// tokens where these are exposed.
+// tokens where these are exposed. A handle can do no more than its caller, so that it
+// needs no place in Allow.
 func (s *Server) mayFetch(r *request, c *callers, appid string) *fault {
 	if s.expose {
 		return c.mayCall(r, appid)
 	}
-	return c.mayFetchHandle(r, appid)
+	return c.notDenied(r, appid)
 }
 
 // giveToken answers with a handle for key, or with its token where tokens are

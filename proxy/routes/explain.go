@@ -16,13 +16,15 @@ var served = map[string]string{
 	"/cgi-bin/clear_quota/v2":                    withSecret,
 	"/cgi-bin/component/clear_quota/v2":          withSecret,
 	"/cgi-bin/component/api_start_push_ticket":   withSecret,
-	"/sns/jscode2session":                        withSecret,
-	"/sns/oauth2/access_token":                   withSecret,
+	"/sns/jscode2session":                        withSecret + onBehalf + "/sns/component/jscode2session",
+	"/sns/oauth2/access_token":                   withSecret + onBehalf + "/sns/oauth2/component/access_token",
+	"/sns/oauth2/refresh_token":                  "passed on as it is" + onBehalf + "/sns/oauth2/component/refresh_token",
 }
 
 const (
 	fromMemory = "answered from memory with a handle, for any placeholder as the secret, and never forwarded"
 	masked     = "refresh tokens in the answer are kept, and the app gets placeholders"
+	onBehalf   = "; for an account that has authorised a component it becomes that component's form of the call: "
 	withSecret = "the configured secret is put in place of the one that the app sends"
 )
 

@@ -75,6 +75,9 @@ func (s *Server) session(c *call, refuse func(int, ...string) reply) reply {
 // account that authorises it.
 func (s *Server) onBehalf(c *call) int {
 	c.subject = c.get("appid")
+	if c.get("secret") != "" {
+		c.violation("a secret on " + c.path + ", which takes none")
+	}
 	p := s.components[c.get("component_appid")]
 	switch {
 	case c.get("component_appid") == "":

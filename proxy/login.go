@@ -1,0 +1,132 @@
+package proxy
+
+import (
+	"errors"
+
+	"github.com/tidwall/gjson"
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/proxy/routes"
+)
+
+// loginForms are the logins of users that an account makes in its own name, and what
+// a component calls instead for an account that has authorised it.
+//
+// See https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/miniprogram-management/login/thirdpartyCode2Session.html
+// and https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Official_Accounts/official_account_website_authorization.html
+var loginForms = map[string]string{
+	"/sns/jscode2session":       "/sns/component/jscode2session",
+	"/sns/oauth2/access_token":  "/sns/oauth2/component/access_token",
+	"/sns/oauth2/refresh_token": "/sns/oauth2/component/refresh_token",
+}
+
+// serveLogin makes the component's form of a login for an authorizer, whose secret
+// nobody here has. Any other account's goes out in its own form, with the configured
+// secret where it carries one.
+func (s *Server) serveLogin(r *request, c *callers, resp *fasthttp.Response) *fault {
+	appid, f := s.admitLogin(r, c)
+	if f != nil {
+		return f
+	}
+	if f := c.mayCall(r, appid); f != nil {
+		return f
+	}
+	a, f := s.authorizer(appid)
+	if f != nil {
+		return f
+	}
+	if a.Kind != broker.KindAuthorizer {
+		if fields, carries := secretPaths[r.route.Pattern]; carries {
+			return s.sendSecret(r, c, resp, fields, appid)
+		}
+		return s.serveAccount(r, c, resp)
+	}
+	if f := s.useComponentLogin(r, a); f != nil {
+		return f
+	}
+	// What deny has counts under either name.
+	if f := c.notDenied(r, appid); f != nil {
+		return f
+	}
+	return s.forwardFor(r, resp, appid)
+}
+
+// admitLogin reads the form of a login, who makes it, and for which account: the secret
+// in it may be the caller's key, but for a refresh, which carries none.
+func (s *Server) admitLogin(r *request, c *callers) (appid string, f *fault) {
+	if takesSecret(r.route.Pattern) {
+		f = s.admitBySecret(r, c, "secret")
+	} else {
+		f = s.readForm(r)
+	}
+	if f == nil {
+		f = r.refuseTwice("appid")
+	}
+	if f != nil {
+		return "", f
+	}
+	return r.appIDField("appid")
+}
+
+// authorizer returns the account of appid if it is an authorizer, else the zero
+// Account.
+func (s *Server) authorizer(appid string) (broker.Account, *fault) {
+	if _, own := s.exchange.Secret(appid); own || !plausibleAppID(appid) {
+		return broker.Account{}, nil
+	}
+	a, err := s.source.Account(s.waiting(), appid)
+	switch {
+	case errors.Is(err, broker.ErrUnknownAccount), err == nil && a.Kind != broker.KindAuthorizer:
+		return broker.Account{}, nil
+	case err != nil:
+		return broker.Account{}, brokerFault(err, appid)
+	}
+	return a, nil
+}
+
+// useComponentLogin turns the login of a, which authorises its component, into the
+// component's form. All other parameters stay as they are.
+func (s *Server) useComponentLogin(r *request, a broker.Account) *fault {
+	for _, name := range []string{"secret", paramComponentAppID} {
+		if f := r.refuseTwice(name); f != nil {
+			return f
+		}
+		if gjson.GetBytes(r.body.kept, name).Exists() {
+			return badBody("a login takes " + name + " in the query, or in a form-encoded body, not in JSON")
+		}
+	}
+	named, f := r.appIDField(paramComponentAppID)
+	if f != nil {
+		return f
+	}
+	r.dropParam("secret")
+	switch {
+	case named == a.Component:
+	case named != "":
+		return badRequest("component_appid is not " + a.Component + ", which " + a.AppID + " has authorised")
+	case countParam(r.query, "appid") > 0:
+		r.query = appendQuery(nil, r.query, 0, paramComponentAppID, a.Component)
+	case gjson.ValidBytes(r.body.kept):
+		return badBody("a login takes appid in the query, or in a form-encoded body, not in JSON")
+	default:
+		r.setBody(appendQuery(nil, r.body.kept, 0, paramComponentAppID, a.Component))
+	}
+	r.path = []byte(loginForms[r.route.Pattern])
+	r.route = s.table.Match(r.path)
+	r.cred = credential{
+		key:   broker.Key{Kind: broker.KindComponent, AppID: a.Component},
+		param: routes.ComponentAccessToken, drop: namedAccess | namedComponent | namedFrom,
+	}
+	return nil
+}
+
+// dropParam takes a parameter out of the call's form, with one ampersand beside it.
+func (r *request) dropParam(name string) {
+	if countParam(r.query, name) > 0 {
+		r.query = withoutParam(r.query, name)
+	}
+	if countParam(r.body.kept, name) > 0 {
+		r.setBody(withoutParam(r.body.kept, name))
+	}
+}
