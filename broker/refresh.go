@@ -195,8 +195,7 @@ func (b *Broker) refused(e *entry, api *wechat.APIError, out *outcome) {
 		if !api.Question() {
 			b.noteQuota(e)
 		}
-	case api.Misconfigured(), api.Code == wechat.CodeInvalidCredential && e.permanent:
-		// 40001 on a call that carries an AppSecret means that the secret is wrong.
+	case api.Misconfigured(), api.Code == wechat.CodeInvalidCredential && e.key.Kind.carriesSecret():
 		out.what, out.wait = happenedMisconfigured, misconfiguredProbe
 	}
 }

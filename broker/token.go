@@ -49,6 +49,10 @@ func (k Kind) Label() string {
 // an account's token.
 func (k Kind) IsTicket() bool { return k == KindJSAPITicket || k == KindWXCardTicket }
 
+// carriesSecret reports whether the call that gives the kind carries an AppSecret: errcode
+// 40001 then means that the secret is wrong.
+func (k Kind) carriesSecret() bool { return k == KindComponent || k == KindAccount }
+
 // Key names one credential. Its String is also the name of its record in the
 // [Store].
 type Key struct {
