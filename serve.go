@@ -30,8 +30,8 @@ func (p *program) serveVerb() *cobra.Command {
 		Long: "Serve opens the store and the listeners and keeps the tokens fresh until SIGTERM or SIGINT. Then it turns\n" +
 			"/readyz to 503, takes calls for shutdown.delay, lets those under way end within shutdown.grace, and closes the\n" +
 			"store. A second signal ends it at once. On SIGHUP, or when the configuration file or a secret's file changes, it\n" +
-			"takes over components, accounts, callers and events; the rest needs a restart. SIGHUP also has the keys tried\n" +
-			"again that a used-up quota has stopped. It logs on stderr.\n" +
+			"takes over components, accounts, callers and events; the rest needs a restart. SIGHUP also retries keys that an\n" +
+			"exhausted quota or a misconfiguration stopped. It logs on stderr.\n" +
 			"Exit codes: 0 stopped in order, 1 failed or calls had to be cut off, 2 the configuration is at fault,\n" +
 			"128 and the signal's number for a second signal.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -124,7 +124,7 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 				return sig, nil
 			}
 			r.reload("SIGHUP")
-			s.broker.ResetQuotas() // somebody has looked after things, perhaps after these
+			s.broker.RetryStopped() // somebody has looked after things, perhaps after these
 		case <-poll.C:
 			r.poll()
 		case err := <-s.failed:

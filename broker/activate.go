@@ -109,7 +109,6 @@ func (b *Broker) activate(key Key, rec *record, permanent bool) *entry {
 		b.place(e, now.Add(2*e.life()), false) // a call brings it forward; without one it is dropped then
 	}
 	b.cache.set(e)
-	b.wakeUp()
 	return e
 }
 

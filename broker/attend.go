@@ -76,13 +76,16 @@ func (b *Broker) askForTickets(ctx context.Context, c *component) time.Duration 
 func (b *Broker) askedInVain(c *component, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c.vain = now
+	c.vain, c.askNow = now, false
 }
 
 // untilAskAgain returns how long WeChat need not be asked for tickets of c.
 func (b *Broker) untilAskAgain(c *component, p platformRecord, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if c.askNow {
+		return 0
+	}
 	wait := untilAsk(p, c.askFails, now)
 	if !c.vain.IsZero() && !c.vain.After(now) {
 		wait = max(wait, c.vain.Add(askInterval).Sub(now))
@@ -126,6 +129,7 @@ func (b *Broker) noteAsked(c *component, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.askFails++
+	c.askNow = false
 	var api *wechat.APIError
 	barred := errors.As(err, &api) && (api.Misconfigured() || api.Code == wechat.CodeInvalidCredential)
 	switch {
@@ -152,7 +156,14 @@ func (b *Broker) noteAsked(c *component, err error) {
 	b.place(e, e.cond.notBefore, false)
 	e.announce()
 	b.tellDependents(e)
-	b.wakeUp()
+}
+
+// unbar has WeChat asked for tickets at once if it refused that for a cause which only a
+// person can cure: it may let us in now. Broker.mu is held.
+func (c *component) unbar() {
+	if c.barred != nil {
+		c.askFails, c.barred, c.askNow = 0, nil, true
+	}
 }
 
 // barredBy returns what WeChat said when it was last asked to push the component's

@@ -76,6 +76,9 @@ func (b *Broker) resume(outage bool) {
 		b.log.Info("WeChat answers again; renewals go on")
 		b.afterOutage()
 	}
+	for appID := range b.configured() {
+		b.attend(appID) // whatever was put off meanwhile
+	}
 	b.wakeUp()
 }
 
@@ -96,6 +99,5 @@ func (b *Broker) afterOutage() {
 		if now.Sub(c.freed).Abs() >= askInterval {
 			c.freed, c.vain = now, time.Time{}
 		}
-		b.attend(c.appID)
 	}
 }

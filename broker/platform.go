@@ -111,8 +111,9 @@ type component struct {
 	// Guarded by Broker.mu.
 	spent ticket // the newest when WeChat last refused all that were held
 	// askFails is how often in a row WeChat refused to push tickets, and barred its
-	// words where only a person can cure it.
+	// words where only a person can cure it; askNow, that a person says to have cured it.
 	askFails int
+	askNow   bool
 	barred   *wechat.APIError
 	vain     time.Time // when WeChat was last asked for tickets and did not answer
 	freed    time.Time // when the end of an outage last let it be asked sooner

@@ -79,10 +79,7 @@ func (b *Broker) ticketCame(c *component) {
 	if e.cond.trouble == StateMisconfigured {
 		at = now // perhaps cured since: WeChat does push, and no more than every ten minutes
 	}
-	if !e.running {
-		b.place(e, at, true)
-	}
-	b.wakeUp()
+	b.place(e, at, true)
 }
 
 // revoke takes away what an authorizer's authorization gave, durably and at once,
@@ -169,7 +166,6 @@ func (b *Broker) follow(key Key, ev event) {
 	}
 	e.announce()
 	b.tellDependents(e)
-	b.wakeUp()
 }
 
 // takeAuthorization keeps the event in the inbox; its code is exchanged after

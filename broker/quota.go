@@ -56,14 +56,8 @@ func (b *Broker) goOn(kind Kind) {
 			continue
 		}
 		e.stopped = false
-		if e.running {
-			e.again = true // it was refused and has yet to hear of it
-			continue
-		}
-		b.turn(e, event{what: happenedReset, alive: b.sound(e, now) != nil}, now)
-		b.place(e, now, e.waiters > 0)
+		b.tryAgain(e, now, e.waiters > 0)
 	}
-	b.wakeUp()
 }
 
 // overrun is when the last call beyond the day's budget of e was made. Those that a
@@ -76,11 +70,11 @@ func (e *entry) overrun() *time.Time {
 	return &e.overrunDue
 }
 
-// ResetQuotas has every key tried now that a quota, a budget of ours or a breaker has
-// stopped: an operator says that WeChat has cleared them. It does not wait; the rate
-// limit holds, and a quota that is still used up stops its key again. What waits in
-// the inbox and the lists of authorizers are tried as well.
-func (b *Broker) ResetQuotas() {
+// RetryStopped has every key tried now that an exhausted quota, a budget of ours, a
+// breaker or a misconfiguration has stopped: an operator says that the cause is gone. It
+// does not wait; the rate limit holds, and a cause that remains stops its key again. What
+// waits in the inbox and the lists of authorizers are tried as well.
+func (b *Broker) RetryStopped() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range b.breakers {
@@ -89,23 +83,20 @@ func (b *Broker) ResetQuotas() {
 	b.spent = dayBudget{}
 	b.resets.Add(1)
 	b.readInbox()
-	for appID := range b.configured() {
+	for appID, c := range b.configured() {
+		c.unbar()
 		b.attend(appID)
 	}
 	now := b.clock.now()
 	b.resetAt = now
 	for _, e := range b.active {
 		e.spent, e.quotaMet, e.stopped = dayBudget{}, time.Time{}, false
-		if e.running {
-			e.again = true // what is under way may yet fail of the old cause
-			continue
-		}
-		if e.cond.trouble == StateQuotaExhausted && e.blockedOn == (Key{}) {
-			b.turn(e, event{what: happenedReset, alive: b.sound(e, now) != nil}, now)
-			b.place(e, now, e.permanent || e.waiters > 0)
+		stopped := e.cond.trouble == StateQuotaExhausted || e.cond.trouble == StateMisconfigured
+		if e.running || stopped && e.blockedOn == (Key{}) {
+			b.tryAgain(e, now, e.permanent || e.waiters > 0)
 		}
 	}
-	b.wakeUp()
+	b.log.Info("keys that an exhausted quota or a misconfiguration stopped are tried again")
 }
 
 // overBudget refuses a renewal that would burn a quota: a fault of ours or of

@@ -181,14 +181,14 @@ func TestQuota_AnOperatorResetsThemAll(t *testing.T) {
 		for _, key := range keys {
 			w.mustFail(key, broker.StateQuotaExhausted)
 		}
-		w.broker.ResetQuotas() // too early
+		w.broker.RetryStopped() // too early
 		pass(time.Second)
 		for _, key := range keys {
 			w.mustFail(key, broker.StateQuotaExhausted)
 		}
 		w.sim.ClearFaults()
 		w.broker.SpendDay()
-		w.broker.ResetQuotas()
+		w.broker.RetryStopped()
 		pass(time.Second)
 		for _, key := range keys {
 			w.mustCall(key)

@@ -81,14 +81,20 @@ func (q *queue) next() (time.Time, bool) {
 }
 
 // place puts e where it belongs: urgent for those with waiting callers, which
-// pass the rate limit. It takes it from wherever it waited. What was let go of
-// while its renewal was under way is not put anywhere: it may have a successor.
-// Broker.mu is held.
+// pass the rate limit. It takes it from wherever it waited, and wakes the scheduler.
+// While a renewal of e is under way it is not put anywhere, else a second would begin
+// beside it: the end of that renewal has it tried again. A dropped entry is not
+// rescheduled; a new entry for the key may exist. Broker.mu is held.
 func (b *Broker) place(e *entry, at time.Time, urgent bool) {
 	b.unplace(e)
 	if b.active[e.key] != e {
 		return
 	}
+	if e.running {
+		e.again = true
+		return
+	}
+	b.wakeUp()
 	e.due = at
 	q := &b.ahead
 	if urgent {
@@ -126,7 +132,20 @@ func (b *Broker) want(e *entry) {
 		return
 	}
 	b.place(e, at, true)
-	b.wakeUp()
+}
+
+// tryAgain has e renewed now, as the cause of its trouble is said to be gone. A renewal
+// under way may yet fail of that cause, so its end has it tried again. Broker.mu is held.
+func (b *Broker) tryAgain(e *entry, now time.Time, urgent bool) {
+	if e.running {
+		e.again = true
+		return
+	}
+	if e.blockedOn != (Key{}) {
+		b.unblock(e)
+	}
+	b.turn(e, event{what: happenedReset, alive: b.sound(e, now) != nil}, now)
+	b.place(e, now, urgent)
 }
 
 // wantBlocker passes the wish on to the key that e waits for. Broker.mu is held.
@@ -163,21 +182,20 @@ func (b *Broker) schedule(ctx context.Context) {
 	}
 }
 
+// never is how long the scheduler waits where something else is sure to wake it.
+const never = time.Hour
+
 // dispatch starts what is due and allowed, and returns after how long it is to
 // be called again unless something wakes it.
 func (b *Broker) dispatch(ctx context.Context) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	const never = time.Hour
 	if b.paused {
 		return never
 	}
 	now := b.clock.now()
-	wait := b.dispatchFrom(ctx, &b.urgent, now)
-	if b.running >= b.opts.Workers {
-		return never // the end of a renewal wakes the loop
-	}
-	return min(wait, b.dispatchFrom(ctx, &b.ahead, now))
+	urgent := b.dispatchFrom(ctx, &b.urgent, now)
+	return min(urgent, b.dispatchFrom(ctx, &b.ahead, now))
 }
 
 // urgentWorkers is how many times Options.Workers may run at once while somebody
@@ -185,7 +203,8 @@ func (b *Broker) dispatch(ctx context.Context) time.Duration {
 // waits for half of that, and must not spend it behind those.
 const urgentWorkers = 8
 
-// dispatchFrom starts what is due in q. Broker.mu is held.
+// dispatchFrom starts what is due in q, and returns when the next will be. While as many
+// run as may, that is no matter: the end of one wakes the scheduler. Broker.mu is held.
 func (b *Broker) dispatchFrom(ctx context.Context, q *queue, now time.Time) time.Duration {
 	most := b.opts.Workers
 	if q == &b.urgent {
@@ -194,7 +213,7 @@ func (b *Broker) dispatchFrom(ctx context.Context, q *queue, now time.Time) time
 	for b.running < most {
 		at, ok := q.next()
 		if !ok {
-			return time.Hour
+			return never
 		}
 		if wait := at.Sub(now); wait > 0 {
 			return wait
@@ -211,7 +230,7 @@ func (b *Broker) dispatchFrom(ctx context.Context, q *queue, now time.Time) time
 		}
 		b.start(ctx, e, now)
 	}
-	return time.Hour
+	return never
 }
 
 // untilAllowed returns how long it is from now until the limit has room again. It is

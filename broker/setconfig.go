@@ -148,17 +148,8 @@ func (b *Broker) Renew(key Key) {
 	e.spent, b.spent, e.quotaMet = dayBudget{}, dayBudget{}, time.Time{}
 	b.goOn(0)
 	if c := b.component(key.AppID); c != nil && key.Kind == KindComponent {
-		c.askFails, c.barred = 0, nil // it may be let in now
+		c.unbar()
 		b.attend(key.AppID)
 	}
-	if e.running {
-		e.again = true // what is under way may yet fail of the old cause
-		return
-	}
-	b.turn(e, event{what: happenedReset, alive: e.token.Load().Alive(now)}, now)
-	if e.blockedOn != (Key{}) {
-		b.unblock(e)
-	}
-	b.place(e, now, true)
-	b.wakeUp()
+	b.tryAgain(e, now, true)
 }

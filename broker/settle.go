@@ -164,11 +164,12 @@ func (b *Broker) reschedule(e *entry, out outcome, now time.Time) {
 		b.place(e, out.due, false)
 	case out.what == happenedUnblocked:
 		b.place(e, now, e.waiters > 0)
+	case e.blockedOn != (Key{}):
+		b.unplace(e) // also if it is to be tried again: the other key brings it back
 	case again:
 		b.place(e, now, true) // what came while this renewal was under way may cure it
-	case e.blockedOn != (Key{}), e.cond.trouble == StateWaitingTicket,
-		e.cond.trouble == StateUnauthorized, e.cond.trouble == StateNeedsAuthorization:
-		b.unplace(e) // another key, a push or a call brings it back
+	case e.cond.trouble == StateWaitingTicket, e.cond.trouble == StateUnauthorized, e.cond.trouble == StateNeedsAuthorization:
+		b.unplace(e) // a push or a call brings it back
 	default:
 		b.place(e, e.cond.notBefore, e.waiters > 0)
 	}
