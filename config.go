@@ -121,6 +121,10 @@ type UpstreamConfig struct {
 	CAFile string `yaml:"ca_file"`
 	// Resolver is host:port of a DNS server that is asked instead of the system.
 	Resolver string `yaml:"resolver"`
+	// Proxy is the way out to WeChat: http, https or socks5://[user:password@]host:port;
+	// empty for the straight one. ${NAME} anywhere in it stands for a variable.
+	Proxy     secret.Text `yaml:"proxy"`
+	ProxyFile string      `yaml:"proxy_file"`
 	// Timeout is from the last byte of a request to the first of its answer.
 	Timeout time.Duration `yaml:"timeout"`
 }

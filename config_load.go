@@ -59,6 +59,7 @@ func Load(src sources) *Loaded {
 	l.resolvePaths()
 	l.fillDefaults()
 	l.validate()
+	l.warnOfProxyVariables(src.env)
 	l.hintAtQuotes()
 	return l
 }

@@ -132,11 +132,10 @@ func shownKeyPath(path string) string {
 	return path
 }
 
-// expandSecret replaces ${NAME}: as the whole value, and in a store's URL also as
-// part of it.
+// expandSecret replaces ${NAME}: as the whole value, and in a URL also as part of it.
 func (l *Loaded) expandSecret(s secretSlot, env environment) {
 	variable := wholeVariable
-	if s.path == "store" {
+	if s.path == "store" || s.path == "upstream.proxy" {
 		variable = anyVariable
 	}
 	expanded := variable.ReplaceAllStringFunc(s.text.Reveal(), func(found string) string {

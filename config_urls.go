@@ -12,6 +12,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/proxy"
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // hostnamePattern is a host name: labels of letters, digits, hyphens and, as some
@@ -76,7 +77,45 @@ func (l *Loaded) validateUpstream() {
 			l.fault("upstream.resolver", up.Resolver, "not the address of a DNS server", "write host:port, like 10.0.0.2:53")
 		}
 	}
+	l.validateProxy(up.Proxy.Reveal())
 	l.atLeast("upstream.timeout", up.Timeout, 1)
+}
+
+// validateProxy checks upstream.proxy, and does not show it: it may hold a password.
+func (l *Loaded) validateProxy(text string) {
+	const key = "upstream.proxy"
+	if text == "" {
+		return
+	}
+	if err := dial.CheckProxyURL(text); err != nil {
+		l.fault(key, "", err.Error(), "write it like http://10.0.0.8:3128, or socks5://user:password@10.0.0.8:1080")
+		return
+	}
+	u, err := url.Parse(text)
+	if err != nil || !loopbackHost(u.Hostname()) {
+		return
+	}
+	for _, k := range l.Config.listenKeys() {
+		host, port, err := net.SplitHostPort(k.value)
+		if err == nil && port == u.Port() && (anyHost(host) || loopbackHost(host)) {
+			l.fault(key, "", "is the sidecar's own listener "+k.key, "give the address of the proxy that leads out to WeChat")
+		}
+	}
+}
+
+// warnOfProxyVariables warns of variables that have many programs call through a
+// proxy. The sidecar does not follow them: they are often meant for the app beside it,
+// and lead to the sidecar.
+func (l *Loaded) warnOfProxyVariables(env environment) {
+	if !l.Config.Upstream.Proxy.IsZero() || l.faulty("upstream.proxy") || l.faulty("upstream.proxy_file") {
+		return
+	}
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
+		if env[name] != "" {
+			l.Warnings = append(l.Warnings, "environment "+name+": has no effect on the sidecar's own calls; "+
+				"if they must leave through a proxy, set upstream.proxy ("+variableOfPath("upstream.proxy")+")")
+		}
+	}
 }
 
 func (l *Loaded) validateUpstreamURL(key, text string) {

@@ -21,6 +21,7 @@ var only = []struct {
 	{"github.com/valyala/fasthttp", []string{"proxy", "proxy/push"}, "its bytes are borrowed; only these two know how to own them"},
 	{"github.com/prometheus", []string{"metrics"}, "every metric stands there, where names and labels are checked"},
 	{"github.com/dgraph-io/ristretto", []string{"broker"}, "it loses and delays entries; only the broker knows what that means for a token"},
+	{"golang.org/x/net", []string{"proxy/dial"}, "for SOCKS; how to get out is decided there"},
 	{"go.etcd.io/bbolt", []string{"broker/boltstore"}, "one technology, one adapter"},
 	{"github.com/spf13/cobra", []string{""}, "the command line belongs to main"},
 	{"go.yaml.in/yaml", []string{"", "examples"}, "the configuration belongs to main; packages get their Options"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/proxy"
@@ -25,7 +26,7 @@ func (s *sidecar) buildApps(c Config, keys *seal.Keyring) error {
 	}
 	options.Source, options.Exchange, options.HandleKeys = s.broker, s.broker, keys.Derive("handles")
 	options.Metrics, options.Log, options.BaseContext = s.metrics, s.log, s.base
-	options.Upstream.Own = s.own
+	options.Upstream.Own, options.Upstream.Proxy = s.own, s.proxy
 	options.Connect.TLS = s.authority.TLSConfig("api.weixin.qq.com")
 	if s.apps, err = proxy.New(options); err != nil {
 		return err
@@ -61,10 +62,15 @@ func (s appsServer) Serve(l net.Listener) error { return s.serve(l) }
 // checkLoop refuses to start a sidecar that would call itself. It is asked when
 // all listeners are open.
 func (s *sidecar) checkLoop() error {
-	if s.apps == nil {
-		return nil
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	var err error
+	switch {
+	case s.apps != nil:
+		err = s.apps.CheckLoop(ctx)
+	case s.proxy != nil:
+		err = s.proxy.CheckLoop(ctx)
 	}
-	err := s.apps.CheckLoop(context.Background())
 	if errors.Is(err, dial.ErrLoop) {
 		return fmt.Errorf("the sidecar would call itself: %w", err)
 	}

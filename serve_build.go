@@ -32,6 +32,8 @@ type sidecar struct {
 	broker  *broker.Broker
 	// own are the addresses of all listeners, which the sidecar never calls.
 	own *dial.OwnAddresses
+	// proxy is the way out to WeChat; nil for the straight one.
+	proxy *dial.Proxy
 	// authority ends the TLS of apps; nil while no app can call.
 	authority *mitm.Authority
 	// apps and push are nil while their listeners are off.
@@ -67,6 +69,9 @@ func newSidecar(c Config, log *slog.Logger) (_ *sidecar, err error) {
 			err = errors.Join(err, s.abandon())
 		}
 	}()
+	if s.proxy, err = newProxy(c, s.own); err != nil {
+		return nil, err
+	}
 	keys, err := sealKeys(c, log)
 	if err != nil {
 		return nil, err
@@ -98,7 +103,7 @@ func (s *sidecar) buildBroker(c Config, keys *seal.Keyring) error {
 		return err
 	}
 	s.closeStore = store.close
-	client, err := newWeChat(c, s.own)
+	client, err := newWeChat(c, dial.Options{Resolver: c.Upstream.Resolver, Own: s.own, Proxy: s.proxy})
 	if err != nil {
 		return err
 	}

@@ -14,14 +14,26 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
-func newWeChat(c Config, own *dial.OwnAddresses) (*wechat.Client, error) {
+// newProxy returns the way out that upstream.proxy names, or nil.
+func newProxy(c Config, own *dial.OwnAddresses) (*dial.Proxy, error) {
+	if c.Upstream.Proxy.IsZero() {
+		return nil, nil
+	}
+	roots, err := rootCAs(c.Upstream.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	return dial.NewProxy(c.Upstream.Proxy.Reveal(), roots, dial.Options{Resolver: c.Upstream.Resolver, Own: own})
+}
+
+func newWeChat(c Config, way dial.Options) (*wechat.Client, error) {
 	roots, err := rootCAs(c.Upstream.CAFile)
 	if err != nil {
 		return nil, err
 	}
 	return wechat.New(wechat.Options{
 		URLs: append([]string{c.Upstream.URL}, c.Upstream.Fallback...), RootCAs: roots, UserAgent: "wxsidecar/" + version(),
-		Dial: dial.New(dial.Options{Resolver: c.Upstream.Resolver, Own: own}),
+		Dial: dial.New(way),
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -33,6 +34,8 @@ type UpstreamOptions struct {
 	Resolver string
 	// Own are the addresses that are never called; nil for none.
 	Own *dial.OwnAddresses
+	// Proxy is the way to all hosts, and to those of tunnels; nil for the straight one.
+	Proxy *dial.Proxy
 	// Timeout is from the last byte of a request to the first of its answer; 0 for
 	// DefaultTimeout.
 	Timeout time.Duration
@@ -66,7 +69,7 @@ func newUpstream(o UpstreamOptions, base context.Context, now func() time.Time, 
 		if err != nil {
 			return nil, err
 		}
-		h.dialer.Use(dial.Options{Resolver: o.Resolver, Own: o.Own, Now: now})
+		h.dialer.Use(dial.Options{Resolver: o.Resolver, Own: o.Own, Proxy: o.Proxy, Now: now})
 		u.hosts = append(u.hosts, h)
 	}
 	return u, nil
@@ -126,6 +129,14 @@ func (u *upstream) dial(h *host) (net.Conn, error) {
 		return nil, err
 	}
 	return tc, nil
+}
+
+// proxyFailure returns what failed on the way out through upstream.proxy, or nil where
+// something else did. Nothing of a call was sent then.
+func proxyFailure(err error) *dial.ProxyError {
+	var p *dial.ProxyError
+	errors.As(err, &p)
+	return p
 }
 
 // close closes the idle connections and keeps none from then on.

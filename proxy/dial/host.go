@@ -33,6 +33,9 @@ type Host struct {
 	MayBePrivate bool
 	// Own are addresses that are not connected to; nil for none.
 	Own *OwnAddresses
+	// Proxy is the way to the host; nil for the straight one. Which addresses the host
+	// has is then for the proxy to know.
+	Proxy *Proxy
 	// Lookup returns the addresses of a name, Connect makes a connection, and Now is
 	// the clock; see [Host.Use].
 	Lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -49,6 +52,9 @@ type Host struct {
 // Dial tries the host's addresses, those of IPv4 first: where there is no IPv4 it
 // fails at once, while broken IPv6 takes its time.
 func (h *Host) Dial(ctx context.Context) (net.Conn, error) {
+	if h.Proxy != nil {
+		return h.Proxy.Dial(ctx, h.Name, h.Port)
+	}
 	if a, err := netip.ParseAddr(h.Name); err == nil {
 		if err := h.refuseLoop(a); err != nil {
 			return nil, err
@@ -176,6 +182,8 @@ type Options struct {
 	Resolver string
 	// Own are the addresses that are never called; nil for none.
 	Own *OwnAddresses
+	// Proxy is the way out; nil for none. Resolver and Own then do not matter.
+	Proxy *Proxy
 	// Now is the clock for deadlines; nil for time.Now.
 	Now func() time.Time
 }
@@ -204,7 +212,7 @@ func New(o Options) func(ctx context.Context, network, address string) (net.Conn
 
 // Use sets how h finds and reaches its host. o.Now must be set.
 func (h *Host) Use(o Options) {
-	h.Now, h.Own = o.Now, o.Own
+	h.Now, h.Own, h.Proxy = o.Now, o.Own, o.Proxy
 	h.Connect = (&net.Dialer{}).DialContext
 	h.Lookup = LookupSystem
 	if o.Resolver != "" {

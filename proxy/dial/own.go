@@ -88,8 +88,11 @@ func (o *OwnAddresses) onMachine(a netip.Addr) bool {
 
 // CheckLoop looks h up and returns an error that wraps [ErrLoop] if one of its
 // addresses is this process. A name that cannot be looked up yet is no error: the
-// same is checked at each connection.
+// same is checked at each connection. With a proxy its address is the one to look at.
 func (h *Host) CheckLoop(ctx context.Context) error {
+	if h.Proxy != nil {
+		return h.Proxy.CheckLoop(ctx)
+	}
 	addrs, err := h.destinations(ctx)
 	if err != nil {
 		return nil //nolint:nilerr // as the docstring says
