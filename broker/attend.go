@@ -64,7 +64,7 @@ func (b *Broker) askForTickets(ctx context.Context, c *component) time.Duration 
 	var silent *wechat.NoAnswerError
 	if errors.As(err, &silent) {
 		b.askedInVain(c, now)
-		b.pause()
+		b.pause(silent)
 		return askInterval
 	}
 	b.askedForTickets(ctx, c, now, err)

@@ -133,6 +133,7 @@ type Broker struct {
 	urgent, ahead queue
 	running       int
 	paused        bool
+	proxyFault    string    // why, where the way out fails and not WeChat; else empty
 	resetAt       time.Time // when an operator last said that quotas were cleared
 	doubted       time.Time // when an unknown appid last had the lists read
 }

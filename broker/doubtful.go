@@ -60,7 +60,7 @@ func (b *Broker) askDoubtful(ctx context.Context, c *component) time.Duration {
 		}
 		var silent *wechat.NoAnswerError
 		if errors.As(err, &silent) {
-			b.pause()
+			b.pause(silent)
 		}
 		next := left[1:]
 		if err != nil {

@@ -42,6 +42,7 @@ var (
 
 // world is a broker with a simulated WeChat around it, inside a synctest bubble.
 type world struct {
+	way     *proxyWay // nil for the straight one
 	t       *testing.T
 	sim     *wechattest.Server
 	store   broker.Store
@@ -79,6 +80,7 @@ type worldOptions struct {
 	merchants int
 	own       bool
 	store     broker.Store
+	way       *proxyWay
 	adjust    func(*broker.Options)
 }
 
@@ -96,7 +98,7 @@ func inWorld(t *testing.T, o worldOptions, f func(w *world)) {
 }
 
 func newWorld(t *testing.T, o worldOptions) *world {
-	w := &world{t: t, store: o.store, logs: &logBuffer{}}
+	w := &world{t: t, store: o.store, way: o.way, logs: &logBuffer{}}
 	o.sim.Now = time.Now
 	o.sim.Seed = 1
 	w.sim = wechattest.New(o.sim)
@@ -130,7 +132,7 @@ func keyring(t *testing.T) *seal.Keyring {
 // start makes a broker over the world's store and runs it.
 func (w *world) start() {
 	w.t.Helper()
-	client, err := wechat.New(wechat.Options{Transport: w.sim.Transport(), Now: w.now})
+	client, err := wechat.New(wechat.Options{Transport: w.way.to(w.sim.Transport()), Now: w.now})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -155,7 +155,7 @@ func (b *Broker) workItem(ctx context.Context, name string, generation uint64, i
 	}
 	var silent *wechat.NoAnswerError
 	if errors.As(err, &silent) {
-		b.pause()
+		b.pause(silent)
 	}
 	if err != nil && b.clock.now().Sub(moment(item.Created)) < inboxPatience {
 		b.log.Warn("an authorization waits", "component", item.Component, "authorizer", item.AppID, "error", err)

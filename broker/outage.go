@@ -2,7 +2,10 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 // probeInterval is how often WeChat is asked whether it is back.
@@ -10,13 +13,14 @@ const probeInterval = 2 * time.Second
 
 // pause stops all renewals because WeChat answered nothing, and has the watcher
 // look for its return.
-func (b *Broker) pause() {
+func (b *Broker) pause(err *wechat.NoAnswerError) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.paused {
 		return
 	}
-	b.paused = true
+	b.paused, b.proxyFault = true, ""
+	b.noteProxy(err)
 	b.metrics.Paused(true)
 	select {
 	case b.silence <- struct{}{}:
@@ -45,15 +49,18 @@ func (b *Broker) watch(ctx context.Context) {
 
 // awaitReturn probes until WeChat answers, and returns how many probes failed.
 func (b *Broker) awaitReturn(ctx context.Context) (failed int, ok bool) {
+	said := ""
 	for {
 		probe, cancel := context.WithTimeout(ctx, probeInterval)
 		err := b.wechat.Probe(probe)
+		late := probe.Err() != nil
 		cancel()
 		if err == nil {
 			return failed, true
 		}
-		if failed == 0 {
-			b.log.Warn("WeChat does not answer; renewals wait for its return, living tokens are served", "error", err)
+		if who := b.whoIsSilent(err, late); who != said {
+			said = who
+			b.log.Warn(who+"; renewals wait for its return, living tokens are served", "error", err)
 		}
 		failed++
 		select {
@@ -62,6 +69,40 @@ func (b *Broker) awaitReturn(ctx context.Context) (failed int, ok bool) {
 		case <-time.After(probeInterval):
 		}
 	}
+}
+
+// whoIsSilent says after a probe who it is that does not answer, WeChat or the way to
+// it, and remembers that. A probe that was late does not know; then what was known
+// before counts.
+func (b *Broker) whoIsSilent(probe error, late bool) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var silent *wechat.NoAnswerError
+	if !late && errors.As(probe, &silent) {
+		b.proxyFault = ""
+		b.noteProxy(silent)
+	}
+	if b.proxyFault != "" {
+		return behindProxy
+	}
+	return "WeChat does not answer"
+}
+
+// noteProxy remembers that it is the way out that fails. Broker.mu is held.
+func (b *Broker) noteProxy(err *wechat.NoAnswerError) {
+	if err.Proxy {
+		b.proxyFault = err.Err.Error()
+	}
+}
+
+const behindProxy = "WeChat cannot be asked, as upstream.proxy does not let us through"
+
+// pauseReason says why nothing is renewed. Broker.mu is held.
+func (b *Broker) pauseReason() string {
+	if b.proxyFault != "" {
+		return behindProxy + ": " + b.proxyFault
+	}
+	return "WeChat does not answer; renewals wait for its return"
 }
 
 // resume lets renewals go on. After a real outage those that it made fail are due

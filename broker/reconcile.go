@@ -166,7 +166,7 @@ func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	err := b.readPages(ctx, c)
 	var silent *wechat.NoAnswerError
 	if errors.As(err, &silent) {
-		b.pause()
+		b.pause(silent)
 	}
 	if err != nil {
 		l.fails++

@@ -16,6 +16,8 @@ const renewalTimeout = 45 * time.Second
 type outcome struct {
 	event
 	result string // the metric's label
+	// noAnswer is set where nobody answered.
+	noAnswer *wechat.NoAnswerError
 	// unchanged: WeChat gave the token that is in force once more.
 	unchanged bool
 	// due is when the next renewal is wanted; zero leaves it to the condition.
@@ -177,7 +179,7 @@ func (b *Broker) failed(e *entry, err error) outcome {
 	case errors.As(err, &void):
 		out.what, out.wait, out.result = void.what, verdictMemory, "refused"
 	case errors.As(err, &silent):
-		out.silent, out.result = true, "no_answer"
+		out.silent, out.noAnswer, out.result = true, silent, "no_answer"
 	case errors.As(err, &bad):
 		out.result = "invalid"
 	case errors.As(err, &api):

@@ -137,7 +137,7 @@ func (b *Broker) stateError(e *entry, now time.Time) *StateError {
 	case b.paused && (c.trouble == StateRetrying || c.trouble == StateUnknown):
 		s.State, s.RetryAfter = StateRetrying, probeInterval
 		if s.Reason == "" {
-			s.Reason = "WeChat does not answer; renewals wait for its return"
+			s.Reason = b.pauseReason()
 		}
 	case c.state == StateWaitingTicket:
 		s.Reason = b.ticketReason(root, now)

@@ -14,8 +14,8 @@ const (
 // settle ends a renewal: the new condition, the next date, and everybody who
 // waited is told.
 func (b *Broker) settle(e *entry, out outcome) {
-	if out.silent {
-		b.pause()
+	if out.noAnswer != nil {
+		b.pause(out.noAnswer)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

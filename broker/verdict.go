@@ -68,7 +68,7 @@ func (b *Broker) stillJudged(e *entry, base *record, out outcome) outcome {
 	}
 	ev := eventOf(base, false)
 	ev.wait, ev.silent = max(out.wait, verdictMemory), out.silent
-	return outcome{event: ev, result: out.result}
+	return outcome{event: ev, result: out.result, noAnswer: out.noAnswer}
 }
 
 // inForce returns the record that memory follows.

@@ -37,7 +37,9 @@ type Options struct {
 	URLs []string
 	// RootCAs are trusted for TLS; nil means the system's.
 	RootCAs *x509.CertPool
-	// Dial makes connections; nil dials as net/http does.
+	// Dial makes connections; nil dials as net/http does. An error that has a method
+	// ProxyFailed() (elsewhere bool) is one of the way out, not of WeChat; elsewhere says
+	// that another of the URLs may be reached all the same.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Timeout bounds one call from its start to the last byte of its answer.
 	// 0 means 10 s.
@@ -175,8 +177,11 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	resp, err := c.http.Do(req)
 	if err != nil {
 		cancel()
-		c.preferred.CompareAndSwap(host, (host+1)%uint32(len(c.urls)))
-		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err, secrets))}
+		proxy, elsewhere := proxyFailed(err)
+		if !proxy || elsewhere {
+			c.preferred.CompareAndSwap(host, (host+1)%uint32(len(c.urls)))
+		}
+		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err, secrets)), Proxy: proxy}
 	}
 	c.observeDate(resp, sent)
 	return resp, cancel, nil
@@ -190,6 +195,15 @@ func (c *Client) observeDate(resp *http.Response, sent time.Time) {
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		(*f)(date, sent, c.now())
 	}
+}
+
+// proxyFailed reports whether err is one of the way out; see Options.Dial.
+func proxyFailed(err error) (failed, elsewhere bool) {
+	var p interface{ ProxyFailed() (elsewhere bool) }
+	if !errors.As(err, &p) {
+		return false, false
+	}
+	return true, p.ProxyFailed()
 }
 
 // reason words a transport error without the URL, whose query may hold a token, and

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -263,4 +264,42 @@ func TestNew_RefusesOddURLs(t *testing.T) {
 			t.Errorf("%q: %v", u, err)
 		}
 	}
+}
+
+// proxyFault is an error of the way out, as Options.Dial gives it.
+type proxyFault struct{ elsewhere bool }
+
+func (f proxyFault) Error() string     { return "credentials refused (upstream.proxy)" }
+func (f proxyFault) ProxyFailed() bool { return f.elsewhere }
+
+// The way out that fails is no fault of the host's: the next call asks the same one,
+// unless the proxy says that it is this host that it does not reach.
+func TestClient_ProxyFaultCountsAgainstNoHost(t *testing.T) {
+	f := func(err error, wantProxy bool, want ...string) {
+		t.Helper()
+		var dialled []string
+		c, fault := wechat.New(wechat.Options{
+			URLs: []string{"http://one.example", "http://two.example"},
+			Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+				dialled = append(dialled, address)
+				return nil, err
+			},
+		})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		for range 3 {
+			var silent *wechat.NoAnswerError
+			if err := c.Probe(t.Context()); !errors.As(err, &silent) || silent.Proxy != wantProxy {
+				t.Errorf("%v", err)
+			}
+		}
+		if !slices.Equal(dialled, want) {
+			t.Errorf("%v: dialled %v, want %v", err, dialled, want)
+		}
+	}
+	const one, two = "one.example:80", "two.example:80"
+	f(proxyFault{}, true, one, one, one)
+	f(proxyFault{elsewhere: true}, true, one, two, one)
+	f(io.ErrUnexpectedEOF, false, one, two, one)
 }

@@ -85,6 +85,8 @@ func (e *APIError) TicketRefused() bool {
 type NoAnswerError struct {
 	Path string
 	Err  error
+	// Proxy says that the way out failed, before WeChat was asked.
+	Proxy bool
 }
 
 // Error returns the path and the cause.
