@@ -32,6 +32,7 @@ type connector struct {
 	tls     *tls.Config
 	rules   tunnelRules
 	own     *dial.OwnAddresses
+	proxy   *dial.Proxy // the way out; nil for the straight one
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	tunnels tunnels
@@ -42,7 +43,7 @@ func newConnector(o ConnectOptions, u UpstreamOptions) (*connector, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &connector{tls: o.TLS, rules: rules, own: u.Own, lookup: dial.LookupSystem, dial: (&net.Dialer{}).DialContext}
+	c := &connector{tls: o.TLS, rules: rules, own: u.Own, proxy: u.Proxy, lookup: dial.LookupSystem, dial: (&net.Dialer{}).DialContext}
 	if u.Resolver != "" {
 		// The hosts file may point WeChat's names, and only these, at ourselves.
 		lookup := dial.LookupAt(u.Resolver)
@@ -77,6 +78,9 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
 		return badRequest("CONNECT inside a tunnel")
 	}
 	raw, _ := r.own(&ctx.Request.Header)
+	if s.connect.proxy.Returned(raw.head) {
+		return forbidden("connect_refused", "this CONNECT is the sidecar's own and came back: upstream.proxy leads to the sidecar")
+	}
 	host, port, ok := splitAuthority(raw.target)
 	if !ok {
 		return badRequest("CONNECT wants host:port")
@@ -133,13 +137,9 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 	if len(s.callers.Load().all) > 0 && r.caller == nil {
 		return unauthenticated()
 	}
-	addrs, f := s.connect.addresses(s.base, host, port)
+	remote, f := s.reach(host, port)
 	if f != nil {
 		return f
-	}
-	remote, err := s.connect.reach(s.base, addrs)
-	if err != nil {
-		return connectFailed(host, err)
 	}
 	t := &tunnel{app: ctx.Conn(), remote: remote, now: s.now}
 	if !s.connect.tunnels.add(t) {
@@ -151,6 +151,29 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 		t.run(conn)
 	})
 	return nil
+}
+
+// reach connects to a host that the rules have: by name through the proxy, or straight
+// where there is none. An address that is listed as such is reached straight in any
+// case: it is in a network of ours.
+func (s *Server) reach(host string, port uint16) (conn net.Conn, f *fault) {
+	c := s.connect
+	a, err := netip.ParseAddr(host)
+	if c.proxy == nil || err == nil && c.rules.listed(a, port) {
+		var addrs []netip.AddrPort
+		if addrs, f = c.addresses(s.base, host, port); f != nil {
+			return nil, f
+		}
+		conn, err = c.reach(s.base, addrs)
+	} else {
+		ctx, cancel := context.WithTimeout(s.base, dial.Timeout)
+		defer cancel()
+		conn, err = c.proxy.Dial(ctx, host, strconv.Itoa(int(port)))
+	}
+	if err != nil {
+		return nil, connectFailed(host, err)
+	}
+	return conn, nil
 }
 
 // hijack answers 200, and gives the connection to serve once the app has it.
@@ -176,7 +199,9 @@ func (c *connector) permits(host string, port uint16) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return c.rules.literal(a, port) && !c.own.Has(netip.AddrPortFrom(a, port))
 	}
-	return !numeric(host) && c.rules.name(host, port)
+	// Where the proxy looks names up nobody checks where they lead; then '*', any public
+	// host, has only names that can be public.
+	return !numeric(host) && c.rules.name(host, port, c.proxy == nil || publicName(host))
 }
 
 // addresses returns where a tunnel to host, which the rules have, may go. What the

@@ -97,10 +97,11 @@ func cutPort(text string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
-// name reports whether the name may be tunnelled to, as far as names go.
-func (t tunnelRules) name(name string, port uint16) bool {
+// name reports whether the name may be tunnelled to, as far as names go. public says
+// whether it may be a public host's, which is what '*' stands for.
+func (t tunnelRules) name(name string, port uint16, public bool) bool {
 	for _, r := range t {
-		if r.port == port && (r.any || r.host == name && r.host != "" || r.suffix != "" && strings.HasSuffix(name, r.suffix)) {
+		if r.port == port && (r.any && public || r.host == name && r.host != "" || r.suffix != "" && strings.HasSuffix(name, r.suffix)) {
 			return true
 		}
 	}
@@ -126,6 +127,22 @@ func (t tunnelRules) literal(a netip.Addr, port uint16) bool {
 		}
 	}
 	return t.listed(a, port)
+}
+
+// publicName reports whether a name may be that of a host on the internet: it has
+// more than one label, and its end is none that is kept for networks of one's own.
+// See https://www.iana.org/assignments/special-use-domain-names; the others are those
+// of habit.
+func publicName(name string) bool {
+	i := strings.LastIndexByte(name, '.')
+	if i < 0 {
+		return false
+	}
+	switch name[i+1:] {
+	case "localhost", "local", "internal", "arpa", "test", "invalid", "home", "corp", "lan", "intranet", "private", "svc":
+		return false
+	}
+	return true
 }
 
 // numeric reports whether a name is one that some resolvers read as an address:

@@ -180,7 +180,7 @@ func FuzzConnect(f *testing.F) {
 		if host == "" || port == 0 || strings.ContainsAny(host, "@/ %[]") {
 			t.Errorf("%q: host %q, port %d", target, host, port)
 		}
-		if rules.name(host, port) && !strings.HasPrefix(strings.ToLower(target), host+":") && !strings.HasPrefix(strings.ToLower(target), host+".:") {
+		if rules.name(host, port, true) && !strings.HasPrefix(strings.ToLower(target), host+":") && !strings.HasPrefix(strings.ToLower(target), host+".:") {
 			t.Errorf("%q was let through as %q", target, host)
 		}
 	})

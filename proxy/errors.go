@@ -253,7 +253,9 @@ func upstreamFault(r *request, err error) *fault {
 func connectFailed(host string, err error) *fault {
 	f := &fault{status: fasthttp.StatusBadGateway, code: "connect_failed", errcode: errcodeBusy, message: "cannot connect to " + host}
 	f.cause = fmt.Errorf("%s: %w", f.message, err)
-	if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
+	if p := proxyFailure(err); p != nil {
+		f.message += ": " + p.Reason
+	} else if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
 		f.status, f.message = fasthttp.StatusGatewayTimeout, "cannot connect to "+host+" in time"
 	}
 	return f
