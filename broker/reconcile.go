@@ -28,6 +28,7 @@ const (
 type listing struct {
 	turn     chan struct{} // capacity 1; whoever has put an element in reads the list and owns the fields below
 	offset   int           // of the next page; after the end, how many there were
+	skipped  int           // of those, how many have no appid that can be read
 	seen     map[string]struct{}
 	started  time.Time
 	paged    time.Time // when the last page was merged
@@ -161,7 +162,7 @@ func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	l := &c.listing
 	now, reset := b.clock.now(), b.resets.Load()
 	if l.seen == nil || now.Sub(l.paged) > listPatience {
-		l.offset, l.seen, l.started = 0, map[string]struct{}{}, now
+		l.offset, l.skipped, l.seen, l.started = 0, 0, map[string]struct{}{}, now
 	}
 	err := b.readPages(ctx, c)
 	var silent *wechat.NoAnswerError
@@ -186,24 +187,23 @@ func (b *Broker) reconcile(ctx context.Context, c *component) error {
 func (b *Broker) readPages(ctx context.Context, c *component) error {
 	l := &c.listing
 	for {
-		var total int
-		page, err := withToken(b, componentKey(c.appID), "api_get_authorizer_list", func(token secret.Text) ([]wechat.Authorizer, error) {
-			page, n, err := b.wechat.AuthorizerList(ctx, c.appID, token, l.offset)
-			total = n
-			return page, err
+		page, err := withToken(b, componentKey(c.appID), "api_get_authorizer_list", func(token secret.Text) (wechat.Page, error) {
+			return b.wechat.AuthorizerList(ctx, c.appID, token, l.offset)
 		})
 		if err != nil {
 			return err
 		}
-		if err := b.mergePage(ctx, c.appID, page, l.started); err != nil {
+		if err := b.mergePage(ctx, c.appID, page.Authorizers, l.started); err != nil {
 			return err
 		}
-		for _, a := range page {
+		for _, a := range page.Authorizers {
 			l.seen[a.AppID] = struct{}{}
 		}
-		l.offset += len(page)
+		b.metrics.ListItemsSkipped(page.Skipped)
+		l.skipped += page.Skipped
+		l.offset += page.Len()
 		l.paged = b.clock.now()
-		if len(page) == 0 || l.offset >= total {
+		if page.Len() == 0 || l.offset >= page.Total {
 			return nil
 		}
 	}
@@ -223,6 +223,9 @@ func (b *Broker) listRead(ctx context.Context, c *component, started time.Time) 
 	c.listing.wanted = false
 	c.markListed()
 	b.log.Info("the list of authorizers was read", "component", c.appID, "authorizers", c.listing.offset)
+	if n := c.listing.skipped; n > 0 {
+		b.log.Warn("the list of authorizers has items without an appid that can be read; they were skipped", "component", c.appID, "skipped", n)
+	}
 }
 
 func (c *component) markListed() {

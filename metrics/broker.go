@@ -17,6 +17,7 @@ type brokerMetrics struct {
 	unsaved   prometheus.Gauge
 	paused    prometheus.Gauge
 	listed    *prometheus.CounterVec
+	skipped   prometheus.Counter
 	hit, miss prometheus.Counter
 }
 
@@ -45,9 +46,13 @@ func newBrokerMetrics(r *prometheus.Registry) brokerMetrics {
 		}),
 		listed: newCounter(r, "reconciliations_total",
 			"Comparisons with WeChat's list of authorizers by result (ok, error).", "result"),
+		skipped: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "list_items_skipped_total",
+			Help: "Items of WeChat's list of authorizers that were skipped since their appid cannot be read.",
+		}),
 		ticketAge: newTicketAges(),
 	}
-	r.MustRegister(m.skew, m.unsaved, m.paused, m.keys, m.ticketAge)
+	r.MustRegister(m.skipped, m.skew, m.unsaved, m.paused, m.keys, m.ticketAge)
 	m.hit, m.miss = m.cache.WithLabelValues("hit"), m.cache.WithLabelValues("miss")
 	return m
 }
@@ -122,6 +127,13 @@ func (m *Metrics) Paused(paused bool) {
 func (m *Metrics) Reconciliation(result string) {
 	if m != nil {
 		m.broker.listed.WithLabelValues(result).Inc()
+	}
+}
+
+// ListItemsSkipped counts items of WeChat's list of authorizers that cannot be read.
+func (m *Metrics) ListItemsSkipped(n int) {
+	if m != nil {
+		m.broker.skipped.Add(float64(n))
 	}
 }
 

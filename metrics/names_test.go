@@ -25,6 +25,7 @@ wxsidecar_cache_requests_total counter result
 wxsidecar_clock_skew_seconds gauge
 wxsidecar_displaced_total counter kind
 wxsidecar_keys gauge kind state
+wxsidecar_list_items_skipped_total counter
 wxsidecar_overhead_seconds histogram
 wxsidecar_pushes_total counter info_type result
 wxsidecar_reconciliations_total counter result

@@ -18,14 +18,7 @@ func (c *Client) StableToken(ctx context.Context, appID string, appSecret secret
 		"grant_type": "client_credential", "appid": appID,
 		"secret": appSecret.Reveal(), "force_refresh": force,
 	}
-	var answer struct {
-		Token     string `json:"access_token"`
-		ExpiresIn *int64 `json:"expires_in"`
-	}
-	if _, err := c.call(ctx, http.MethodPost, path, nil, body, &answer, appSecret); err != nil {
-		return Grant{}, err
-	}
-	return grant(path, "access_token", answer.Token, answer.ExpiresIn, "")
+	return c.grant(ctx, http.MethodPost, path, nil, body, "access_token", appSecret)
 }
 
 // Ticket asks for an account's ticket for pages; kind is "jsapi" or "wx_card".
@@ -33,12 +26,5 @@ func (c *Client) StableToken(ctx context.Context, appID string, appSecret secret
 func (c *Client) Ticket(ctx context.Context, token secret.Text, kind string) (Grant, error) {
 	const path = "/cgi-bin/ticket/getticket"
 	query := url.Values{"access_token": {token.Reveal()}, "type": {kind}}
-	var answer struct {
-		Ticket    string `json:"ticket"`
-		ExpiresIn *int64 `json:"expires_in"`
-	}
-	if _, err := c.call(ctx, http.MethodGet, path, query, nil, &answer, token); err != nil {
-		return Grant{}, err
-	}
-	return grant(path, "ticket", answer.Ticket, answer.ExpiresIn, "")
+	return c.grant(ctx, http.MethodGet, path, query, nil, "ticket", token)
 }

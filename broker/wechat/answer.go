@@ -3,10 +3,8 @@ package wechat
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -34,77 +32,41 @@ func encode(body any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// decode checks that answer is one JSON object without doubled names and without
-// an errcode, and puts it into out.
-func decode(path string, answer []byte, out any, secrets []secret.Text) error {
-	bad := func(why string) error { return &BadAnswerError{Path: path, Status: 200, Reason: why} }
-	fields, err := object(answer)
+// read reads an answer of path. WeChat's refusal becomes an *APIError, and what cannot
+// be read a *BadAnswerError.
+func read(path string, answer []byte, secrets []secret.Text) (object, error) {
+	o, err := readAnswer(answer)
 	if err != nil {
-		return bad(err.Error())
+		return object{}, badAnswer(path, err.Error())
 	}
-	code, err := errcode(fields["errcode"])
-	if err != nil {
-		return bad(err.Error())
+	if !o.has("errcode") {
+		return o, nil
 	}
-	if code != 0 {
-		var msg string
-		_ = json.Unmarshal(fields["errmsg"], &msg) // an errmsg of another type is no reason to lose the code
-		return &APIError{Path: path, Code: code, Msg: clean(msg, secrets)}
+	code, ok := o.number("errcode")
+	switch {
+	case !ok:
+		return object{}, badAnswer(path, "errcode "+o.wrong("errcode", "a number"))
+	case code != 0:
+		return object{}, &APIError{Path: path, Code: int(code), Msg: clean(o.text("errmsg"), secrets)}
+	default:
+		return o, nil
 	}
-	if out == nil {
-		return nil
-	}
-	if err := json.Unmarshal(answer, out); err != nil {
-		var typed *json.UnmarshalTypeError
-		if errors.As(err, &typed) {
-			return bad(fmt.Sprintf("%s is a %s, not a %s", typed.Field, typed.Value, typed.Type))
-		}
-		return bad("the JSON is broken")
-	}
-	return nil
 }
 
-// object splits a JSON object into its fields.
-func object(answer []byte) (map[string]json.RawMessage, error) {
-	dec := json.NewDecoder(bytes.NewReader(answer))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return nil, errors.New("it is not a JSON object")
-	}
-	fields := map[string]json.RawMessage{}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return nil, errors.New("the JSON is broken")
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, errors.New("the JSON is broken or cut off")
-		}
-		key := strings.ToLower(name.(string)) // encoding/json would take either spelling
-		if _, doubled := fields[key]; doubled {
-			return nil, fmt.Errorf("the name %q occurs in it twice", key)
-		}
-		fields[key] = value
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, errors.New("the JSON is cut off")
-	}
-	if dec.More() {
-		return nil, errors.New("there is more after the JSON object")
-	}
-	return fields, nil
+func badAnswer(path, reason string) error {
+	return &BadAnswerError{Path: path, Status: 200, Reason: reason}
 }
 
-// errcode reads a number, or a number written as a string, as some paths answer.
-func errcode(raw json.RawMessage) (int, error) {
-	if raw == nil {
-		return 0, nil
+// wrong says why a member is not what is needed.
+func (o object) wrong(name, needed string) string {
+	switch {
+	case o.twice[name]:
+		return "occurs in it twice, with different values"
+	case o.has(name):
+		return "is not " + needed
+	default:
+		return "is missing"
 	}
-	code, err := strconv.Atoi(strings.Trim(string(raw), `"`))
-	if err != nil {
-		return 0, errors.New("errcode is not a number")
-	}
-	return code, nil
 }
 
 // clean makes the text of an error fit for logs: one line, bounded, without the
@@ -128,35 +90,67 @@ func clean(msg string, secrets []secret.Text) string {
 	return msg
 }
 
-// checkToken returns the value as a secret if it can be a token at all.
-func checkToken(path, field, value string) (secret.Text, error) {
-	bad := func(why string) (secret.Text, error) {
-		return secret.Text{}, &BadAnswerError{Path: path, Status: 200, Reason: field + " " + why}
-	}
+// token returns a member as a secret if it can be a token at all.
+func (o object) token(path, name string) (secret.Text, error) {
+	value := o.text(name)
 	switch {
 	case value == "":
-		return bad("is missing")
+		return secret.Text{}, badAnswer(path, name+" "+o.wrong(name, "a text"))
 	case len(value) > maxTokenBytes:
-		return bad(fmt.Sprintf("is longer than %d bytes", maxTokenBytes))
+		return secret.Text{}, badAnswer(path, fmt.Sprintf("%s is longer than %d bytes", name, maxTokenBytes))
 	}
 	for i := 0; i < len(value); i++ {
 		if value[i] <= ' ' || value[i] >= 0x7f {
-			return bad("holds characters that no token has")
+			return secret.Text{}, badAnswer(path, name+" holds characters that no token has")
 		}
 	}
 	return secret.New(value), nil
 }
 
-// checkLife returns expires_in as a duration if it is between a second and a day.
-func checkLife(path string, expiresIn *int64) (time.Duration, error) {
-	bad := func(why string) (time.Duration, error) {
-		return 0, &BadAnswerError{Path: path, Status: 200, Reason: "expires_in " + why}
+// refreshToken returns none where what stands there can be none: the one held stays
+// good, and WeChat can be asked for it in other ways.
+func (o object) refreshToken(name string) secret.Text {
+	t, err := o.token("", name)
+	if err != nil {
+		return secret.Text{}
 	}
-	if expiresIn == nil {
-		return bad("is missing")
+	return t
+}
+
+// life returns expires_in as a duration if it is between a second and a day.
+func (o object) life(path string) (time.Duration, error) {
+	const name, most = "expires_in", int64(maxLife / time.Second)
+	n, ok := o.number(name)
+	switch {
+	case !ok:
+		return 0, badAnswer(path, name+" "+o.wrong(name, "a number"))
+	case n < 1 || n > most:
+		return 0, badAnswer(path, fmt.Sprintf("%s is %d, not 1 to %d", name, n, most))
+	default:
+		return time.Duration(n) * time.Second, nil
 	}
-	if *expiresIn < 1 || *expiresIn > int64(maxLife/time.Second) {
-		return bad(fmt.Sprintf("is %d, not 1 to %d", *expiresIn, int64(maxLife/time.Second)))
+}
+
+// grant returns the token of that name and how long it lives, and the authorizer's
+// refresh token if one came with it.
+func (o object) grant(path, name string) (Grant, error) {
+	token, err := o.token(path, name)
+	if err != nil {
+		return Grant{}, err
 	}
-	return time.Duration(*expiresIn) * time.Second, nil
+	life, err := o.life(path)
+	if err != nil {
+		return Grant{}, err
+	}
+	return Grant{Token: token, Life: life, RefreshToken: o.refreshToken("authorizer_refresh_token")}, nil
+}
+
+// appID returns an authorizer_appid that can be one, since it will stand in names of
+// records and in logs; "" for any other.
+func (o object) appID() string {
+	text := o.text("authorizer_appid")
+	if len(text) > maxName || strings.ContainsFunc(text, notInName) {
+		return ""
+	}
+	return text
 }

@@ -127,33 +127,34 @@ func (c *Client) Probe(ctx context.Context) error {
 	return resp.Body.Close()
 }
 
-// call makes one call and decodes a good answer into out. secrets are what the
-// call carries, to be taken out of errors that repeat them: WeChat's errmsg may, and
-// net/http quotes what it cannot read. It returns the answer's bytes, which belong to the caller.
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, out any, secrets ...secret.Text) ([]byte, error) {
+// call makes one call and reads a good answer. secrets are what the call carries, to
+// be taken out of errors that repeat them: WeChat's errmsg may, and net/http quotes what
+// it cannot read. raw is the answer's bytes, which belong to the caller.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body any, secrets ...secret.Text) (answer object, raw []byte, err error) {
 	payload, err := encode(body)
 	if err != nil {
-		return nil, fmt.Errorf("%s: encode the request: %w", path, err)
+		return object{}, nil, fmt.Errorf("%s: encode the request: %w", path, err)
 	}
 	resp, cancel, err := c.send(ctx, method, path, query, payload, secrets...)
 	if err != nil {
-		return nil, err
+		return object{}, nil, err
 	}
 	defer cancel()
 	defer func() { _ = resp.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	raw, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	bad := &BadAnswerError{Path: path, Status: resp.StatusCode}
 	switch {
 	case err != nil:
-		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: "it broke off: " + reason(err, secrets)}
-	case len(answer) > maxAnswerBytes:
-		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: fmt.Sprintf("longer than %d bytes", maxAnswerBytes)}
+		bad.Reason = "it broke off: " + reason(err, secrets)
+	case len(raw) > maxAnswerBytes:
+		bad.Reason = fmt.Sprintf("longer than %d bytes", maxAnswerBytes)
 	case resp.StatusCode != http.StatusOK:
-		return nil, &BadAnswerError{Path: path, Status: resp.StatusCode, Reason: "status is not 200"}
+		bad.Reason = "status is not 200"
+	default:
+		answer, err = read(path, raw, secrets)
+		return answer, raw, err
 	}
-	if err := decode(path, answer, out, secrets); err != nil {
-		return nil, err
-	}
-	return answer, nil
+	return object{}, nil, bad
 }
 
 // send returns the head of the answer. The caller closes the body, then cancels.

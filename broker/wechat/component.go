@@ -9,13 +9,11 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
-// ListPageSize is the most that WeChat gives of the list of authorizers at once.
-// https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerList.html
-const ListPageSize = 500
-
 const (
 	infoPath = "/cgi-bin/component/api_get_authorizer_info"
 	listPath = "/cgi-bin/component/api_get_authorizer_list"
+
+	authorizerToken = "authorizer_access_token"
 )
 
 // Grant is a token as WeChat gave it.
@@ -43,7 +41,8 @@ type Authorizer struct {
 // Exchange is what an authorization code was exchanged for.
 type Exchange struct {
 	Authorizer Authorizer
-	// Grant is empty for an account without API permission.
+	// Grant is empty for an account without API permission, and where the token that
+	// came cannot be used.
 	Grant Grant
 	// Answer is WeChat's answer, secrets and all.
 	Answer []byte
@@ -62,39 +61,24 @@ func (c *Client) ComponentToken(ctx context.Context, component string, appSecret
 		"component_appsecret":     appSecret.Reveal(),
 		"component_verify_ticket": ticket.Reveal(),
 	}
-	var answer struct {
-		Token     string `json:"component_access_token"`
-		ExpiresIn *int64 `json:"expires_in"`
-	}
-	if _, err := c.call(ctx, http.MethodPost, path, nil, body, &answer, appSecret, ticket); err != nil {
-		return Grant{}, err
-	}
-	return grant(path, "component_access_token", answer.Token, answer.ExpiresIn, "")
+	return c.grant(ctx, http.MethodPost, path, nil, body, "component_access_token", appSecret, ticket)
 }
 
-func grant(path, field, token string, expiresIn *int64, refreshToken string) (Grant, error) {
-	value, err := checkToken(path, field, token)
+// grant makes a call whose answer is a token under that name.
+func (c *Client) grant(ctx context.Context, method, path string, query url.Values, body any, name string, secrets ...secret.Text) (Grant, error) {
+	answer, _, err := c.call(ctx, method, path, query, body, secrets...)
 	if err != nil {
 		return Grant{}, err
 	}
-	life, err := checkLife(path, expiresIn)
-	if err != nil {
-		return Grant{}, err
-	}
-	g := Grant{Token: value, Life: life}
-	if refreshToken != "" {
-		if g.RefreshToken, err = checkToken(path, "authorizer_refresh_token", refreshToken); err != nil {
-			return Grant{}, err
-		}
-	}
-	return g, nil
+	return answer.grant(path, name)
 }
 
 // StartPushTicket asks WeChat to push tickets (again).
 // https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/startPushTicket.html
 func (c *Client) StartPushTicket(ctx context.Context, component string, appSecret secret.Text) error {
+	const path = "/cgi-bin/component/api_start_push_ticket"
 	body := map[string]string{"component_appid": component, "component_secret": appSecret.Reveal()}
-	_, err := c.call(ctx, http.MethodPost, "/cgi-bin/component/api_start_push_ticket", nil, body, nil, appSecret)
+	_, _, err := c.call(ctx, http.MethodPost, path, nil, body, appSecret)
 	return err
 }
 
@@ -107,15 +91,7 @@ func (c *Client) AuthorizerToken(ctx context.Context, component string, componen
 		"authorizer_appid":         appID,
 		"authorizer_refresh_token": refreshToken.Reveal(),
 	}
-	var answer struct {
-		Token        string `json:"authorizer_access_token"`
-		ExpiresIn    *int64 `json:"expires_in"`
-		RefreshToken string `json:"authorizer_refresh_token"`
-	}
-	if _, err := c.call(ctx, http.MethodPost, path, componentQuery(componentToken), body, &answer, componentToken, refreshToken); err != nil {
-		return Grant{}, err
-	}
-	return grant(path, "authorizer_access_token", answer.Token, answer.ExpiresIn, answer.RefreshToken)
+	return c.grant(ctx, http.MethodPost, path, componentQuery(componentToken), body, authorizerToken, componentToken, refreshToken)
 }
 
 // QueryAuth exchanges an authorization code. A code works once.
@@ -123,27 +99,18 @@ func (c *Client) AuthorizerToken(ctx context.Context, component string, componen
 func (c *Client) QueryAuth(ctx context.Context, component string, componentToken, code secret.Text) (Exchange, error) {
 	const path = "/cgi-bin/component/api_query_auth"
 	body := map[string]string{"component_appid": component, "authorization_code": code.Reveal()}
-	var answer struct {
-		Info struct {
-			AppID        string `json:"authorizer_appid"`
-			Token        string `json:"authorizer_access_token"`
-			ExpiresIn    *int64 `json:"expires_in"`
-			RefreshToken string `json:"authorizer_refresh_token"`
-		} `json:"authorization_info"`
-	}
-	raw, err := c.call(ctx, http.MethodPost, path, componentQuery(componentToken), body, &answer, componentToken, code)
+	answer, raw, err := c.call(ctx, http.MethodPost, path, componentQuery(componentToken), body, componentToken, code)
 	if err != nil {
 		return Exchange{}, err
 	}
-	if answer.Info.AppID == "" {
-		return Exchange{}, &BadAnswerError{Path: path, Status: 200, Reason: "authorizer_appid is missing"}
+	info := answer.inner("authorization_info")
+	a := Authorizer{AppID: info.appID(), RefreshToken: info.refreshToken("authorizer_refresh_token")}
+	if a.AppID == "" {
+		return Exchange{}, badAnswer(path, "authorizer_appid "+info.wrong("authorizer_appid", "an appid"))
 	}
-	x := Exchange{Authorizer: Authorizer{AppID: answer.Info.AppID, RefreshToken: secret.New(answer.Info.RefreshToken)}, Answer: raw}
-	if answer.Info.Token == "" {
-		return x, nil
-	}
-	x.Grant, err = grant(path, "authorizer_access_token", answer.Info.Token, answer.Info.ExpiresIn, answer.Info.RefreshToken)
-	return x, err
+	// The code is spent: without a usable token the refresh token brings another.
+	g, _ := info.grant(path, authorizerToken)
+	return Exchange{Authorizer: a, Grant: g, Answer: raw}, nil
 }
 
 // AuthorizerInfo asks for one authorizer, among others for its present refresh
@@ -152,56 +119,16 @@ func (c *Client) QueryAuth(ctx context.Context, component string, componentToken
 func (c *Client) AuthorizerInfo(ctx context.Context, component string, componentToken secret.Text, appID string) (Authorizer, error) {
 	const path = infoPath
 	body := map[string]string{"component_appid": component, "authorizer_appid": appID}
-	var answer struct {
-		Authorizer struct {
-			Name string `json:"nick_name"`
-		} `json:"authorizer_info"`
-		Authorization struct {
-			AppID        string `json:"authorizer_appid"`
-			RefreshToken string `json:"authorizer_refresh_token"`
-		} `json:"authorization_info"`
-	}
-	if _, err := c.call(ctx, http.MethodPost, path, componentQuery(componentToken), body, &answer, componentToken); err != nil {
+	answer, _, err := c.call(ctx, http.MethodPost, path, componentQuery(componentToken), body, componentToken)
+	if err != nil {
 		return Authorizer{}, err
 	}
-	if got := answer.Authorization.AppID; got != "" && got != appID {
-		return Authorizer{}, &BadAnswerError{Path: path, Status: 200, Reason: "it is about another account"}
+	info := answer.inner("authorization_info")
+	if got := info.text("authorizer_appid"); got != "" && got != appID {
+		return Authorizer{}, badAnswer(path, "it is about another account")
 	}
 	return Authorizer{
-		AppID: appID, Name: answer.Authorizer.Name,
-		RefreshToken: secret.New(answer.Authorization.RefreshToken),
+		AppID: appID, Name: answer.inner("authorizer_info").text("nick_name"),
+		RefreshToken: info.refreshToken("authorizer_refresh_token"),
 	}, nil
-}
-
-// AuthorizerList asks for a page of the list of all authorizers, and for how
-// many there are.
-// https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/authorization-management/getAuthorizerList.html
-func (c *Client) AuthorizerList(ctx context.Context, component string, componentToken secret.Text, offset int) (page []Authorizer, total int, err error) {
-	const path = listPath
-	body := map[string]any{"component_appid": component, "offset": offset, "count": ListPageSize}
-	var answer struct {
-		Total *int `json:"total_count"`
-		List  []struct {
-			AppID        string `json:"authorizer_appid"`
-			RefreshToken string `json:"refresh_token"`
-			AuthTime     int64  `json:"auth_time"`
-		} `json:"list"`
-	}
-	if _, err := c.call(ctx, http.MethodPost, path, componentQuery(componentToken), body, &answer, componentToken); err != nil {
-		return nil, 0, err
-	}
-	if answer.Total == nil {
-		return nil, 0, &BadAnswerError{Path: path, Status: 200, Reason: "total_count is missing"}
-	}
-	for _, a := range answer.List {
-		if a.AppID == "" {
-			return nil, 0, &BadAnswerError{Path: path, Status: 200, Reason: "an authorizer_appid is missing"}
-		}
-		item := Authorizer{AppID: a.AppID, RefreshToken: secret.New(a.RefreshToken)}
-		if a.AuthTime > 0 {
-			item.AuthorizedAt = time.Unix(a.AuthTime, 0)
-		}
-		page = append(page, item)
-	}
-	return page, *answer.Total, nil
 }

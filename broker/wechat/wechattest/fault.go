@@ -51,6 +51,7 @@ const (
 	ExpiresHuge      Mode = "expires-huge"
 	ExpiresString    Mode = "expires-string"
 	ExpiresFloat     Mode = "expires-float"
+	ExpiresExponent  Mode = "expires-exponent"
 	ExpiresNaN       Mode = "expires-nan"
 	ExpiresMissing   Mode = "expires-missing"
 	DuplicateKeys    Mode = "duplicate-keys"
@@ -63,6 +64,13 @@ const (
 	RefreshMissing   Mode = "refresh-missing"
 	ErrcodeAsText    Mode = "errcode-text"
 	ErrcodeZeroAdded Mode = "errcode-zero"
+	// TextsRaw puts raw control characters, wrong escapes and half a character into
+	// the texts that merchants choose.
+	TextsRaw Mode = "texts-raw"
+	// CountsAsText writes the list's total_count and auth_time as strings.
+	CountsAsText Mode = "counts-text"
+	// ListItemBad leaves the appid of the first account of a page empty.
+	ListItemBad Mode = "list-item-bad"
 )
 
 // Modes returns all modes, for help texts and for tests that try each.
@@ -70,9 +78,10 @@ func Modes() []Mode {
 	return []Mode{
 		Refuse, ResetBefore, ResetAfter, Close, Hang, ResetHeaders, ResetBody,
 		Truncate, TruncateSilent, TruncateChunked, HTML, Empty, BadJSON, NullJSON, ArrayJSON,
-		BOM, ExpiresZero, ExpiresNegative, ExpiresHuge, ExpiresString, ExpiresFloat,
+		BOM, ExpiresZero, ExpiresNegative, ExpiresHuge, ExpiresString, ExpiresFloat, ExpiresExponent,
 		ExpiresNaN, ExpiresMissing, DuplicateKeys, TokenCRLF, TokenLong, TokenEmpty,
 		TokenMissing, TokenNumber, RefreshEmpty, RefreshMissing, ErrcodeAsText, ErrcodeZeroAdded,
+		TextsRaw, CountsAsText, ListItemBad,
 	}
 }
 

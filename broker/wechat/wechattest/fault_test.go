@@ -151,6 +151,25 @@ func TestFault_Answers(t *testing.T) {
 	})
 }
 
+func TestFault_SpoiltAccounts(t *testing.T) {
+	w := newWorld(t, wechattest.Options{})
+	token := w.componentToken()
+	f := func(call, body string, mode wechattest.Mode, part string) {
+		t.Helper()
+		path := "/cgi-bin/component/" + call
+		w.Fault(path, wechattest.Fault{Mode: mode, Times: 1})
+		_, got := w.do(request(http.MethodPost, path+"?component_access_token="+token, body))
+		if !strings.Contains(string(got), part) {
+			t.Errorf("%s: %s has no %s", mode, got, part)
+		}
+	}
+	list, info := `{"component_appid":"`+platform+`","offset":0,"count":500}`, `{"component_appid":"`+platform+`","authorizer_appid":"`+merchant+`"}`
+	f("api_get_authorizer_list", list, wechattest.CountsAsText, `"total_count":"1"`)
+	f("api_get_authorizer_list", list, wechattest.CountsAsText, `"auth_time":"`)
+	f("api_get_authorizer_list", list, wechattest.ListItemBad, `"authorizer_appid":"","refresh_token":"`)
+	f("api_get_authorizer_info", info, wechattest.TextsRaw, " \t\n\x07\\S")
+}
+
 func TestFault_SpoiltTokens(t *testing.T) {
 	w := newWorld(t, wechattest.Options{})
 	issued := 0
@@ -171,6 +190,7 @@ func TestFault_SpoiltTokens(t *testing.T) {
 	f(wechattest.ExpiresHuge, `"expires_in":1000000000}`)
 	f(wechattest.ExpiresString, `"expires_in":"7200"}`)
 	f(wechattest.ExpiresFloat, `7200.5`)
+	f(wechattest.ExpiresExponent, `"expires_in":7200e0}`)
 	f(wechattest.ExpiresNaN, `NaN`)
 	f(wechattest.ExpiresMissing, `"}`)
 	f(wechattest.TokenCRLF, `abc\r\nX-Injected`)

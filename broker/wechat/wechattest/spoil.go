@@ -9,10 +9,13 @@ import (
 
 // The members of answers that faults spoil, wherever they stand.
 var (
-	expiresMember = regexp.MustCompile(`"expires_in":\d+`)
+	expiresMember = regexp.MustCompile(`"expires_in":(\d+)`)
 	tokenMember   = regexp.MustCompile(`"((?:component_|authorizer_)?access_token|ticket)":"[^"]*"`)
 	refreshMember = regexp.MustCompile(`"((?:authorizer_)?refresh_token)":"[^"]*"`)
 	errcodeMember = regexp.MustCompile(`"errcode":(-?\d+)`)
+	chosenMember  = regexp.MustCompile(`"(nick_name|principal_name|signature)":"([^"]*)"`)
+	countMember   = regexp.MustCompile(`"(total_count|auth_time)":(\d+)`)
+	listMember    = regexp.MustCompile(`"list":\[\{"auth_time":(\d+),"authorizer_appid":"[^"]*"`)
 )
 
 // spoil makes of a true answer what the fault wants.
@@ -81,7 +84,7 @@ func spoilMode(rep *reply, m Mode) {
 // spoilBody changes members of a JSON answer.
 func spoilBody(body []byte, m Mode) []byte {
 	switch m {
-	case ExpiresZero, ExpiresNegative, ExpiresHuge, ExpiresString, ExpiresFloat, ExpiresNaN:
+	case ExpiresZero, ExpiresNegative, ExpiresHuge, ExpiresString, ExpiresFloat, ExpiresExponent, ExpiresNaN:
 		return expiresMember.ReplaceAll(body, []byte(`"expires_in":`+expiresTexts[m]))
 	case ExpiresMissing:
 		return drop(body, expiresMember)
@@ -103,6 +106,12 @@ func spoilBody(body []byte, m Mode) []byte {
 		return drop(body, refreshMember)
 	case ErrcodeAsText:
 		return errcodeMember.ReplaceAll(body, []byte(`"errcode":"$1"`))
+	case TextsRaw:
+		return chosenMember.ReplaceAll(body, []byte("\"$1\":\"$2 \t\n\x07\\S\\u12 \xe5\x90\""))
+	case CountsAsText:
+		return countMember.ReplaceAll(body, []byte(`"$1":"$2"`))
+	case ListItemBad:
+		return listMember.ReplaceAll(body, []byte(`"list":[{"auth_time":$1,"authorizer_appid":""`))
 	case ErrcodeZeroAdded:
 		return bytes.Replace(body, []byte("{"), []byte(`{"errcode":0,"errmsg":"ok",`), 1)
 	}
@@ -111,7 +120,7 @@ func spoilBody(body []byte, m Mode) []byte {
 
 var expiresTexts = map[Mode]string{
 	ExpiresZero: "0", ExpiresNegative: "-1", ExpiresHuge: "1000000000",
-	ExpiresString: `"7200"`, ExpiresFloat: "7200.5", ExpiresNaN: "NaN",
+	ExpiresString: `"$1"`, ExpiresFloat: "${1}.5", ExpiresExponent: "${1}e0", ExpiresNaN: "NaN",
 }
 
 // drop removes a member with the comma beside it.
