@@ -20,10 +20,11 @@ type lesson struct {
 }
 
 // Learn says that WeChat named refreshToken for an authorizer of the component, in
-// an answer to an app. It does not wait for it to be stored. What cannot be taken in
-// now is found by reading the list.
+// an answer to an app. It does not wait for it to be stored. What can be neither an
+// appid nor a token is passed over; what cannot be taken in now is found by reading the
+// list.
 func (b *Broker) Learn(component, appID string, refreshToken secret.Text) {
-	if b.component(component) == nil || appID == "" || refreshToken.IsZero() {
+	if b.component(component) == nil || !wechat.ValidAppID(appID) || !wechat.ValidToken(refreshToken.Reveal()) {
 		return
 	}
 	l := lesson{component, wechat.Authorizer{AppID: appID, RefreshToken: refreshToken}, b.clock.now()}

@@ -15,7 +15,8 @@
 //	browser.go    what web pages send is refused
 //	handle.go     what apps hold in place of tokens
 //	callers.go    who may call
-//	sdk.go        the token endpoints that we answer ourselves; exchange.go, login.go
+//	sdk.go        the token endpoints that we answer ourselves; exchange.go, login.go,
+//	              mask.go
 //	account.go    whose call it is, and which token it takes
 //	limits.go     how many calls at once
 //	forward.go    the token, one attempt, the replay; waiting.go

@@ -403,8 +403,12 @@ func TestExchange_CapturedInAnyShape(t *testing.T) {
 	f("\ufeff{\"refresh_token\":\"tok-1\"}", "\ufeff{\"refresh_token\":\"held_by_wxsidecar\"}")
 	f(`{"refresh_token":"","authorizer_access_token":null}`, `{"refresh_token":"","authorizer_access_token":null}`)
 	f("no JSON", "no JSON")
-	answer = strings.Repeat("[", 100_000) + `{"refresh_token":"tok-1"}`
+	answer = strings.Repeat("[", 100) + `{"refresh_token":"tok-1"}` + strings.Repeat("]", 100)
 	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_info", `{}`); got.status != 500 || got.fault() != "internal" {
+		t.Errorf("nested: %d %.100s", got.status, got.body)
+	}
+	answer = strings.Repeat("[", 100_000) + `{"refresh_token":"tok-1"}` + strings.Repeat("]", 100_000)
+	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_info", `{}`); got.status != 504 || got.fault() != "answer_unreadable" {
 		t.Errorf("nested: %d %.100s", got.status, got.body)
 	}
 }

@@ -90,7 +90,19 @@ func clean(msg string, secrets []secret.Text) string {
 	return msg
 }
 
-// token returns a member as a secret if it can be a token at all.
+// ValidToken reports whether text can be a token of WeChat's at all: one printable word
+// of a sane length.
+func ValidToken(text string) bool {
+	return text != "" && len(text) <= maxTokenBytes && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+// ValidAppID reports whether text can be an appid: it will stand in names of records and
+// in logs.
+func ValidAppID(text string) bool {
+	return text != "" && len(text) <= maxName && !strings.ContainsFunc(text, notInName)
+}
+
+// token returns a member as a secret if it can be a token.
 func (o object) token(path, name string) (secret.Text, error) {
 	value := o.text(name)
 	switch {
@@ -98,13 +110,11 @@ func (o object) token(path, name string) (secret.Text, error) {
 		return secret.Text{}, badAnswer(path, name+" "+o.wrong(name, "a text"))
 	case len(value) > maxTokenBytes:
 		return secret.Text{}, badAnswer(path, fmt.Sprintf("%s is longer than %d bytes", name, maxTokenBytes))
+	case !ValidToken(value):
+		return secret.Text{}, badAnswer(path, name+" holds characters that no token has")
+	default:
+		return secret.New(value), nil
 	}
-	for i := 0; i < len(value); i++ {
-		if value[i] <= ' ' || value[i] >= 0x7f {
-			return secret.Text{}, badAnswer(path, name+" holds characters that no token has")
-		}
-	}
-	return secret.New(value), nil
 }
 
 // refreshToken returns none where what stands there can be none: the one held stays
@@ -145,12 +155,10 @@ func (o object) grant(path, name string) (Grant, error) {
 	return Grant{Token: token, Life: life, RefreshToken: o.refreshToken("authorizer_refresh_token")}, nil
 }
 
-// appID returns an authorizer_appid that can be one, since it will stand in names of
-// records and in logs; "" for any other.
+// appID returns an authorizer_appid that can be one, "" for any other.
 func (o object) appID() string {
-	text := o.text("authorizer_appid")
-	if len(text) > maxName || strings.ContainsFunc(text, notInName) {
-		return ""
+	if text := o.text("authorizer_appid"); ValidAppID(text) {
+		return text
 	}
-	return text
+	return ""
 }

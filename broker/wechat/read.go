@@ -19,13 +19,10 @@ type object struct {
 	twice map[string]bool
 }
 
-// Readable returns nil if answer is one whole JSON object, and else what is wrong. It
-// reads as leniently as [Client] reads WeChat's answers: a byte order mark before it, and
-// raw control characters and wrong escapes in its texts. It keeps no part of answer.
-func Readable(answer []byte) error {
-	_, err := readAnswer(answer)
-	return err
-}
+// Readable reports whether answer is JSON to its end, read as leniently as [Client] reads
+// WeChat's answers: behind a byte order mark, and with raw control characters and wrong
+// escapes in its texts. It keeps no part of answer.
+func Readable(answer []byte) bool { return json.Valid(repair(answer)) }
 
 func readAnswer(answer []byte) (object, error) { return readObject(repair(answer)) }
 
