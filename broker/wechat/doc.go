@@ -2,10 +2,13 @@
 // its pushes say. It knows WeChat's paths, field names and error codes; it holds
 // no state of its own but connections, and decides nothing.
 //
-// An answer is taken only if all of it is right: a JSON object without doubled
-// names, errcode absent or 0, every field there, tokens of a sane form, and
-// expires_in between 1 and 86400 seconds. Everything else is an error, so that a
-// broken answer never replaces a good token.
+// Of an answer only the fields that are needed are read, and those leniently
+// (repair.go, read.go): numbers as strings or with a fraction, a byte order mark, raw
+// control characters and wrong escapes in texts; an item of the list that cannot be
+// read is skipped and counted. What decides is strict: the answer is whole, errcode
+// absent or 0, no needed field there with two values, tokens of a sane form, and
+// expires_in between 1 and 86400 seconds. Everything else is an error, so that a broken
+// answer never replaces a good token.
 //
 // Three errors tell what happened: [APIError] is WeChat's own refusal,
 // [NoAnswerError] means that nothing came back (refused, timed out, TLS), and
