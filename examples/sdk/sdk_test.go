@@ -24,36 +24,31 @@ const (
 )
 
 // TestSDKs runs each program for three rounds of calls. After the first all tokens
-// expire, after the second somebody else displaces them.
+// expire, after the second somebody else displaces them. Then keys change.
 func TestSDKs(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "wxsidecar")
 	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
 		t.Fatalf("build the sidecar: %v\n%s", err, out)
 	}
 	t.Run("silenceper", func(t *testing.T) {
-		s := startSidecar(t, binary)
+		s := startSidecar(t, binary, "")
 		s.rounds(goProgram(t), "HTTPS_PROXY=http://"+s.address("apps"), "SSL_CERT_FILE="+s.ca)
 	})
 	t.Run("co-wechat-api", func(t *testing.T) {
-		s := startSidecar(t, binary)
-		program := exec.Command(need(t, "node", "nodejs"), "--require", "./hosts.js", "main.js")
-		program.Dir = nodeModules(t)
-		s.rounds(program, "ALIAS="+s.address("https"), "NODE_EXTRA_CA_CERTS="+s.ca)
+		s := startSidecar(t, binary, "")
+		s.rounds(nodeProgram(t, "--require", "./hosts.js"), "ALIAS="+s.address("https"), "NODE_EXTRA_CA_CERTS="+s.ca)
 	})
 	t.Run("python", func(t *testing.T) {
-		s := startSidecar(t, binary)
-		// Debian's own, whatever other Python comes first in PATH.
-		python := need(t, "/usr/bin/python3", "python3")
-		if out, err := exec.Command(python, "-c", "import requests").CombinedOutput(); err != nil {
-			t.Fatalf("%s has no requests: install Debian's package python3-requests: %s", python, out)
-		}
-		s.rounds(exec.Command(python, "-u", "python/main.py"), "HTTPS_PROXY=http://"+s.address("apps"), "REQUESTS_CA_BUNDLE="+s.ca)
+		s := startSidecar(t, binary, "")
+		s.rounds(pythonProgram(t), "HTTPS_PROXY=http://"+s.address("apps"), "REQUESTS_CA_BUNDLE="+s.ca)
 	})
 	t.Run("curl", func(t *testing.T) {
 		need(t, "curl", "curl")
-		s := startSidecar(t, binary)
+		s := startSidecar(t, binary, "")
 		s.rounds(exec.Command("sh", "curl/run.sh"), "APPS="+s.address("apps"), "ALIAS="+s.address("https"), "CA="+s.ca)
 	})
+	t.Run("new key file", func(t *testing.T) { newKeyFile(t, binary) })
+	t.Run("key changes", func(t *testing.T) { keyChanges(t, binary) })
 }
 
 // need returns the path of a program, or fails with the Debian package that has it.
@@ -64,6 +59,23 @@ func need(t *testing.T, program, debian string) string {
 		t.Fatalf("%s is missing: install Debian's package %s", program, debian)
 	}
 	return path
+}
+
+func pythonProgram(t *testing.T) *exec.Cmd {
+	t.Helper()
+	// Debian's own, whatever other Python comes first in PATH.
+	python := need(t, "/usr/bin/python3", "python3")
+	if out, err := exec.Command(python, "-c", "import requests").CombinedOutput(); err != nil {
+		t.Fatalf("%s has no requests: install Debian's package python3-requests: %s", python, out)
+	}
+	return exec.Command(python, "-u", "python/main.py")
+}
+
+func nodeProgram(t *testing.T, options ...string) *exec.Cmd {
+	t.Helper()
+	program := exec.Command(need(t, "node", "nodejs"), append(options, "main.js")...)
+	program.Dir = nodeModules(t)
+	return program
 }
 
 // goProgram builds the Go program, which is a module of its own.
@@ -113,6 +125,9 @@ func (s *sidecar) rounds(program *exec.Cmd, env ...string) {
 		if !strings.Contains(app.out.String(), line) {
 			t.Errorf("it does not print %q:\n%s", line, app.out.String())
 		}
+	}
+	if strings.Contains(app.out.String(), "was answered") {
+		t.Errorf("it saw a token error:\n%s", app.out.String())
 	}
 	served := map[string]int{}
 	for _, r := range s.wechat.Requests() {

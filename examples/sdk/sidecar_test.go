@@ -22,28 +22,38 @@ type sidecar struct {
 	log    *liveLog
 	ca     string // file
 	t      *testing.T
+
+	binary, dir string
+	url         string // WeChat's
+	platform    wechattest.Component
+	stop        func()
+	hangUp      func() // SIGHUP
 }
 
 // startSidecar starts a sidecar with a WeChat of its own, and waits until every
-// token lives.
-func startSidecar(t *testing.T, binary string) *sidecar {
+// token lives. more is added to its configuration.
+func startSidecar(t *testing.T, binary, more string) *sidecar {
 	t.Helper()
 	dir := t.TempDir()
-	s := &sidecar{wechat: wechattest.New(wechattest.Options{}), log: newLiveLog(), ca: filepath.Join(dir, "wxsidecar-ca.pem"), t: t}
+	s := &sidecar{
+		wechat: wechattest.New(wechattest.Options{}), ca: filepath.Join(dir, "wxsidecar-ca.pem"), t: t, binary: binary, dir: dir,
+		platform: wechattest.Component{AppID: component, Secret: componentSecret, PushToken: pushToken, EncodingAESKey: aesKey},
+	}
 	t.Cleanup(s.wechat.Close)
-	platform := wechattest.Component{AppID: component, Secret: componentSecret, PushToken: pushToken, EncodingAESKey: aesKey}
-	s.wechat.AddComponent(platform)
+	s.wechat.AddComponent(s.platform)
 	s.wechat.AddAuthorizer(component, shop)
 	s.wechat.AddAccount(own, ownSecret)
-	write := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	url := s.wechat.StartTLS()
-	config := write("wxsidecar.yaml", fmt.Sprintf(`
+	s.url = s.wechat.StartTLS()
+	s.configure(more)
+	s.run()
+	t.Cleanup(func() { s.stop() })
+	s.light()
+	return s
+}
+
+// configure writes the configuration, anew if there is one.
+func (s *sidecar) configure(more string) {
+	s.write("wxsidecar.yaml", fmt.Sprintf(`
 listen: {apps: 127.0.0.1:0, push: 127.0.0.1:0, metrics: 127.0.0.1:0, admin: "off"}
 alias: {https: 127.0.0.1:0}
 components: [{appid: %s, secret_file: %s, push_token: %s, encoding_aes_key: %s}]
@@ -51,40 +61,61 @@ accounts: [{appid: %s, secret_file: %s}]
 upstream: {url: %q, ca_file: %s}
 store: bolt:%s
 log: {level: debug, format: json}
-`, component, write("component", componentSecret), pushToken, aesKey, own, write("own", ownSecret),
-		url, write("upstream.pem", string(s.wechat.CACertPEM())), filepath.Join(dir, "wx.db")))
-	s.run(binary, config)
-	platform.PushURL = "http://" + s.address("push") + "/wechat/" + component + "/event"
-	s.wechat.AddComponent(platform)
+%s
+`, component, s.write("component", componentSecret), pushToken, aesKey, own, s.write("own", ownSecret),
+		s.url, s.write("upstream.pem", string(s.wechat.CACertPEM())), filepath.Join(s.dir, storeFile), more))
+}
+
+const storeFile = "wx.db"
+
+func (s *sidecar) write(name, text string) string {
+	s.t.Helper()
+	path := filepath.Join(s.dir, name)
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		s.t.Fatal(err) // the sidecar may be reading it, and must not find half of it
+	}
+	return path
+}
+
+// light pushes a ticket and waits until every token lives.
+func (s *sidecar) light() {
+	t := s.t
+	t.Helper()
+	s.platform.PushURL = "http://" + s.address("push") + "/wechat/" + component + "/event"
+	s.wechat.AddComponent(s.platform)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := s.wechat.PushTicket(ctx, component); err != nil {
 		t.Fatal(err)
 	}
-	wait := exec.Command(binary, "wait", "--listen-metrics", s.address("metrics"), "--timeout", patience.String())
+	wait := exec.Command(s.binary, "wait", "--listen-metrics", s.address("metrics"), "--timeout", patience.String())
 	if out, err := wait.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", wait, err, out)
 	}
 	s.await("the list of authorizers", func(l logLine) bool { return l.Msg == "the list of authorizers was read" })
-	return s
 }
 
-// run runs the sidecar until the test ends.
-func (s *sidecar) run(binary, config string) {
+// run runs the sidecar until s.stop.
+func (s *sidecar) run() {
 	s.t.Helper()
-	cmd := exec.Command(binary, "serve", "--config", config)
+	s.log = newLiveLog()
+	cmd := exec.Command(s.binary, "serve", "--config", filepath.Join(s.dir, "wxsidecar.yaml"))
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	cmd.Stderr = s.log
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() {
+	s.hangUp = func() { _ = cmd.Process.Signal(syscall.SIGHUP) }
+	s.stop = func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		if err := cmd.Wait(); err != nil {
 			s.t.Errorf("the sidecar: %v", err)
 		}
 		s.logIsClean()
-	})
+	}
 }
 
 func (s *sidecar) logIsClean() {
@@ -106,18 +137,28 @@ func (s *sidecar) address(listener string) string {
 }
 
 // logLine is what the tests read of a line of the log.
-type logLine struct{ Msg, Listener, Address string }
+type logLine struct{ Msg, Listener, Address, Error, Why string }
 
 // await returns the first line of the log that is wanted, as soon as it is there.
 func (s *sidecar) await(what string, wanted func(logLine) bool) logLine {
+	s.t.Helper()
+	return s.awaitNth(1, what, wanted)
+}
+
+// awaitNth is await for the nth such line.
+func (s *sidecar) awaitNth(n int, what string, wanted func(logLine) bool) logLine {
 	s.t.Helper()
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	for {
 		text, grown := s.log.read()
+		found := 0
 		for line := range strings.Lines(text) {
 			var l logLine
 			if json.Unmarshal([]byte(line), &l) == nil && wanted(l) {
+				found++
+			}
+			if found == n {
 				return l
 			}
 		}

@@ -1,6 +1,6 @@
 // Calls WeChat with co-wechat-api as it is: two accounts in one process. It finds
-// the sidecar by a hosts entry (alias), and trusts it by NODE_EXTRA_CA_CERTS. It
-// knows no secret.
+// the sidecar by a hosts entry (alias), and trusts it by NODE_EXTRA_CA_CERTS, or, with
+// BASE_URL, by the SDK's prefix. It knows no secret.
 //
 // The variables SHOP and OWN hold the appids of a merchant and of an account of
 // one's own. One round of calls is made for each line of standard input.
@@ -11,6 +11,12 @@ const WechatAPI = require('co-wechat-api');
 
 // The SDK tells them apart by what it gets for their appid in a token's place.
 const accounts = [process.env.SHOP, process.env.OWN].map((appid) => new WechatAPI(appid, 'held-by-wxsidecar'));
+
+if (process.env.BASE_URL) {
+  for (const api of accounts) {
+    api.prefix = `${process.env.BASE_URL}/cgi-bin/`;
+  }
+}
 
 async function callAccount(api) {
   const token = await api.ensureAccessToken();
