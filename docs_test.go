@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -349,6 +351,12 @@ func TestDocs_Metrics(t *testing.T) {
 	}
 }
 
+func scrapeOf(m *metrics.Metrics) string {
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
+}
+
 // docs/errors.md has every code that the data path can answer with, and no other.
 func TestDocs_Errors(t *testing.T) {
 	paths, err := filepath.Glob("proxy/*.go")
@@ -374,6 +382,13 @@ func TestDocs_Errors(t *testing.T) {
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("codes (-source +document):\n%s", d)
+	}
+	counted := map[string]bool{}
+	for _, code := range found(`wxsidecar_app_errors_total\{code="(\w+)"\} 0`, scrapeOf(metrics.New("v1"))) {
+		counted[code] = true
+	}
+	if d := cmp.Diff(want, counted); d != "" {
+		t.Errorf("codes (-source +counted from the start):\n%s", d)
 	}
 	for _, readme := range []string{"README.md", "README.zh-CN.md"} {
 		for _, row := range tableRows(readText(t, readme)) {

@@ -20,6 +20,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/metrics/metricstest"
 )
 
 const (
@@ -140,6 +141,7 @@ func (w *world) start() {
 	o.WeChat, o.Store, o.Now = client, w.store, w.now
 	o.Seal = keyring(w.t)
 	w.metrics = metrics.New("test")
+	w.t.Cleanup(func() { metricstest.WantNoneBorn(w.t, w.metrics) })
 	o.Metrics = w.metrics
 	o.Log = slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if w.broker, err = broker.New(o); err != nil {

@@ -1,25 +1,28 @@
 package metrics
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 type appMetrics struct {
-	requests  *prometheus.CounterVec
-	duration  prometheus.Histogram
-	overhead  prometheus.Histogram
-	replays   *prometheus.CounterVec
-	errcodes  *prometheus.CounterVec
-	uninspect prometheus.Counter
-	appErrors *prometheus.CounterVec
-	quota     *prometheus.CounterVec
-	dials     *prometheus.CounterVec
-	failures  *prometheus.CounterVec
-	stale     prometheus.Counter
-	out       prometheus.Counter
-	redirects prometheus.Counter
+	requests     *prometheus.CounterVec
+	duration     prometheus.Histogram
+	overhead     prometheus.Histogram
+	replays      *prometheus.CounterVec
+	errcodes     *prometheus.CounterVec
+	byErrcode    map[int]prometheus.Counter // of the known ones
+	otherErrcode prometheus.Counter
+	uninspect    prometheus.Counter
+	appErrors    *prometheus.CounterVec
+	quota        *prometheus.CounterVec
+	dials        *prometheus.CounterVec
+	failures     *prometheus.CounterVec
+	stale        prometheus.Counter
+	out          prometheus.Counter
+	redirects    prometheus.Counter
 }
 
 func newAppMetrics(r *prometheus.Registry) appMetrics {
@@ -105,11 +108,16 @@ func (m *Metrics) Replay(result string) {
 	}
 }
 
-// UpstreamErrcode counts an errcode of WeChat's. label is from a bounded list.
-func (m *Metrics) UpstreamErrcode(label string) {
-	if m != nil {
-		m.app.errcodes.WithLabelValues(label).Inc()
+// UpstreamErrcode counts an errcode of WeChat's.
+func (m *Metrics) UpstreamErrcode(errcode int) {
+	if m == nil {
+		return
 	}
+	counter, known := m.app.byErrcode[errcode]
+	if !known {
+		counter = m.app.otherErrcode
+	}
+	counter.Inc()
 }
 
 // UninspectedAnswer counts an answer that passed without being looked at.
@@ -126,12 +134,13 @@ func (m *Metrics) AppError(code string) {
 	}
 }
 
-// QuotaErrcode counts an answer that says that something is called too often.
-// family is a catalogued one.
-func (m *Metrics) QuotaErrcode(family, errcode string) {
-	if m != nil {
-		m.app.quota.WithLabelValues(family, errcode).Inc()
+// QuotaErrcodes returns the counter of one family for answers that say that something
+// is called too often, by that errcode.
+func (m *Metrics) QuotaErrcodes(family string, errcode int) Counter {
+	if m == nil {
+		return Counter{}
 	}
+	return Counter{m.app.quota.WithLabelValues(family, strconv.Itoa(errcode))}
 }
 
 // UpstreamDial counts a new connection to WeChat, or the failure to make one.

@@ -15,7 +15,9 @@ func useAll(m *metrics.Metrics) {
 	m.AppRequests("other", "ok").Inc()
 	m.AppRequestTime(20*time.Millisecond, 50*time.Microsecond)
 	m.Replay("cured")
-	m.UpstreamErrcode("40001")
+	m.UpstreamErrcode(40001)
+	m.UpstreamErrcode(123456)
+	m.QuotaErrcodes("other", 45009).Inc()
 	m.UninspectedAnswer()
 	m.Renewal("component", "renewed")
 	m.KeyStates(func(emit func(kind, state string, n int)) { emit("account", "live", 3) })
@@ -51,6 +53,8 @@ func TestMetrics_Count(t *testing.T) {
 		`wxsidecar_overhead_seconds_bucket{le="5e-05"} 1`,
 		`wxsidecar_replays_total{result="cured"} 1`,
 		`wxsidecar_upstream_errcode_total{errcode="40001"} 1`,
+		`wxsidecar_upstream_errcode_total{errcode="other"} 1`,
+		`wxsidecar_quota_errcodes_total{errcode="45009",family="other"} 1`,
 		`wxsidecar_uninspected_answers_total 1`,
 		`wxsidecar_renewals_total{kind="component",result="renewed"} 1`,
 		`wxsidecar_keys{kind="account",state="live"} 3`,

@@ -18,6 +18,7 @@ import (
 // golden are all our metrics: name, type, labels. Dashboards and alert rules of
 // strangers rest on them: change none, and add to docs/metrics.md what you add.
 const golden = `
+wxsidecar_app_errors_total counter code
 wxsidecar_app_request_duration_seconds histogram
 wxsidecar_app_requests_total counter family result
 wxsidecar_build_info gauge goversion version
@@ -28,6 +29,7 @@ wxsidecar_keys gauge kind state
 wxsidecar_list_items_skipped_total counter
 wxsidecar_overhead_seconds histogram
 wxsidecar_pushes_total counter info_type result
+wxsidecar_quota_errcodes_total counter errcode family
 wxsidecar_reconciliations_total counter result
 wxsidecar_renewals_paused gauge
 wxsidecar_renewals_total counter kind result
@@ -36,7 +38,9 @@ wxsidecar_store_operations_total counter op result
 wxsidecar_ticket_age_seconds gauge component
 wxsidecar_uninspected_answers_total counter
 wxsidecar_unsaved_tokens gauge
+wxsidecar_upstream_dials_total counter result
 wxsidecar_upstream_errcode_total counter errcode
+wxsidecar_upstream_failures_total counter reason
 wxsidecar_upstream_host_out_total counter
 wxsidecar_upstream_redirects_total counter
 wxsidecar_upstream_stale_connections_total counter
@@ -97,6 +101,13 @@ func TestNew_AllIsThereFromTheStart(t *testing.T) {
 	metrics.New("v1.2.3").Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
 		`wxsidecar_app_requests_total{family="other",result="ok"} 0`,
+		`wxsidecar_app_requests_total{family="other",result="client_gone"} 0`,
+		`wxsidecar_app_errors_total{code="waiting_ticket"} 0`,
+		`wxsidecar_app_errors_total{code="browser_refused"} 0`,
+		`wxsidecar_quota_errcodes_total{errcode="45011",family="other"} 0`,
+		`wxsidecar_upstream_dials_total{result="error"} 0`,
+		`wxsidecar_upstream_failures_total{reason="upstream_timeout"} 0`,
+		`wxsidecar_upstream_errcode_total{errcode="48001"} 0`,
 		`wxsidecar_app_request_duration_seconds_count 0`,
 		`wxsidecar_overhead_seconds_count 0`,
 		`wxsidecar_replays_total{result="cured"} 0`,

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -130,7 +131,7 @@ func TestClientGone_WhileWaiting(t *testing.T) {
 					t.Errorf("%s is not counted", want)
 				}
 			}
-			if strings.Contains(page, "wxsidecar_upstream_failures_total{") || s.upstream.hosts[0].failures.Load() != 0 {
+			if regexp.MustCompile(`\nwxsidecar_upstream_failures_total\{.*\} [1-9]`).MatchString(page) || s.upstream.hosts[0].failures.Load() != 0 {
 				t.Error("it counts as a failure of the upstream")
 			}
 		})

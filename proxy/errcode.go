@@ -129,19 +129,3 @@ func (s *scanner) skipValue() bool {
 	}
 	return false
 }
-
-// knownErrcode reports whether errcode may be a metric label of its own: those
-// that a broker must know. All others are counted together.
-func knownErrcode(errcode int) bool {
-	switch errcode {
-	case -1, 40001, 40003, 40007, 40013, 40014, 40029, 40030, 40037, 40097, 40125, 40163, 40164,
-		40201, 40202, 40203, 40234, 41001, 41002, 41004, 41008, 41018, 41030, 42001, 42002, 42003, 42007,
-		43001, 43002, 43003, 43004, 44002, 45009, 45011, 45015, 45035, 45047, 47001, 47003,
-		48001, 48002, 48004, 48006, 50002, 61003, 61004, 61005, 61006, 61007, 61008, 61009, 61010,
-		61011, 61014, 61015, 61016, 61017, 61023, 61024, 61028, 85009, 85013, 85052, 86000,
-		87014, 89501, 89503, 89506, 89507, 9402202:
-		return true
-	default:
-		return false
-	}
-}

@@ -20,6 +20,8 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/metrics/metricstest"
 )
 
 // The accounts that tests know.
@@ -198,6 +200,9 @@ func start(tb testing.TB, o Options) *sidecar {
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
+	if o.Metrics == nil {
+		o.Metrics = metrics.New("test")
+	}
 	s, err := New(o)
 	if err != nil {
 		tb.Fatal(err)
@@ -224,6 +229,7 @@ func start(tb testing.TB, o Options) *sidecar {
 			tb.Errorf("Serve: %v", err)
 		}
 		wantNothingHeld(tb, s)
+		metricstest.WantNoneBorn(tb, o.Metrics)
 		if text := logged.String(); strings.Contains(text, "tok-") {
 			tb.Errorf("a token is in the log: %s", text)
 		}

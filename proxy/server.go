@@ -106,7 +106,7 @@ func New(o Options) (*Server, error) {
 	s.local = s.localHandlers()
 	s.inflight = newInflight(s.limits)
 	s.memory.limit = int64(s.limits.ReplayMemory)
-	s.results = newResultCounters(o.Metrics, table.Families())
+	s.results.init(o.Metrics, table.Families())
 	s.requests.New = func() any { return &request{} }
 	s.http = s.newHTTP()
 	return s, nil

@@ -20,6 +20,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/metrics"
+	"github.com/wxsidecar/wxsidecar/metrics/metricstest"
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
@@ -146,6 +147,7 @@ func (r *rig) stop(done <-chan error) {
 	if err := <-done; err != nil {
 		r.t.Errorf("Serve: %v", err)
 	}
+	metricstest.WantNoneBorn(r.t, r.metrics)
 	for _, s := range []string{ticket, "s3cr3t", token, previousToken, aesKey, previousKey, "Encrypt>"} {
 		if strings.Contains(r.log.String(), s) {
 			r.t.Errorf("the log shows %q:\n%s", s, r.log)
