@@ -14,10 +14,17 @@ func sentByPage() *fault {
 
 // checkReferer refuses a call that another site's page may have made: it has that
 // page's address, and nothing that no page can send. A page cannot set X-Wechat-Appid
-// or X-Wxsidecar-Key unless we allow it, which we never do, and knows no handle.
+// or X-Wxsidecar-Key unless we allow it, which we never do, and knows no handle. It can
+// make one up, which names an account where no callers are configured: an app whose
+// handle is not genuine any more is told to fetch a new one.
 func checkReferer(r *request) *fault {
-	if !r.foreignPage || r.appid != nil || r.key != nil || r.handle != nil {
+	switch {
+	case !r.foreignPage || r.appid != nil || r.key != nil:
 		return nil
+	case r.handle != nil && r.handle.genuine:
+		return nil
+	case r.handle != nil:
+		return voidHandle()
 	}
 	return forbidden("browser_refused", "the call has another site's Referer, as a web page's call has, and nothing that shows "+
 		"an app: name the account in the header X-Wechat-Appid, or leave the Referer out")

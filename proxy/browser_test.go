@@ -59,6 +59,14 @@ func TestServer_CrossSiteReferer(t *testing.T) {
 	f(call, evil, true, "X-Wxsidecar-Key: k")
 	// No page can know a handle.
 	f(call+"?access_token="+s.keys.make(2, merchant2, nil), evil, true)
+	for _, forged := range []string{"wxs_a_" + merchant + "_x", oldHandle(2, merchant), "wxs_"} {
+		for _, path := range []string{call, "/wxa/gettemplatelist", "/cgi-bin/ticket/getticket"} {
+			got := rawCall(t, s.addr, "GET "+path+"?access_token="+forged+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nReferer: "+evil+"\r\n\r\n")
+			if seen := up.take(); !strings.Contains(got, "X-Wxsidecar-Error: bad_handle") || len(seen) > 0 {
+				t.Errorf("a page that makes up the handle %s: %.300q; WeChat saw %q", forged, got, seen)
+			}
+		}
+	}
 	f(call, evil, false, "Proxy-Authorization: Basic a2V5OmtleQ==")
 	f(call, evil, false, "Sec-Fetch-Site: none")
 	// Origin and Sec-Fetch-Site are refused whatever else there is.
