@@ -59,8 +59,8 @@
 //	               into memory)
 //	directory.go   which account an appid is
 //	schedule.go    when what is renewed
-//	refresh.go     one renewal; fetch.go and tickets.go (WeChat), verdict.go (what a
-//	               failure says), settle.go (its end)
+//	refresh.go     one renewal; fetch.go, refreshtoken.go and tickets.go (WeChat),
+//	               verdict.go (what a failure says), settle.go (its end)
 //	memory.go      store first, then memory; record.go and records.go (what is kept of
 //	               a key), store.go (what a store must do), vault.go, meta.go, uses.go
 //	push.go        what WeChat pushes; platform.go (tickets), inbox.go, authorize.go

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -84,9 +83,7 @@ func (b *Broker) askInfo(ctx context.Context, c *component, appID string) error 
 	if err := b.pace(ctx); err != nil {
 		return err
 	}
-	info, err := withToken(b, componentKey(c.appID), "api_get_authorizer_info "+appID, func(token secret.Text) (wechat.Authorizer, error) {
-		return b.wechat.AuthorizerInfo(ctx, c.appID, token, appID)
-	})
+	info, err := b.confirmedInfo(ctx, c.appID, appID)
 	key := Key{Kind: KindAuthorizer, AppID: appID}
 	switch {
 	case wechat.Code(err) == wechat.CodeNotAuthorized:

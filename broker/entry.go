@@ -22,6 +22,8 @@ type entry struct {
 	rec     *record
 	unsaved bool // rec is ahead of the store
 
+	refused firstTry // of the renewal under way alone
+
 	// Guarded by Broker.mu.
 	cond      condition
 	usedSaved time.Time     // the last use that the store knows

@@ -2,17 +2,12 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
-
-// errNoRefreshToken says that WeChat shows none for an authorizer, as for an account
-// without API permission.
-var errNoRefreshToken = errors.New("WeChat shows no refresh token, neither in api_get_authorizer_info nor in the list")
 
 // blockedError says that a renewal needs another key's token first.
 type blockedError struct{ on Key }
@@ -121,11 +116,7 @@ func (b *Broker) fetchAuthorizer(ctx context.Context, e *entry, rec *record) (we
 	case wechat.CodeNotAuthorized:
 		return b.confirmRevoked(ctx, e, rec, err)
 	case wechat.CodeRefreshTokenInvalid:
-		found, lost := b.recoverRefreshToken(ctx, e, rec, refresh)
-		if lost != nil {
-			return wechat.Grant{}, lost
-		}
-		return b.authorizerToken(ctx, e, rec, found)
+		return b.replaceRefreshToken(ctx, e, rec, refresh, err)
 	case wechat.CodePasswordChanged:
 		if g, err = b.authorizerToken(ctx, e, rec, refresh); wechat.Code(err) == wechat.CodePasswordChanged {
 			return wechat.Grant{}, &voidError{what: happenedRefreshVoid, err: err}
@@ -140,84 +131,20 @@ func (b *Broker) authorizerToken(ctx context.Context, e *entry, rec *record, ref
 	g, err := withToken(b, componentKey(rec.component), "api_authorizer_token "+e.key.AppID, func(token secret.Text) (wechat.Grant, error) {
 		return b.wechat.AuthorizerToken(ctx, rec.component, token, e.key.AppID, refresh)
 	})
-	if err == nil && g.RefreshToken.IsZero() {
+	if err != nil {
+		return g, err
+	}
+	e.refused = firstTry{}
+	if g.RefreshToken.IsZero() {
 		g.RefreshToken = refresh
 	}
-	return g, err
-}
-
-// recoverRefreshToken asks WeChat for the refresh token that it has on record, and
-// keeps it before it is used: should that answer be lost, the older one must not
-// be tried first again. failed is the one that did not work, empty for none.
-func (b *Broker) recoverRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
-	found, err := b.shownRefreshToken(ctx, e, rec, failed)
-	if err != nil {
-		return secret.Text{}, err
-	}
-	_, err = b.update(ctx, e.key, func(r *record) bool {
-		if r.generation != rec.generation || r.refreshToken.Equal(found) {
-			return false
-		}
-		r.refreshToken, r.spare = found, secret.Text{}
-		return true
-	})
-	if err != nil && !errors.Is(err, errUnsaved) {
-		return secret.Text{}, err
-	}
-	return found, nil
-}
-
-// shownRefreshToken is what the account's info shows, or else the whole list.
-func (b *Broker) shownRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
-	info, err := withToken(b, componentKey(rec.component), "api_get_authorizer_info "+e.key.AppID, func(token secret.Text) (wechat.Authorizer, error) {
-		return b.wechat.AuthorizerInfo(ctx, rec.component, token, e.key.AppID)
-	})
-	if wechat.Code(err) == wechat.CodeNotAuthorized {
-		return secret.Text{}, &voidError{what: happenedRevoked, err: err}
-	}
-	if err != nil {
-		return secret.Text{}, err
-	}
-	if found := info.RefreshToken; !found.IsZero() && !found.Equal(failed) {
-		return found, nil
-	}
-	return b.listedRefreshToken(ctx, e, rec, failed)
-}
-
-// listedRefreshToken reads the whole list, at most once a minute for all keys
-// together, and looks again.
-func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
-	void := &voidError{what: happenedRefreshVoid, err: errNoRefreshToken}
-	if !failed.IsZero() {
-		void.err = &wechat.APIError{
-			Path: "/cgi-bin/component/api_authorizer_token", Code: wechat.CodeRefreshTokenInvalid, Msg: "refresh_token is invalid",
-		}
-	}
-	err := b.reconcileFor(ctx, rec.component)
-	if errors.Is(err, errListTaken) && rec.verdict == StateNeedsAuthorization {
-		return secret.Text{}, void // as before: the info shows no other, and the list has its next turn
-	}
-	if err != nil {
-		return secret.Text{}, err
-	}
-	now, err := b.records.load(ctx, e.key)
-	if err != nil {
-		return secret.Text{}, err
-	}
-	for _, found := range []secret.Text{now.refreshToken, now.spare} {
-		if !found.IsZero() && !found.Equal(failed) {
-			return found, nil
-		}
-	}
-	return secret.Text{}, void
+	return g, nil
 }
 
 // confirmRevoked asks once more in another way, as one 61003 may be a slip. The
 // merchant must never authorise again because of us.
 func (b *Broker) confirmRevoked(ctx context.Context, e *entry, rec *record, cause error) (wechat.Grant, error) {
-	_, err := withToken(b, componentKey(rec.component), "api_get_authorizer_info "+e.key.AppID, func(token secret.Text) (wechat.Authorizer, error) {
-		return b.wechat.AuthorizerInfo(ctx, rec.component, token, e.key.AppID)
-	})
+	_, err := b.authorizerInfo(ctx, rec.component, e.key.AppID)
 	switch {
 	case wechat.Code(err) == wechat.CodeNotAuthorized:
 		return wechat.Grant{}, &voidError{what: happenedRevoked, err: err}

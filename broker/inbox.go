@@ -193,9 +193,7 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 		return nil
 	}
 	asked := b.clock.now()
-	info, err := withToken(b, componentKey(item.Component), "api_get_authorizer_info "+item.AppID, func(token secret.Text) (wechat.Authorizer, error) {
-		return b.wechat.AuthorizerInfo(ctx, item.Component, token, item.AppID)
-	})
+	info, err := b.confirmedInfo(ctx, item.Component, item.AppID)
 	if wechat.Code(err) == wechat.CodeNotAuthorized {
 		return nil // taken back meanwhile
 	}

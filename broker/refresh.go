@@ -163,6 +163,7 @@ func (b *Broker) renewed(e *entry, rec *record, result string) outcome {
 // failed words what an error of a renewal means for the key.
 func (b *Broker) failed(e *entry, err error) outcome {
 	var blocked *blockedError
+	var unconfirmed *unconfirmedError
 	var void *voidError
 	var silent *wechat.NoAnswerError
 	var bad *wechat.BadAnswerError
@@ -176,6 +177,8 @@ func (b *Broker) failed(e *entry, err error) outcome {
 		if barred := b.barredBy(e.key.AppID); barred != nil && out.errcode == 0 { // WeChat would push none
 			out.what, out.reason, out.errcode, out.wait = happenedMisconfigured, barred.Error(), barred.Code, misconfiguredProbe
 		}
+	case errors.As(err, &unconfirmed):
+		out.wait, out.result = unconfirmed.wait, "refused"
 	case errors.As(err, &void):
 		out.what, out.wait, out.result = void.what, verdictMemory, "refused"
 	case errors.As(err, &silent):

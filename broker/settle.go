@@ -24,7 +24,9 @@ func (b *Broker) settle(e *entry, out outcome) {
 	e.running = false
 	switch out.what {
 	case happenedFailed, happenedNoTicket:
-		out.wait = backoff(e.cond.failures+1, e.life(), b.opts.Rand())
+		if out.wait == 0 {
+			out.wait = backoff(e.cond.failures+1, e.life(), b.opts.Rand())
+		}
 	case happenedBlocked:
 		b.block(e, &out, now)
 	}
