@@ -239,6 +239,9 @@ func upstreamFault(r *request, err error) *fault {
 	switch {
 	case !r.sent:
 		f.message = "WeChat cannot be reached, and nothing of the call was sent; the sidecar's log says why"
+		if p := proxyFailure(err); p != nil {
+			f.message = "WeChat cannot be reached, and nothing of the call was sent: " + p.Reason
+		}
 	case isTimeout(err):
 		f.status, f.code = fasthttp.StatusGatewayTimeout, "upstream_timeout"
 		f.message = "WeChat did not answer in time (upstream.timeout)"

@@ -19,10 +19,14 @@ import (
 // that timed out is not tried again, whatever its method.
 func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
 	h := u.pick(nil)
+	var unreached *host // by upstream.proxy
 	for fresh, moved := false, false; ; {
 		c, err := u.attempt(h, fresh, r, query, resp)
 		if err == nil {
 			h.succeeded()
+			if unreached != nil && unreached != h {
+				u.hostFailed(unreached) // as the proxy reaches this one
+			}
 			return c, nil
 		}
 		switch u.judge(h, r, c, err) {
@@ -32,7 +36,10 @@ func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) 
 			fresh = true
 		case sendElsewhere:
 			next := u.pick(h)
-			if (next == h || moved) && !r.retry() {
+			if proxyFailure(err) != nil {
+				unreached = h
+			}
+			if (next == h || moved) && (unreached != nil || !r.retry()) {
 				return nil, err
 			}
 			h, moved = next, true
@@ -76,7 +83,9 @@ func (u *upstream) judge(h *host, r *request, c *conn, err error) verdict {
 	switch {
 	case errors.Is(err, errAppBody) || errors.Is(err, errAppGone) || !r.body.replayable():
 		return giveUp
-	case c == nil || !c.wrote && !c.reused:
+	case c == nil:
+		return u.judgeDial(h, err)
+	case !c.wrote && !c.reused:
 		u.hostFailed(h)
 		return sendElsewhere
 	case !c.wrote:
@@ -96,6 +105,20 @@ func (u *upstream) judge(h *host, r *request, c *conn, err error) verdict {
 		return sendOnceMore
 	}
 	return giveUp
+}
+
+// judgeDial decides what to do after no connection to h could be made. What fails on
+// the way, at upstream.proxy, counts against no host, and another host is no cure for
+// it, unless it is this one that the proxy does not reach.
+func (u *upstream) judgeDial(h *host, err error) verdict {
+	p := proxyFailure(err)
+	if p == nil {
+		u.hostFailed(h)
+	}
+	if p != nil && !p.Elsewhere {
+		return giveUp
+	}
+	return sendElsewhere
 }
 
 // retry reports whether the call may use its one more attempt, and uses it up.

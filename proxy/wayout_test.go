@@ -185,3 +185,85 @@ func TestConnect_ThatComesBackIsRefused(t *testing.T) {
 		t.Errorf("the proxy was asked for %v", asked)
 	}
 }
+
+// Calls go to the proxy by the name of their host. What fails there is told as its
+// fault, is sent nowhere, and takes no host out; with its return calls go on.
+func TestUpstream_ProxyFailures(t *testing.T) {
+	up := newWeChat(t, echo)
+	w := newWayOut(t, strings.TrimPrefix(up.URL, "http://"))
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{
+		URL: "http://one.example", Fallback: []string{"http://two.example:8080"}, Proxy: w.proxy(t, nil),
+	}})
+	answer := ""
+	w.answer = func(string) string { return answer }
+	f := func(method, with, want string, asked ...string) {
+		t.Helper()
+		answer = with
+		for _, h := range s.upstream.hosts {
+			h.pool.drop()
+		}
+		for range hostFailures + 1 {
+			got := s.call(t, method, "/cgi-bin/menu/get", "", forMerchant())
+			if want == "" && got.status != 200 {
+				t.Errorf("%s: %d %q", method, got.status, got.body)
+			}
+			if want == "" {
+				break
+			}
+			if got.status != 502 || got.fault() != "upstream_unreachable" || !strings.Contains(got.body, `"errcode":-1`) || !strings.Contains(got.body, want) {
+				t.Errorf("%s after %q: %d %q; want %q", method, with, got.status, got.body, want)
+			}
+			wantOurShape(t, with, got)
+			if got := w.take(); !slices.Equal(got, asked) {
+				t.Errorf("%s after %q: the proxy was asked for %v, want %v", method, with, got, asked)
+			}
+		}
+		w.take()
+		for _, h := range s.upstream.hosts {
+			if n := h.failures.Load(); n != 0 {
+				t.Errorf("after %q: %d failures count against %s", with, n, h.name)
+			}
+		}
+	}
+	const one, two = "one.example:80", "two.example:8080"
+	for _, method := range []string{"GET", "POST"} {
+		f(method, "", "")
+		f(method, "HTTP/1.1 407 No\r\n\r\n", "credentials refused (upstream.proxy)", one)
+		f(method, "HTTP/1.1 403 No\r\n\r\n", "the proxy refuses one.example:80 (upstream.proxy)", one)
+		f(method, "nonsense\r\n\r\n", "not an HTTP proxy's (upstream.proxy)", one)
+		// It may reach the other, and nothing was sent.
+		f(method, "HTTP/1.1 502 No\r\n\r\n", "the proxy does not reach two.example:8080 (upstream.proxy)", one, two)
+		f(method, "", "")
+	}
+	if n := up.calls.Load(); n != 4 {
+		t.Errorf("WeChat got %d calls", n)
+	}
+	if text := s.logged.String(); strings.Contains(text, "s3cr3t") || strings.Contains(text, "is out") {
+		t.Errorf("the log shows the password, or blames a host:\n%s", text)
+	}
+}
+
+// A host that the proxy does not reach, while it reaches another, is out like any that
+// cannot be reached.
+func TestUpstream_ProxyReachesTheFallback(t *testing.T) {
+	up := newWeChat(t, echo)
+	w := newWayOut(t, strings.TrimPrefix(up.URL, "http://"))
+	w.answer = func(target string) string {
+		if target == "one.example:80" {
+			return "HTTP/1.1 503 No\r\n\r\n"
+		}
+		return ""
+	}
+	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{
+		URL: "http://one.example", Fallback: []string{"http://two.example"}, Proxy: w.proxy(t, nil),
+	}})
+	for range hostFailures + 3 {
+		if got := s.call(t, "POST", "/cgi-bin/x", "b", forMerchant()); got.status != 200 {
+			t.Errorf("%d %q", got.status, got.body)
+		}
+	}
+	asked := w.take()
+	if n := len(slices.DeleteFunc(asked, func(target string) bool { return target != "one.example:80" })); n != hostFailures {
+		t.Errorf("the host that is out was asked for %d times, want %d", n, hostFailures)
+	}
+}
