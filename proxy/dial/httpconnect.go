@@ -79,12 +79,14 @@ func notHTTP(detail string) *ProxyError {
 // judge words the final answer to a CONNECT; nil for an open tunnel.
 func (p *Proxy) judge(code int, h http.Header, target string) error {
 	answered := fmt.Sprintf("the proxy answered %d", code)
+	// Some answer 401 to credentials that are wrong, tinyproxy among them.
+	unauthorized := code == http.StatusProxyAuthRequired || code == http.StatusUnauthorized
 	switch {
 	case code >= 200 && code < 300:
 		return nil
-	case code == http.StatusProxyAuthRequired && p.url.user == "":
+	case unauthorized && p.url.user == "":
 		return &ProxyError{Reason: "credentials are wanted, and none are given (upstream.proxy): " + answered + schemesHint(h)}
-	case code == http.StatusProxyAuthRequired:
+	case unauthorized:
 		return &ProxyError{Reason: "credentials refused (upstream.proxy): " + answered + schemesHint(h)}
 	case code >= 500:
 		return &ProxyError{Reason: "the proxy does not reach " + target + " (upstream.proxy): it answered " + fmt.Sprint(code), Elsewhere: true}

@@ -148,6 +148,7 @@ func TestProxy_Answers(t *testing.T) {
 	}
 	f("HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n", false, "credentials refused (upstream.proxy): the proxy answered 407")
 	f("HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: NTLM\r\n\r\n", false, "does not take Basic")
+	f("HTTP/1.0 401 Unauthorized\r\n\r\n", false, "credentials refused (upstream.proxy): the proxy answered 401")
 	f("HTTP/1.1 403 No\r\n\r\n", false, "refuses api.weixin.qq.com:443")
 	f("HTTP/1.1 302 No\r\nLocation: http://login\r\n\r\n", false, "302")
 	f("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", false, "101")
