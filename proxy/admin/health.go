@@ -24,7 +24,8 @@ type TokenStatus interface {
 
 // MetricsOptions are what the metrics listener shows. Status is needed.
 type MetricsOptions struct {
-	// Metrics is shown at /metrics, which is 404 when it is nil.
+	// Metrics is shown at /metrics, which is 404 when it is nil. Four scrapes are made
+	// at once; more are answered 503.
 	Metrics *metrics.Metrics
 	// Status is shown at /tokenz.
 	Status TokenStatus
@@ -51,7 +52,7 @@ func NewMetricsHandler(o MetricsOptions) (http.Handler, error) {
 		"/tokenz": o.tokenz,
 	}
 	if o.Metrics != nil {
-		pages["/metrics"] = o.Metrics.Handler().ServeHTTP
+		pages["/metrics"] = limitScrapes(o.Metrics.Handler())
 	}
 	if o.CAPEM != nil {
 		pages["/ca.pem"] = o.caPEM

@@ -7,7 +7,8 @@ import (
 )
 
 // NewServer returns a server for h whose limits keep slow or greedy peers from
-// holding it. What net/http has to say goes to log as warnings; nil discards it.
+// holding it, and many of them from keeping others out. What net/http has to say goes
+// to log as warnings; nil discards it.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -18,10 +19,11 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		MaxHeaderBytes:    16 << 10,
-		// A scrape of a busy sidecar is some hundred KiB.
-		WriteTimeout: 30 * time.Second,
+		// A scrape of a busy sidecar is some hundred KiB, and Prometheus waits no longer.
+		WriteTimeout: 10 * time.Second,
 		// Prometheus keeps its connection between scrapes, a minute apart at most.
-		IdleTimeout: 2 * time.Minute,
+		IdleTimeout: 75 * time.Second,
+		ConnState:   newConnections().track,
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
