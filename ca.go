@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/proxy/mitm"
 )
 
@@ -27,7 +28,7 @@ const (
 
 // buildAuthority takes the CA out of the store, where the first sidecar on it puts
 // one, and lays its certificate into data_dir.
-func (s *sidecar) buildAuthority(c Config) error {
+func (s *sidecar) buildAuthority(c config.Config) error {
 	ctx, cancel := context.WithTimeout(s.base, caStoreWait)
 	defer cancel()
 	kept, err := s.broker.Keep(ctx, caRecord, func(kept []byte) ([]byte, error) {
@@ -48,12 +49,12 @@ func (s *sidecar) buildAuthority(c Config) error {
 	switch {
 	case err != nil:
 		// Apps that do not need it are served all the same, and /ca.pem has it.
-		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", absolute(path), "error", err)
+		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", config.Absolute(path), "error", err)
 	case before == nil:
-		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", absolute(path))
+		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", config.Absolute(path))
 	case !bytes.Equal(before, pem):
 		s.log.Warn("the CA certificate is another than before (a new store has a new one): apps that trusted the former must be given this one",
-			"file", absolute(path))
+			"file", config.Absolute(path))
 	}
 	return nil
 }

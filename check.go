@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -18,22 +17,10 @@ func (p *program) checkVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(p.std.out, "configuration ok: "+summary(&l.Config))
+			fmt.Fprintln(p.std.out, "configuration ok: "+l.Config.Summary())
 			return nil
 		},
 	}
 	addConfigFlags(cmd.Flags())
 	return cmd
-}
-
-// summary says in one line what a configuration configures.
-func summary(c *Config) string {
-	var listeners []string
-	for _, k := range c.listenKeys() {
-		if k.value != off && k.key != adminKey {
-			listeners = append(listeners, k.key[strings.Index(k.key, ".")+1:]+" "+k.value)
-		}
-	}
-	return fmt.Sprintf("%s, %s, listeners %s",
-		plural(len(c.Components), "component"), plural(len(c.Accounts), "account"), strings.Join(listeners, ", "))
 }

@@ -6,18 +6,16 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wxsidecar/wxsidecar/broker"
-	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
@@ -151,7 +149,7 @@ func TestDocs_VerbsExist(t *testing.T) {
 func TestDocs_ExamplesLoad(t *testing.T) {
 	dir := t.TempDir()
 	for name, value := range map[string]string{
-		"component_secret": goodSecret, "account_secret": goodSecret, "push_token": "token",
+		"component_secret": scriptAppSecret, "account_secret": scriptAppSecret, "push_token": "token",
 		"encoding_aes_key": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600); err != nil {
@@ -165,7 +163,7 @@ func TestDocs_ExamplesLoad(t *testing.T) {
 			if err := os.WriteFile(file, []byte(strings.ReplaceAll(example, "/run/secrets/", dir+"/")), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if l := Load(sources{file: file}); l.Err() != nil || len(l.Warnings) > 0 {
+			if l := config.Load(config.Sources{File: file}); l.Err() != nil || len(l.Warnings) > 0 {
 				t.Errorf("%s: example %d: %v %v", doc, i+1, l.Err(), l.Warnings)
 			}
 			loaded++
@@ -177,7 +175,7 @@ func TestDocs_ExamplesLoad(t *testing.T) {
 	}
 	for _, page := range pages { // what is added to a configuration for an SDK
 		for _, example := range found("(?s)```yaml\n(.*?)```", readText(t, page)) {
-			if l := loadText(t, minimal+example, nil); l.Err() != nil || len(l.Warnings) > 0 {
+			if l := loadText(t, minimal+example); l.Err() != nil || len(l.Warnings) > 0 {
 				t.Errorf("%s: %v %v", page, l.Err(), l.Warnings)
 			}
 			loaded++
@@ -205,121 +203,6 @@ func tableRows(text string) [][]string {
 		rows = append(rows, cells)
 	}
 	return rows
-}
-
-// docs/configuration.md has every key in the order of the schema, with its type,
-// variable and default.
-func TestDocs_Configuration(t *testing.T) {
-	schema := keyDocs(reflect.ValueOf(defaultConfig()), "")
-	rows := tableRows(readText(t, "docs/configuration.md"))
-	var want, got []string
-	for _, k := range schema {
-		want = append(want, k.path)
-	}
-	for _, row := range rows {
-		got = append(got, row[0])
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Fatalf("keys (-schema +document):\n%s", d)
-	}
-	for i, k := range schema {
-		row := rows[i]
-		if len(row) != 5 || row[4] == "" {
-			t.Errorf("%s: %d cells, want 5 with a meaning", k.path, len(row))
-			continue
-		}
-		if !slices.Contains(k.types, row[1]) {
-			t.Errorf("%s: type %s, want one of %v", k.path, row[1], k.types)
-		}
-		if unused := strings.HasPrefix(row[4], "†"); unused != isLater(k.path) {
-			t.Errorf("%s: marked † as unused: %t, want %t", k.path, unused, !unused)
-		}
-		if k.value != "" && row[2] != "`"+k.value+"`" {
-			t.Errorf("%s: default %s, want `%s`", k.path, row[2], k.value)
-		}
-		if want := "`" + strings.ReplaceAll(variableOfPath(strings.ReplaceAll(k.path, "[]", "[0]")), "_0_", "_N_") + "`"; row[3] != want {
-			t.Errorf("%s: variable %s, want %s", k.path, row[3], want)
-		}
-	}
-}
-
-// isLater reports whether nothing uses a key yet.
-func isLater(path string) bool {
-	// Nothing listens there, but its default is set, so that serve does not tell.
-	return path == "listen.admin" || slices.ContainsFunc(later, func(key string) bool {
-		return path == key || strings.HasPrefix(path, key+"[]")
-	})
-}
-
-// keyDoc is what the document must say of a key. An empty value says that there is
-// no default to compare.
-type keyDoc struct {
-	path  string
-	types []string
-	value string
-}
-
-func keyDocs(v reflect.Value, parent string) []keyDoc {
-	var all []keyDoc
-	for _, k := range keysOf(v.Type()) {
-		path, field := keyPath(parent, k.name), v.Field(k.index)
-		switch {
-		case isMapping(k.typ):
-			all = append(all, keyDocs(field, path)...)
-		case isListOfMappings(k.typ):
-			all = append(all, keyDocs(reflect.New(k.typ.Elem()).Elem(), path+"[]")...)
-		default:
-			all = append(all, keyDoc{path, typeNames(k.typ), shownDefault(field)})
-		}
-	}
-	return all
-}
-
-// typeNames are the words of the document for a type.
-func typeNames(t reflect.Type) []string {
-	switch {
-	case t == secretType:
-		return []string{"secret"}
-	case t == durationType:
-		return []string{"time"}
-	case t == sizeType:
-		return []string{"size"}
-	case t == severalType:
-		return []string{"text or list"}
-	case t.Kind() == reflect.Slice:
-		return []string{"list"}
-	case t.Kind() == reflect.Bool:
-		return []string{"bool"}
-	case t.Kind() == reflect.String:
-		return []string{"text", "address"}
-	default:
-		return []string{"number"}
-	}
-}
-
-// shownDefault writes a default as the document does.
-func shownDefault(v reflect.Value) string {
-	switch d := v.Interface().(type) {
-	case secret.Text:
-		return d.Reveal()
-	case time.Duration:
-		text := strings.TrimSuffix(d.String(), "m0s")
-		if text != d.String() {
-			text += "m"
-		}
-		return text
-	case Size:
-		if d >= 1<<20 {
-			return fmt.Sprintf("%dMiB", d>>20)
-		}
-		return fmt.Sprintf("%dKiB", d>>10)
-	case []string:
-		return strings.Join(d, ",")
-	case OneOrMore:
-		return strings.Join(d, ",")
-	default:
-		return fmt.Sprint(d)
-	}
 }
 
 // docs/metrics.md has every metric with its labels.

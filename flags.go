@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/spf13/pflag"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // configFlag is a flag that sets one key of the configuration.
@@ -35,28 +37,28 @@ func addConfigFlags(flags *pflag.FlagSet, names ...string) {
 }
 
 // load reads the configuration for a verb.
-func (p *program) load(flags *pflag.FlagSet) *Loaded {
-	src := sources{
-		file: p.configFile, fileFrom: origin{rank: fromFlag, name: "--config"}, env: p.env,
+func (p *program) load(flags *pflag.FlagSet) *config.Loaded {
+	src := config.Sources{
+		File: p.configFile, FileFrom: config.FromFlag("--config"), Env: p.env,
 	}
-	if src.file == "" {
-		src.file, src.fileFrom = p.env[envConfig], origin{rank: fromEnv, name: envConfig}
+	if src.File == "" {
+		src.File, src.FileFrom = p.env[config.EnvFile], config.FromVariable(config.EnvFile)
 	}
 	for _, f := range configFlags {
 		given := flags.Lookup(f.name)
 		if given == nil || !given.Changed {
 			continue
 		}
-		src.flags = append(src.flags, assignment{
-			from: origin{rank: fromFlag, name: "--" + f.name}, path: f.path, value: given.Value.String(),
+		src.Flags = append(src.Flags, config.Assignment{
+			From: config.FromFlag("--" + f.name), Path: f.path, Value: given.Value.String(),
 		})
 	}
-	return Load(src)
+	return config.Load(src)
 }
 
 // loadValid is load with the warnings told, and an error for a configuration that
 // cannot be used.
-func (p *program) loadValid(flags *pflag.FlagSet) (*Loaded, error) {
+func (p *program) loadValid(flags *pflag.FlagSet) (*config.Loaded, error) {
 	l := p.load(flags)
 	for _, w := range l.Warnings {
 		fmt.Fprintln(p.std.err, "warning: "+w)

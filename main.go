@@ -14,6 +14,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // Exit codes. A second signal while serve is stopping ends it at once with 128
@@ -37,7 +39,7 @@ type stdio struct{ out, err io.Writer }
 // run carries out one command line and returns the exit code. environ has the
 // form of os.Environ.
 func run(ctx context.Context, args, environ []string, std stdio) int {
-	p := &program{env: newEnvironment(environ), std: std}
+	p := &program{env: config.NewEnvironment(environ), std: std}
 	root := p.rootVerb()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -67,7 +69,7 @@ func (e *exitError) Unwrap() error { return e.err }
 
 // program is what every verb has at hand.
 type program struct {
-	env environment
+	env config.Environment
 	std stdio
 	// configFile is the value of --config.
 	configFile string
@@ -90,7 +92,7 @@ func (p *program) rootVerb() *cobra.Command {
 	}
 	root.SetOut(p.std.out)
 	root.SetErr(p.std.err)
-	root.PersistentFlags().StringVar(&p.configFile, "config", "", "path of the configuration file (else the variable "+envConfig+")")
+	root.PersistentFlags().StringVar(&p.configFile, "config", "", "path of the configuration file (else the variable "+config.EnvFile+")")
 	for _, verb := range p.verbs() {
 		if verb.Args == nil {
 			verb.Args = cobra.NoArgs

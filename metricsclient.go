@@ -13,12 +13,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // metricsClient asks the metrics listener of a sidecar on this machine.
 type metricsClient struct {
 	http    *http.Client
-	address address
+	address config.Address
 }
 
 // metricsClient returns a client for the listener that the configuration names.
@@ -26,30 +27,28 @@ type metricsClient struct {
 // may have a part of its configuration elsewhere.
 func (p *program) metricsClient(flags *pflag.FlagSet) (*metricsClient, error) {
 	l := p.load(flags)
-	for _, f := range l.faults {
-		if f.key == "" || f.key == "listen.metrics" {
-			return nil, &exitError{exitUsage, errors.New(f.String())}
-		}
+	if err := l.ErrOf("listen.metrics"); err != nil {
+		return nil, &exitError{exitUsage, err}
 	}
-	a, err := parseAddress(l.Config.Listen.Metrics)
+	a, err := config.ParseAddress(l.Config.Listen.Metrics)
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	a = a.reachable()
-	if _, port, _ := net.SplitHostPort(a.text); a.off() || port == "0" {
+	a = a.Reachable()
+	if _, port, _ := net.SplitHostPort(a.Text); a.IsOff() || port == "0" {
 		return nil, &exitError{exitUsage, fmt.Errorf("listen.metrics is %s, so there is no address to ask; give --listen-metrics", l.Config.Listen.Metrics)}
 	}
 	return newMetricsClient(a), nil
 }
 
-func newMetricsClient(a address) *metricsClient {
+func newMetricsClient(a config.Address) *metricsClient {
 	dialer := &net.Dialer{}
 	return &metricsClient{
 		address: a,
 		http: &http.Client{Transport: &http.Transport{
 			// No proxy: HTTP_PROXY may well name the sidecar itself.
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, a.network, a.text)
+				return dialer.DialContext(ctx, a.Network, a.Text)
 			},
 			DisableKeepAlives: true,
 		}},

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxsidecar/wxsidecar/broker/rekey"
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 func (p *program) rekeyVerb() *cobra.Command {
@@ -31,7 +32,7 @@ func (p *program) rekeyVerb() *cobra.Command {
 	return cmd
 }
 
-func (p *program) rekey(ctx context.Context, c Config) error {
+func (p *program) rekey(ctx context.Context, c config.Config) error {
 	if c.Seal.PreviousKeyFile == "" {
 		return &exitError{exitUsage, fmt.Errorf("rekey: seal.previous_key_file is not set: it names the key that the store is sealed with now, seal.key_file the new one")}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,6 +22,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // What the simulator of the scripts knows; testdata/script/*.txtar name the same.
@@ -32,6 +35,19 @@ const (
 	scriptPushToken  = "pushtoken"
 	scriptAESKey     = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 )
+
+// minimal is the smallest configuration.
+const minimal = "accounts: [{appid: " + scriptAccount + ", secret: " + scriptAppSecret + "}]\n"
+
+// loadText loads a configuration file with that text.
+func loadText(t *testing.T, text string) *config.Loaded {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(config.Sources{File: path})
+}
 
 // script is what one script's commands share.
 type script struct{ wechat *wechattest.Server }
@@ -68,7 +84,7 @@ func TestScripts(t *testing.T) {
 
 func setupScript(env *testscript.Env) error {
 	// A variable of the one who runs the tests would count as configuration.
-	env.Vars = slices.DeleteFunc(env.Vars, func(v string) bool { return strings.HasPrefix(v, envPrefix) })
+	env.Vars = slices.DeleteFunc(env.Vars, func(v string) bool { return strings.HasPrefix(v, config.EnvPrefix) })
 	s := &script{wechat: wechattest.New(wechattest.Options{})}
 	env.Defer(s.wechat.Close)
 	address := s.wechat.Start()

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // guides are the pages that the verbs sdk and ca print. They are written for the
@@ -84,19 +86,19 @@ func (p *program) listGuides() {
 
 // appsNote says why the settings cannot work, or "".
 func appsNote(apps string) string {
-	a, err := parseAddress(apps)
+	a, err := config.ParseAddress(apps)
 	switch {
-	case err != nil || a.off():
+	case err != nil || a.IsOff():
 		return "listen.apps is " + apps + ": no app can call; the settings are those of the default address"
-	case a.network == "unix":
-		return "listen.apps is a socket, which no SDK can call by itself (curl can: --unix-socket " + a.text +
+	case a.Network == "unix":
+		return "listen.apps is a socket, which no SDK can call by itself (curl can: --unix-socket " + a.Text +
 			"); the settings are those of the default address"
 	}
 	return ""
 }
 
 // fillGuide replaces the guide's example values by what the configuration says.
-func fillGuide(text string, c Config) string {
+func fillGuide(text string, c config.Config) string {
 	apps, metrics := reachableOr(c.Listen.Apps, exampleApps), reachableOr(c.Listen.Metrics, exampleMetrics)
 	host, port, err := net.SplitHostPort(apps)
 	if err != nil {
@@ -136,9 +138,9 @@ func caFileOf(dataDir string) string {
 
 // reachableOr returns where an app on this machine reaches the listener.
 func reachableOr(text, otherwise string) string {
-	a, err := parseAddress(text)
-	if err != nil || a.network != "tcp" {
+	a, err := config.ParseAddress(text)
+	if err != nil || a.Network != "tcp" {
 		return otherwise
 	}
-	return a.reachable().text
+	return a.Reachable().Text
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // Every page is one of the verb's, has what a reader needs, and no value that only
@@ -22,7 +24,7 @@ func TestGuides(t *testing.T) {
 		}
 	}
 	index := readGuide("README")
-	c := defaultConfig()
+	c := config.Default()
 	c.Listen.Apps, c.DataDir = "10.1.1.1:9999", "/srv/wx"
 	c.Listen.Metrics = "10.1.1.1:9998"
 	for _, name := range append(slices.Clone(guideNames), "ca") {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // restGrace is how long the broker and the rest may take to end, beside what calls
@@ -44,11 +46,11 @@ func (p *program) serveVerb() *cobra.Command {
 				return &exitError{code: exitUsage}
 			}
 			log := newLogger(p.std.err, l.Config.Log)
-			l.warnTo(log)
+			warnTo(log, l)
 			if err := harden(); err != nil {
 				log.Warn("a core dump could show secrets", "error", err)
 			}
-			return p.serve(cmd.Context(), l, log, signals, func() *Loaded { return p.load(cmd.Flags()) })
+			return p.serve(cmd.Context(), l, log, signals, func() *config.Loaded { return p.load(cmd.Flags()) })
 		},
 	}
 	addConfigFlags(cmd.Flags())
@@ -56,13 +58,13 @@ func (p *program) serveVerb() *cobra.Command {
 }
 
 // serve starts a sidecar, runs it until it is told to stop, and stops it.
-func (p *program) serve(ctx context.Context, l *Loaded, log *slog.Logger, signals <-chan os.Signal, load func() *Loaded) error {
+func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger, signals <-chan os.Signal, load func() *config.Loaded) error {
 	s, err := newSidecar(l.Config, log)
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
 	s.start()
-	r := &reloader{sidecar: s, config: l.Config, files: l.files, load: load, log: log}
+	r := &reloader{sidecar: s, config: l.Config, files: l.Files, load: load, log: log}
 	first, cause := s.watch(ctx, r, signals)
 	shutdown := l.Config.Shutdown
 	if cause != nil {
@@ -138,7 +140,7 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 
 // stop ends the sidecar in the order in which its parts need each other. Its
 // error names what did not end within the grace.
-func (s *sidecar) stop(c ShutdownConfig) error {
+func (s *sidecar) stop(c config.Shutdown) error {
 	s.state.Store(stateDraining)
 	delay := time.NewTimer(c.Delay)
 	<-delay.C

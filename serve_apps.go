@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/proxy"
 	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // buildApps opens the listeners through which apps call, unless all are off.
-func (s *sidecar) buildApps(c Config, keys *seal.Keyring) error {
-	if c.Listen.Apps == off && c.Alias.HTTP == off && c.Alias.HTTPS == off {
+func (s *sidecar) buildApps(c config.Config, keys *seal.Keyring) error {
+	if c.Listen.Apps == config.Off && c.Alias.HTTP == config.Off && c.Alias.HTTPS == config.Off {
 		return nil
 	}
 	if err := s.buildAuthority(c); err != nil {
@@ -32,17 +33,17 @@ func (s *sidecar) buildApps(c Config, keys *seal.Keyring) error {
 		return err
 	}
 	for _, l := range []struct {
-		listenKey
-		serve func(net.Listener) error
+		key, address string
+		serve        func(net.Listener) error
 	}{
-		{listenKey{"listen.apps", c.Listen.Apps}, s.apps.Serve},
-		{listenKey{"alias.http", c.Alias.HTTP}, s.apps.Serve},
-		{listenKey{"alias.https", c.Alias.HTTPS}, s.apps.ServeAliasTLS},
+		{"listen.apps", c.Listen.Apps, s.apps.Serve},
+		{"alias.http", c.Alias.HTTP, s.apps.Serve},
+		{"alias.https", c.Alias.HTTPS, s.apps.ServeAliasTLS},
 	} {
-		if l.value == off {
+		if l.address == config.Off {
 			continue
 		}
-		if err := s.open(&s.traffic, l.key, l.value, c, appsServer{s.apps, l.serve}); err != nil {
+		if err := s.open(&s.traffic, l.key, l.address, c, appsServer{s.apps, l.serve}); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/metrics"
 	"github.com/wxsidecar/wxsidecar/proxy"
 	"github.com/wxsidecar/wxsidecar/proxy/admin"
@@ -58,7 +59,7 @@ type sidecar struct {
 
 // newSidecar opens the store and the listeners and builds all parts. It calls
 // nobody and serves nothing before start. On an error nothing stays open.
-func newSidecar(c Config, log *slog.Logger) (_ *sidecar, err error) {
+func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 	s := &sidecar{
 		log: log, metrics: metrics.New(version()), own: &dial.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}), rest: restGrace,
 		closeStore: func() error { return nil },
@@ -97,7 +98,7 @@ func (s *sidecar) abandon() error {
 	return s.closeStore()
 }
 
-func (s *sidecar) buildBroker(c Config, keys *seal.Keyring) error {
+func (s *sidecar) buildBroker(c config.Config, keys *seal.Keyring) error {
 	store, err := openStore(c, keys, s.log)
 	if err != nil {
 		return err
@@ -124,11 +125,11 @@ func (s *sidecar) buildBroker(c Config, keys *seal.Keyring) error {
 
 // buildTraffic opens the listeners of apps and of WeChat's pushes, unless they are
 // off.
-func (s *sidecar) buildTraffic(c Config, keys *seal.Keyring) error {
+func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 	if err := s.buildApps(c, keys); err != nil {
 		return err
 	}
-	if c.Listen.Push == off {
+	if c.Listen.Push == config.Off {
 		return nil
 	}
 	var err error
@@ -143,8 +144,8 @@ func (s *sidecar) buildTraffic(c Config, keys *seal.Keyring) error {
 }
 
 // buildWatchers opens the metrics listener, unless it is off.
-func (s *sidecar) buildWatchers(c Config) error {
-	if c.Listen.Metrics == off {
+func (s *sidecar) buildWatchers(c config.Config) error {
+	if c.Listen.Metrics == config.Off {
 		return nil
 	}
 	handler, err := admin.NewMetricsHandler(admin.MetricsOptions{
@@ -157,8 +158,8 @@ func (s *sidecar) buildWatchers(c Config) error {
 }
 
 // open opens the listener of a key and adds it, with its server, to list.
-func (s *sidecar) open(list *[]served, key, text string, c Config, srv server) error {
-	mode, err := parseSocketMode(c.Apps.SocketMode)
+func (s *sidecar) open(list *[]served, key, text string, c config.Config, srv server) error {
+	mode, err := config.ParseSocketMode(c.Apps.SocketMode)
 	if err != nil {
 		return fmt.Errorf("apps.socket_mode: %w", err)
 	}
@@ -216,7 +217,7 @@ func (s *sidecar) ready() error {
 
 // configure puts the keys that can change in force: all of them, or, with an
 // error, as few as possible.
-func (s *sidecar) configure(c *Config) error {
+func (s *sidecar) configure(c *config.Config) error {
 	callers, err := proxyCallers(c.Callers)
 	if err != nil {
 		return err

@@ -6,12 +6,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 func TestFloodgate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := newLogger(&out, LogConfig{Level: "info", Format: "json"})
+		log := newLogger(&out, config.Log{Level: "info", Format: "json"})
 		count := func(part string, want int) {
 			t.Helper()
 			if n := strings.Count(out.String(), part); n != want {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // server is what listens: fasthttp's on apps and push, net/http's elsewhere.
@@ -35,23 +37,23 @@ func (s served) name() string { return s.key[strings.LastIndex(s.key, ".")+1:] }
 // address is where the listener really listens, as the configuration writes it.
 func (s served) address() string {
 	a := s.listener.Addr()
-	return address{a.Network(), a.String()}.String()
+	return config.Address{Network: a.Network(), Text: a.String()}.String()
 }
 
 // listen opens the address of a key. mode is for sockets.
 func listen(key, text string, mode fs.FileMode) (net.Listener, error) {
-	a, err := parseAddress(text)
+	a, err := config.ParseAddress(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s %q: %w", key, text, err)
 	}
-	if a.network == "unix" {
-		l, err := listenUnix(a.text, mode)
+	if a.Network == "unix" {
+		l, err := listenUnix(a.Text, mode)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: cannot listen: %w%s", key, a, err, socketHint(err))
 		}
 		return l, nil
 	}
-	l, err := net.Listen(a.network, a.text)
+	l, err := net.Listen(a.Network, a.Text)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: cannot listen: %w%s", key, a, cutOpError(err), listenHint(err))
 	}

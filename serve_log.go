@@ -4,11 +4,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
+
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
 // newLogger returns the logger that the configuration describes, which was
 // validated.
-func newLogger(w io.Writer, c LogConfig) *slog.Logger {
+func newLogger(w io.Writer, c config.Log) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level)) // debug, info, warn and error are slog's own names
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: spellDuration}

@@ -9,13 +9,14 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/proxy"
 	"github.com/wxsidecar/wxsidecar/proxy/dial"
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
 // newProxy returns the way out that upstream.proxy names, or nil.
-func newProxy(c Config, own *dial.OwnAddresses) (*dial.Proxy, error) {
+func newProxy(c config.Config, own *dial.OwnAddresses) (*dial.Proxy, error) {
 	if c.Upstream.Proxy.IsZero() {
 		return nil, nil
 	}
@@ -26,7 +27,7 @@ func newProxy(c Config, own *dial.OwnAddresses) (*dial.Proxy, error) {
 	return dial.NewProxy(c.Upstream.Proxy.Reveal(), roots, dial.Options{Resolver: c.Upstream.Resolver, Own: own})
 }
 
-func newWeChat(c Config, way dial.Options) (*wechat.Client, error) {
+func newWeChat(c config.Config, way dial.Options) (*wechat.Client, error) {
 	roots, err := rootCAs(c.Upstream.CAFile)
 	if err != nil {
 		return nil, err
@@ -59,7 +60,7 @@ func rootCAs(file string) (*x509.CertPool, error) {
 }
 
 // appsOptions returns what the configuration says of the apps listener.
-func appsOptions(c Config) (proxy.Options, error) {
+func appsOptions(c config.Config) (proxy.Options, error) {
 	roots, err := rootCAs(c.Upstream.CAFile)
 	if err != nil {
 		return proxy.Options{}, err
@@ -82,14 +83,14 @@ func appsOptions(c Config) (proxy.Options, error) {
 	}, nil
 }
 
-func proxyCallers(configured []CallerConfig) ([]proxy.Caller, error) {
+func proxyCallers(configured []config.Caller) ([]proxy.Caller, error) {
 	callers := make([]proxy.Caller, len(configured))
 	for i, c := range configured {
 		callers[i] = proxy.Caller{Name: c.Name, AppIDs: c.AppIDs, Allow: c.Allow, Deny: c.Deny}
 		for _, text := range c.KeySHA256 {
 			hash, err := hex.DecodeString(text)
 			if err != nil || len(hash) != sha256.Size {
-				return nil, fmt.Errorf("%s.key_sha256: not 64 hexadecimal digits", indexed("callers", i))
+				return nil, fmt.Errorf("callers[%d].key_sha256: not 64 hexadecimal digits", i)
 			}
 			callers[i].KeySHA256 = append(callers[i].KeySHA256, [sha256.Size]byte(hash))
 		}
@@ -97,7 +98,7 @@ func proxyCallers(configured []CallerConfig) ([]proxy.Caller, error) {
 	return callers, nil
 }
 
-func pushComponents(configured []ComponentConfig) []push.Component {
+func pushComponents(configured []config.Component) []push.Component {
 	components := make([]push.Component, len(configured))
 	for i, c := range configured {
 		keys := []push.Key{{Token: c.PushToken, EncodingAESKey: c.EncodingAESKey}}
@@ -109,7 +110,7 @@ func pushComponents(configured []ComponentConfig) []push.Component {
 	return components
 }
 
-func brokerComponents(configured []ComponentConfig) []broker.ComponentConfig {
+func brokerComponents(configured []config.Component) []broker.ComponentConfig {
 	components := make([]broker.ComponentConfig, len(configured))
 	for i, c := range configured {
 		components[i] = broker.ComponentConfig{AppID: c.AppID, Secret: c.Secret}
@@ -117,7 +118,7 @@ func brokerComponents(configured []ComponentConfig) []broker.ComponentConfig {
 	return components
 }
 
-func brokerAccounts(configured []AccountConfig) []broker.AccountConfig {
+func brokerAccounts(configured []config.Account) []broker.AccountConfig {
 	accounts := make([]broker.AccountConfig, len(configured))
 	for i, c := range configured {
 		accounts[i] = broker.AccountConfig{AppID: c.AppID, Secret: c.Secret}

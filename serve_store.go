@@ -14,16 +14,13 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/boltstore"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/config"
 )
-
-// keyFileName is the file in data_dir that holds the seal key where none is
-// configured.
-const keyFileName = "wxsidecar.key"
 
 // sealKeys returns the keys that seal the store: those that are configured, else
 // the one in data_dir, which is made at the first start. A store in memory needs
 // none that outlives it.
-func sealKeys(c Config, log *slog.Logger) (*seal.Keyring, error) {
+func sealKeys(c config.Config, log *slog.Logger) (*seal.Keyring, error) {
 	current, err := currentKey(c, log)
 	if err != nil {
 		return nil, err
@@ -37,7 +34,7 @@ func sealKeys(c Config, log *slog.Logger) (*seal.Keyring, error) {
 	return seal.New(current, previous)
 }
 
-func currentKey(c Config, log *slog.Logger) ([]byte, error) {
+func currentKey(c config.Config, log *slog.Logger) ([]byte, error) {
 	if path := c.Seal.KeyFile; path != "" {
 		if warning := seal.KeyFileWarning(path); warning != "" {
 			log.Warn(warning)
@@ -53,7 +50,7 @@ func currentKey(c Config, log *slog.Logger) ([]byte, error) {
 		_, _ = rand.Read(key) // documented never to fail
 		return key, nil
 	}
-	path := filepath.Join(c.DataDir, keyFileName)
+	path := filepath.Join(c.DataDir, config.KeyFileName)
 	if err := keyNotLost(c, path); err != nil {
 		return nil, err
 	}
@@ -65,24 +62,16 @@ func currentKey(c Config, log *slog.Logger) ([]byte, error) {
 	if created {
 		text = "made a key file, as seal.key_file is not set: without it the store cannot be read"
 	}
-	log.Warn(text, "file", absolute(path))
+	log.Warn(text, "file", config.Absolute(path))
 	if warning := seal.KeyFileWarning(path); warning != "" {
 		log.Warn(warning)
 	}
 	return key, nil
 }
 
-// absolute returns path for people, who do not know where the process stands.
-func absolute(path string) string {
-	if abs, err := filepath.Abs(path); err == nil {
-		return abs
-	}
-	return path
-}
-
 // keyNotLost refuses to make a new key for a store that is sealed with one that is
 // gone: it would hide the loss.
-func keyNotLost(c Config, keyFile string) error {
+func keyNotLost(c config.Config, keyFile string) error {
 	store, _ := strings.CutPrefix(c.Store.Reveal(), "bolt:")
 	if _, err := os.Stat(keyFile); !errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -103,7 +92,7 @@ type opened struct {
 }
 
 // openStore opens the configured store.
-func openStore(c Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
+func openStore(c config.Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
 	path, ok := strings.CutPrefix(c.Store.Reveal(), "bolt:")
 	if !ok {
 		return opened{Store: memstore.New(memstore.Options{}), close: func() error { return nil }}, nil

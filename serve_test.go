@@ -12,55 +12,26 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+	"github.com/wxsidecar/wxsidecar/config"
 )
 
-func TestFixedChanges(t *testing.T) {
-	old, changed := defaultConfig(), defaultConfig()
-	if got := fixedChanges(&old, &changed); len(got) != 0 {
-		t.Errorf("two equal configurations differ in %q", got)
+// A caller has each of its keys.
+func TestProxyCallers(t *testing.T) {
+	one, two := strings.Repeat("01", 32), strings.Repeat("AB", 32)
+	callers, err := proxyCallers([]config.Caller{{Name: "a", KeySHA256: config.OneOrMore{one, two}}})
+	if err != nil || len(callers) != 1 || len(callers[0].KeySHA256) != 2 || callers[0].KeySHA256[1][0] != 0xab {
+		t.Errorf("%v, %v", callers, err)
 	}
-	changed.Store = secret.New("memory:")
-	changed.Listen.Apps = off
-	changed.Upstream.Fallback = nil
-	changed.Components = []ComponentConfig{{AppID: "wx7f00c0de00000001"}}
-	changed.Callers = []CallerConfig{{Name: "shop"}}
-	want := []string{"listen.apps", "upstream.fallback", "store"}
-	if diff := cmp.Diff(want, fixedChanges(&old, &changed)); diff != "" {
-		t.Error(diff)
-	}
-}
-
-func TestInert(t *testing.T) {
-	f := func(text string, want ...string) {
-		t.Helper()
-		path := filepath.Join(t.TempDir(), "c.yaml")
-		if err := os.WriteFile(path, []byte(minimal+text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		l := Load(sources{file: path})
-		if got := l.inert(); l.Err() != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: %v, got %q", text, l.Err(), got)
-		}
-	}
-	f("")
-	f("log: {level: debug}\nadmin: {pprof: true}\nevents: [{url: 'http://127.0.0.1:3000'}]\n", "events", "admin.pprof")
-	f("listen: {admin: 127.0.0.1:7083}\n", "listen.admin") // the default, by hand
-	f("listen: {admin: 'off'}\n")
-	for _, key := range later {
-		if path, typ := pathOfVariable(variableOfPath(key)); typ == nil && key != "events" {
-			t.Errorf("%s is no key (%v)", key, path)
-		}
+	if _, err := proxyCallers([]config.Caller{{Name: "a", KeySHA256: config.OneOrMore{one, two[1:]}}}); err == nil {
+		t.Error("a hash of 63 digits is taken")
 	}
 }
 
@@ -68,7 +39,7 @@ func TestNewLogger(t *testing.T) {
 	f := func(level, format string, wantText, wantDebug bool) {
 		t.Helper()
 		var out bytes.Buffer
-		log := newLogger(&out, LogConfig{Level: level, Format: format})
+		log := newLogger(&out, config.Log{Level: level, Format: format})
 		log.Debug("d")
 		log.Error("e")
 		if got := strings.Contains(out.String(), "level=ERROR"); got != wantText {
@@ -85,9 +56,9 @@ func TestNewLogger(t *testing.T) {
 
 // A start that fails leaves nothing open: the second finds port and store free.
 func TestNewSidecar_FailureClosesAll(t *testing.T) {
-	c := defaultConfig()
-	c.Listen = ListenConfig{Apps: "127.0.0.1:0", Push: "127.0.0.1:0", Metrics: "unix:///nonexistent/socket", Admin: off}
-	c.Accounts = []AccountConfig{{AppID: scriptAccount, Secret: secret.New("x")}}
+	c := config.Default()
+	c.Listen = config.Listen{Apps: "127.0.0.1:0", Push: "127.0.0.1:0", Metrics: "unix:///nonexistent/socket", Admin: config.Off}
+	c.Accounts = []config.Account{{AppID: scriptAccount, Secret: secret.New("x")}}
 	c.DataDir = t.TempDir()
 	c.Store = secret.New("bolt:" + c.DataDir + "/wx.db")
 	for range 2 {
@@ -139,9 +110,9 @@ func TestReloader_FaultIsToldOnce(t *testing.T) {
 	}
 	write(minimal)
 	var out bytes.Buffer
-	load := func() *Loaded { return Load(sources{file: path}) }
+	load := func() *config.Loaded { return config.Load(config.Sources{File: path}) }
 	first := load()
-	r := &reloader{config: first.Config, files: first.files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
+	r := &reloader{config: first.Config, files: first.Files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
 	r.poll()
 	if out.Len() != 0 {
 		t.Errorf("a file that is the same is read again:\n%s", &out)
@@ -177,7 +148,7 @@ func TestStop_WaitsForARenewal(t *testing.T) {
 	}
 	s.start()
 	<-given
-	if err := s.stop(ShutdownConfig{Grace: time.Hour}); err != nil {
+	if err := s.stop(config.Shutdown{Grace: time.Hour}); err != nil {
 		t.Error(err)
 	}
 	if n := wechat.TokensIssued(scriptAccount); n != 1 {
@@ -236,7 +207,7 @@ func TestWatch_SIGHUPHasQuotasTriedAgain(t *testing.T) {
 	wechat.ClearFaults()
 	signals := make(chan os.Signal, 2)
 	signals <- syscall.SIGHUP
-	r := &reloader{sidecar: s, config: c, load: func() *Loaded { return &Loaded{Config: c} }, log: s.log}
+	r := &reloader{sidecar: s, config: c, load: func() *config.Loaded { return &config.Loaded{Config: c} }, log: s.log}
 	ctx, cancel := context.WithCancel(t.Context())
 	watched := make(chan error, 1)
 	go func() {
@@ -247,17 +218,17 @@ func TestWatch_SIGHUPHasQuotasTriedAgain(t *testing.T) {
 		runtime.Gosched()
 	}
 	cancel()
-	if err := errors.Join(<-watched, s.stop(ShutdownConfig{Grace: 30 * time.Second})); err != nil {
+	if err := errors.Join(<-watched, s.stop(config.Shutdown{Grace: 30 * time.Second})); err != nil {
 		t.Error(err)
 	}
 }
 
 // accountConfig is the configuration of one own account with its WeChat.
-func accountConfig(t *testing.T, wechat *wechattest.Server) Config {
+func accountConfig(t *testing.T, wechat *wechattest.Server) config.Config {
 	t.Helper()
-	c := defaultConfig()
-	c.Listen = ListenConfig{Apps: "127.0.0.1:0", Push: off, Metrics: off, Admin: off}
-	c.Accounts = []AccountConfig{{AppID: scriptAccount, Secret: secret.New(scriptAppSecret)}}
+	c := config.Default()
+	c.Listen = config.Listen{Apps: "127.0.0.1:0", Push: config.Off, Metrics: config.Off, Admin: config.Off}
+	c.Accounts = []config.Account{{AppID: scriptAccount, Secret: secret.New(scriptAppSecret)}}
 	c.Upstream.URL = wechat.Start()
 	c.Upstream.Fallback = nil
 	c.DataDir = t.TempDir()

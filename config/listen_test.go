@@ -1,11 +1,11 @@
-package main
+package config
 
 import "testing"
 
 func TestParseAddress(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		a, err := parseAddress(text)
+		a, err := ParseAddress(text)
 		if got := a.String(); err != nil || got != want {
 			t.Errorf("%q: got %q, %v, want %q", text, got, err, want)
 		}
@@ -18,7 +18,7 @@ func TestParseAddress(t *testing.T) {
 	f("unix:///run//wx/../a.sock", "unix:///run/a.sock")
 	bad := func(text string) {
 		t.Helper()
-		if a, err := parseAddress(text); err == nil {
+		if a, err := ParseAddress(text); err == nil {
 			t.Errorf("%q is taken for %q", text, a)
 		}
 	}
@@ -30,7 +30,7 @@ func TestParseAddress(t *testing.T) {
 func TestAddress_Local(t *testing.T) {
 	f := func(text string, want bool) {
 		t.Helper()
-		a, err := parseAddress(text)
+		a, err := ParseAddress(text)
 		if got := a.local(); err != nil || got != want {
 			t.Errorf("%s is local: %v, %v", text, got, err)
 		}
@@ -52,8 +52,8 @@ func TestAddress_Local(t *testing.T) {
 func TestAddress_Collides(t *testing.T) {
 	f := func(a, b string, want bool) {
 		t.Helper()
-		x, errX := parseAddress(a)
-		y, errY := parseAddress(b)
+		x, errX := ParseAddress(a)
+		y, errY := ParseAddress(b)
 		if got := x.collides(y) && y.collides(x); errX != nil || errY != nil || got != want {
 			t.Errorf("%s and %s collide: %v, %v, %v", a, b, got, errX, errY)
 		}
@@ -73,8 +73,8 @@ func TestAddress_Collides(t *testing.T) {
 func TestAddress_Reachable(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		a, err := parseAddress(text)
-		if got := a.reachable().String(); err != nil || got != want {
+		a, err := ParseAddress(text)
+		if got := a.Reachable().String(); err != nil || got != want {
 			t.Errorf("%s is asked at %s, %v, want %s", text, got, err, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -9,23 +9,24 @@ import (
 )
 
 const (
-	envPrefix = "WXSIDECAR_"
-	// envConfig names the file when --config does not.
-	envConfig = envPrefix + "CONFIG"
+	// EnvPrefix begins the name of every variable that says something here.
+	EnvPrefix = "WXSIDECAR_"
+	// EnvFile names the file when --config does not.
+	EnvFile = EnvPrefix + "CONFIG"
 	// envComponent is short for the first component's prefix, since most have one.
-	envComponent = envPrefix + "COMPONENT_"
+	envComponent = EnvPrefix + "COMPONENT_"
 )
 
 // envIgnored begins the names that Kubernetes gives every pod beside a Service
 // called wxsidecar.
-var envIgnored = []string{envPrefix + "SERVICE_", envPrefix + "PORT"}
+var envIgnored = []string{EnvPrefix + "SERVICE_", EnvPrefix + "PORT"}
 
-// environment is a process environment by name.
-type environment map[string]string
+// Environment is a process Environment by name.
+type Environment map[string]string
 
-// newEnvironment takes what os.Environ returns.
-func newEnvironment(environ []string) environment {
-	env := make(environment, len(environ))
+// NewEnvironment takes what os.Environ returns.
+func NewEnvironment(environ []string) Environment {
+	env := make(Environment, len(environ))
 	for _, pair := range environ {
 		if name, value, ok := strings.Cut(pair, "="); ok {
 			env[name] = value
@@ -38,22 +39,22 @@ func newEnvironment(environ []string) environment {
 // the order of their indices, and a warning for each WXSIDECAR_ variable that
 // says nothing. An empty variable counts as unset, as a template's ${NAME:-}
 // leaves it.
-func (env environment) assignments() (found []assignment, warnings []string) {
+func (env Environment) assignments() (found []Assignment, warnings []string) {
 	for name, value := range env {
-		if !strings.HasPrefix(name, envPrefix) || name == envConfig || value == "" {
+		if !strings.HasPrefix(name, EnvPrefix) || name == EnvFile || value == "" {
 			continue
 		}
 		path, typ := pathOfVariable(name)
 		switch {
 		case path != nil:
-			found = append(found, assignment{
-				from: origin{rank: fromEnv, name: name}, path: path, value: value, list: typ.Kind() == reflect.Slice,
+			found = append(found, Assignment{
+				From: Origin{rank: fromEnv, name: name}, Path: path, Value: value, list: typ.Kind() == reflect.Slice,
 			})
 		case !ignoredVariable(name):
 			warnings = append(warnings, unknownVariable(name))
 		}
 	}
-	slices.SortFunc(found, func(a, b assignment) int { return strings.Compare(sortKey(a), sortKey(b)) })
+	slices.SortFunc(found, func(a, b Assignment) int { return strings.Compare(sortKey(a), sortKey(b)) })
 	slices.Sort(warnings)
 	return found, warnings
 }
@@ -64,22 +65,22 @@ func ignoredVariable(name string) bool {
 
 // sortKey orders assignments by path, indices as numbers, and the short names of
 // the first component before the long.
-func sortKey(a assignment) string {
+func sortKey(a Assignment) string {
 	var b strings.Builder
-	for _, step := range a.path {
+	for _, step := range a.Path {
 		if i, ok := step.(int); ok {
 			fmt.Fprintf(&b, "%09d.", i)
 			continue
 		}
 		fmt.Fprintf(&b, "%s.", step)
 	}
-	return b.String() + a.from.name
+	return b.String() + a.From.name
 }
 
 // pathOfVariable returns the path of the key that a variable stands for and the
 // key's type, or nil.
 func pathOfVariable(name string) ([]any, reflect.Type) {
-	rest := strings.TrimPrefix(name, envPrefix)
+	rest := strings.TrimPrefix(name, EnvPrefix)
 	if short, ok := strings.CutPrefix(name, envComponent); ok {
 		rest = "COMPONENTS_0_" + short
 	}
@@ -128,13 +129,13 @@ func matchBelow(t reflect.Type, rest string) ([]any, reflect.Type) {
 
 // unknownVariable words the warning for a variable that names no key.
 func unknownVariable(name string) string {
-	known := []string{envConfig}
+	known := []string{EnvFile}
 	for _, path := range leafPaths(configType, "") {
 		known = append(known, variableOfPath(path))
 	}
 	if strings.HasPrefix(name, envComponent) {
 		for i, k := range known {
-			known[i] = strings.Replace(k, envPrefix+"COMPONENTS_0_", envComponent, 1)
+			known[i] = strings.Replace(k, EnvPrefix+"COMPONENTS_0_", envComponent, 1)
 		}
 	}
 	warning := "environment " + name + ": unknown variable, ignored"
@@ -147,5 +148,5 @@ func unknownVariable(name string) string {
 // variableOfPath returns the variable of a key: components[0].appid is
 // WXSIDECAR_COMPONENTS_0_APPID.
 func variableOfPath(path string) string {
-	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "[", "_", "]", "").Replace(path))
+	return EnvPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "[", "_", "]", "").Replace(path))
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -67,9 +67,9 @@ func (l *Loaded) validateAccounts() {
 	}
 }
 
-func (l *Loaded) validateComponent(key string, c *ComponentConfig) {
+func (l *Loaded) validateComponent(key string, c *Component) {
 	l.required(key+".secret", c.Secret)
-	if l.Config.Listen.Push != off {
+	if l.Config.Listen.Push != Off {
 		l.required(key+".push_token", c.PushToken)
 		l.required(key+".encoding_aes_key", c.EncodingAESKey)
 	}
@@ -144,7 +144,7 @@ func (l *Loaded) validateApps() {
 	if apps.DefaultAppID != "" {
 		l.appID("apps.default_appid", apps.DefaultAppID)
 	}
-	if _, err := parseSocketMode(apps.SocketMode); err != nil {
+	if _, err := ParseSocketMode(apps.SocketMode); err != nil {
 		l.fault("apps.socket_mode", apps.SocketMode, err.Error(), `write it like "0660"`)
 	}
 	l.oneOf("apps.errors", apps.Errors, "http", "200")

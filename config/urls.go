@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"crypto/x509"
@@ -95,10 +95,10 @@ func (l *Loaded) validateProxy(text string) {
 	if err != nil || !loopbackHost(u.Hostname()) {
 		return
 	}
-	for _, k := range l.Config.listenKeys() {
-		host, port, err := net.SplitHostPort(k.value)
+	for _, k := range l.Config.ListenKeys() {
+		host, port, err := net.SplitHostPort(k.Value)
 		if err == nil && port == u.Port() && (anyHost(host) || loopbackHost(host)) {
-			l.fault(key, "", "is the sidecar's own listener "+k.key, "give the address of the proxy that leads out to WeChat")
+			l.fault(key, "", "is the sidecar's own listener "+k.Key, "give the address of the proxy that leads out to WeChat")
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (l *Loaded) validateProxy(text string) {
 // warnOfProxyVariables warns of variables that have many programs call through a
 // proxy. The sidecar does not follow them: they are often meant for the app beside it,
 // and lead to the sidecar.
-func (l *Loaded) warnOfProxyVariables(env environment) {
+func (l *Loaded) warnOfProxyVariables(env Environment) {
 	if !l.Config.Upstream.Proxy.IsZero() || l.faulty("upstream.proxy") || l.faulty("upstream.proxy_file") {
 		return
 	}

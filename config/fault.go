@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"cmp"
@@ -7,14 +7,20 @@ import (
 	"strings"
 )
 
-// origin is where a value of the configuration stands. The zero origin is the
+// Origin is where a value of the configuration stands. The zero Origin is the
 // defaults.
-type origin struct {
+type Origin struct {
 	rank rank
 	// name is the file's path, the variable's name or the flag's.
 	name      string
 	line, col int
 }
+
+// FromFlag is the origin of what a flag says; name begins with two dashes.
+func FromFlag(name string) Origin { return Origin{rank: fromFlag, name: name} }
+
+// FromVariable is the origin of what an environment variable says.
+func FromVariable(name string) Origin { return Origin{rank: fromEnv, name: name} }
 
 // rank orders the sources by precedence.
 type rank uint8
@@ -27,7 +33,7 @@ const (
 )
 
 // String says where in words that lead a reader to the place.
-func (o origin) String() string {
+func (o Origin) String() string {
 	switch o.rank {
 	case fromFile:
 		if o.line == 0 {
@@ -45,7 +51,7 @@ func (o origin) String() string {
 
 // fault is one thing that is wrong with the configuration.
 type fault struct {
-	at  origin
+	at  Origin
 	key string
 	// value is shown in quotes; empty shows none. It is never a secret's.
 	value  string
@@ -97,6 +103,15 @@ func (e *FaultsError) Error() string {
 	}
 	b.WriteString("the configuration has " + plural(len(e.faults), "fault"))
 	return b.String()
+}
+
+// Faults returns a line for each fault.
+func (e *FaultsError) Faults() []string {
+	lines := make([]string, len(e.faults))
+	for i, f := range e.faults {
+		lines[i] = f.String()
+	}
+	return lines
 }
 
 func newFaultsError(faults []fault) *FaultsError {

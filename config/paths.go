@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -11,6 +11,10 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
+
+// KeyFileName is the file in data_dir that holds the seal key where none is
+// configured.
+const KeyFileName = "wxsidecar.key"
 
 const boltPrefix = "bolt:"
 
@@ -58,7 +62,7 @@ func (l *Loaded) storeLeftBehind(path, resolved string) {
 		return
 	}
 	if _, err := os.Stat(path); err == nil {
-		l.fault("store", "", "there is no "+absolute(resolved)+", but there is "+absolute(path)+
+		l.fault("store", "", "there is no "+Absolute(resolved)+", but there is "+Absolute(path)+
 			": a relative path in the file is relative to the file, not to the working directory",
 			"move the store and its key file beside the file, or write the absolute path")
 	}
@@ -75,12 +79,12 @@ func (l *Loaded) validateWritable() {
 	}
 	if _, err := os.Stat(store); err == nil {
 		if err := unix.Access(store, unix.R_OK|unix.W_OK); err != nil {
-			l.fault("store", "", "the file "+absolute(store)+" cannot be read and written: "+err.Error(), unwritableHint)
+			l.fault("store", "", "the file "+Absolute(store)+" cannot be read and written: "+err.Error(), unwritableHint)
 		}
 	} else {
 		l.writableFolder("store", filepath.Dir(store))
 	}
-	if _, err := os.Stat(filepath.Join(c.DataDir, keyFileName)); err != nil && c.Seal.KeyFile == "" && l.given("data_dir") {
+	if _, err := os.Stat(filepath.Join(c.DataDir, KeyFileName)); err != nil && c.Seal.KeyFile == "" && l.given("data_dir") {
 		l.writableFolder("data_dir", c.DataDir)
 	}
 }
@@ -90,7 +94,7 @@ const unwritableHint = "let the user that wxsidecar runs as write it, or name an
 // writableFolder reports that the folder dir, which key leads to, cannot be written,
 // or cannot be made where it does not exist.
 func (l *Loaded) writableFolder(key, dir string) {
-	dir = absolute(dir)
+	dir = Absolute(dir)
 	existing := nearestExisting(dir)
 	err := unix.Access(existing, unix.W_OK|unix.X_OK)
 	if info, e := os.Stat(existing); e == nil && !info.IsDir() {
@@ -113,6 +117,14 @@ func nearestExisting(path string) string {
 			break
 		}
 		path = filepath.Dir(path)
+	}
+	return path
+}
+
+// Absolute returns path for people, who do not know where the process stands.
+func Absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
 	}
 	return path
 }

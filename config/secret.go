@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -19,12 +19,12 @@ var (
 	keyPattern = regexp.MustCompile(`^([A-Za-z0-9+/]{43}=?|[0-9a-fA-F]{64})$`)
 )
 
-// fileSums has the SHA-256 of every file that the configuration was made from, so
+// FileSums has the SHA-256 of every file that the configuration was made from, so
 // that a change is noticed. A file that could not be read has the zero sum.
-type fileSums map[string][sha256.Size]byte
+type FileSums map[string][sha256.Size]byte
 
 // read returns a file's content and remembers its sum.
-func (s fileSums) read(path string) ([]byte, error) {
+func (s FileSums) read(path string) ([]byte, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		s[path] = [sha256.Size]byte{}
@@ -35,8 +35,8 @@ func (s fileSums) read(path string) ([]byte, error) {
 }
 
 // changed reports whether a file reads differently now.
-func (s fileSums) changed() bool {
-	now := fileSums{}
+func (s FileSums) Changed() bool {
+	now := FileSums{}
 	for path, sum := range s {
 		_, _ = now.read(path) // one that went away has the zero sum
 		if now[path] != sum {
@@ -82,7 +82,7 @@ func secretSlots(v reflect.Value, path string) []secretSlot {
 
 // resolveSecrets puts the value of every secret in its place, from its file or
 // from the variable that it names.
-func (l *Loaded) resolveSecrets(env environment) {
+func (l *Loaded) resolveSecrets(env Environment) {
 	for _, s := range secretSlots(reflect.ValueOf(&l.Config).Elem(), "") {
 		switch {
 		case s.file == "":
@@ -101,7 +101,7 @@ func (l *Loaded) readSecret(s secretSlot) {
 	if shownPath(s.file) == "" {
 		shown = ""
 	}
-	content, err := l.files.read(path)
+	content, err := l.Files.read(path)
 	if err != nil {
 		l.fault(s.path+"_file", shown, "cannot be read: "+cause(err), unreadableHint)
 		return
@@ -133,7 +133,7 @@ func shownKeyPath(path string) string {
 }
 
 // expandSecret replaces ${NAME}: as the whole value, and in a URL also as part of it.
-func (l *Loaded) expandSecret(s secretSlot, env environment) {
+func (l *Loaded) expandSecret(s secretSlot, env Environment) {
 	variable := wholeVariable
 	if s.path == "store" || s.path == "upstream.proxy" {
 		variable = anyVariable

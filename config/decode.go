@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -14,21 +14,21 @@ import (
 type decoder struct {
 	file string
 	// origins has the nodes that are not from the file.
-	origins map[*yaml.Node]origin
+	origins map[*yaml.Node]Origin
 	// at has the place of every key that is given.
-	at     map[string]origin
+	at     map[string]Origin
 	faults []fault
 }
 
 func newDecoder(file string) *decoder {
-	return &decoder{file: file, origins: map[*yaml.Node]origin{}, at: map[string]origin{}}
+	return &decoder{file: file, origins: map[*yaml.Node]Origin{}, at: map[string]Origin{}}
 }
 
-func (d *decoder) origin(n *yaml.Node) origin {
+func (d *decoder) origin(n *yaml.Node) Origin {
 	if o, ok := d.origins[n]; ok {
 		return o
 	}
-	return origin{fromFile, d.file, n.Line, n.Column}
+	return Origin{fromFile, d.file, n.Line, n.Column}
 }
 
 func (d *decoder) fault(n *yaml.Node, key, value, reason, hint string) {

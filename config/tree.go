@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -7,12 +7,14 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// assignment is one value from the environment or a flag.
-type assignment struct {
-	from origin
-	// path leads to the key: a name (string) or an index (int) for each step.
-	path  []any
-	value string
+// Assignment is one value from the environment or a flag.
+type Assignment struct {
+	// From is where it was said.
+	From Origin
+	// Path leads to the key: a name (string) or an index (int) for each step.
+	Path []any
+	// Value is what the key gets.
+	Value string
 	// list says that the key holds a list of texts, given with commas.
 	list bool
 }
@@ -20,13 +22,13 @@ type assignment struct {
 // assign puts a into the tree, as if it had been written in the file. A step
 // that finds something of another kind in the file ends silently: the decoder
 // reports what is there.
-func (d *decoder) assign(root *yaml.Node, a assignment) {
+func (d *decoder) assign(root *yaml.Node, a Assignment) {
 	n := root
-	for i, step := range a.path[:len(a.path)-1] {
+	for i, step := range a.Path[:len(a.Path)-1] {
 		switch step := step.(type) {
 		case string:
-			_, index := a.path[i+1].(int)
-			n = d.child(n, step, a.from, index)
+			_, index := a.Path[i+1].(int)
+			n = d.child(n, step, a.From, index)
 		case int:
 			n = d.element(n, step, a)
 		}
@@ -34,13 +36,13 @@ func (d *decoder) assign(root *yaml.Node, a assignment) {
 			return
 		}
 	}
-	name, _ := a.path[len(a.path)-1].(string)
-	dropSibling(n, name, d, a.from.rank)
+	name, _ := a.Path[len(a.Path)-1].(string)
+	dropSibling(n, name, d, a.From.rank)
 	d.set(n, name, a)
 }
 
 // child returns the node of the key name in the mapping n, made if it is absent.
-func (d *decoder) child(n *yaml.Node, name string, from origin, wantList bool) *yaml.Node {
+func (d *decoder) child(n *yaml.Node, name string, from Origin, wantList bool) *yaml.Node {
 	kind := yaml.MappingNode
 	if wantList {
 		kind = yaml.SequenceNode
@@ -60,17 +62,17 @@ func (d *decoder) child(n *yaml.Node, name string, from origin, wantList bool) *
 
 // element returns the mapping at index i of the list n. Only the one after the
 // last can be made.
-func (d *decoder) element(n *yaml.Node, i int, a assignment) *yaml.Node {
+func (d *decoder) element(n *yaml.Node, i int, a Assignment) *yaml.Node {
 	if i > len(n.Content) {
 		d.faults = append(d.faults, fault{
-			at: a.from, key: pathText(a.path),
+			at: a.From, key: pathText(a.Path),
 			reason: fmt.Sprintf("there is no number %d before it", len(n.Content)), hint: "count from 0 without a gap",
 		})
 		return nil
 	}
 	if i == len(n.Content) {
 		made := &yaml.Node{Kind: yaml.MappingNode}
-		d.origins[made] = a.from
+		d.origins[made] = a.From
 		n.Content = append(n.Content, made)
 	}
 	if n.Content[i].Kind != yaml.MappingNode {
@@ -81,32 +83,32 @@ func (d *decoder) element(n *yaml.Node, i int, a assignment) *yaml.Node {
 
 // set gives the key name of the mapping n the assignment's value, in place of any
 // that it had.
-func (d *decoder) set(n *yaml.Node, name string, a assignment) {
-	value := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: a.value}
+func (d *decoder) set(n *yaml.Node, name string, a Assignment) {
+	value := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: a.Value}
 	if a.list {
 		value = d.listNode(a)
 	}
-	d.origins[value] = a.from
+	d.origins[value] = a.From
 	if key, old := lookup(n, name); old != nil {
-		d.origins[key] = a.from
-		d.origins[old] = a.from
+		d.origins[key] = a.From
+		d.origins[old] = a.From
 		*old = *value
 		return
 	}
-	d.add(n, name, value, a.from)
+	d.add(n, name, value, a.From)
 }
 
-func (d *decoder) listNode(a assignment) *yaml.Node {
+func (d *decoder) listNode(a Assignment) *yaml.Node {
 	list := &yaml.Node{Kind: yaml.SequenceNode}
-	for part := range strings.SplitSeq(a.value, ",") {
+	for part := range strings.SplitSeq(a.Value, ",") {
 		element := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.TrimSpace(part)}
-		d.origins[element] = a.from
+		d.origins[element] = a.From
 		list.Content = append(list.Content, element)
 	}
 	return list
 }
 
-func (d *decoder) add(n *yaml.Node, name string, value *yaml.Node, from origin) *yaml.Node {
+func (d *decoder) add(n *yaml.Node, name string, value *yaml.Node, from Origin) *yaml.Node {
 	key := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}
 	d.origins[key], d.origins[value] = from, from
 	n.Content = append(n.Content, key, value)

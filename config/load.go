@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -15,15 +15,15 @@ import (
 
 var quotedText = regexp.MustCompile("'[^']*'|\"[^\"]*\"|`[^`]*`")
 
-// sources says where a configuration comes from. The zero sources are the
+// Sources says where a configuration comes from. The zero Sources are the
 // defaults.
-type sources struct {
-	// file is the path of the YAML file; empty for none.
-	file string
-	// fileFrom is where file was named: a flag or a variable.
-	fileFrom origin
-	env      environment
-	flags    []assignment
+type Sources struct {
+	// File is the path of the YAML file; empty for none.
+	File string
+	// FileFrom is where File was named: a flag or a variable.
+	FileFrom Origin
+	Env      Environment
+	Flags    []Assignment
 }
 
 // Loaded is a configuration with all that is known of where it came from.
@@ -31,35 +31,36 @@ type Loaded struct {
 	Config Config
 	// Warnings are for people; a configuration with warnings can be used.
 	Warnings []string
+	// Files are those that the configuration was made from.
+	Files FileSums
 
-	at     map[string]origin
+	at     map[string]Origin
 	faults []fault
-	files  fileSums
 }
 
 // Load reads the configuration and validates it. It always returns what could be
 // understood, and [Loaded.Err] says what is wrong with it.
-func Load(src sources) *Loaded {
-	l := &Loaded{Config: defaultConfig(), files: fileSums{}}
-	d := newDecoder(src.file)
+func Load(src Sources) *Loaded {
+	l := &Loaded{Config: Default(), Files: FileSums{}}
+	d := newDecoder(src.File)
 	root := &yaml.Node{Kind: yaml.MappingNode}
-	if src.file != "" {
+	if src.File != "" {
 		root = l.readFile(src)
 	}
-	fromEnvironment, warnings := src.env.assignments()
+	fromEnvironment, warnings := src.Env.assignments()
 	l.Warnings = append(l.Warnings, warnings...)
 	l.oneComponent(root, fromEnvironment)
-	for _, a := range append(fromEnvironment, src.flags...) {
+	for _, a := range append(fromEnvironment, src.Flags...) {
 		d.assign(root, a)
 	}
 	d.value(root, reflect.ValueOf(&l.Config).Elem(), "")
 	l.at = d.at
 	l.faults = append(l.faults, d.faults...)
-	l.resolveSecrets(src.env)
+	l.resolveSecrets(src.Env)
 	l.resolvePaths()
 	l.fillDefaults()
 	l.validate()
-	l.warnOfProxyVariables(src.env)
+	l.warnOfProxyVariables(src.Env)
 	l.hintAtQuotes()
 	return l
 }
@@ -81,24 +82,35 @@ func (l *Loaded) Err() error {
 	return newFaultsError(l.faults)
 }
 
+// ErrOf returns the first fault of that key or of the file as a whole, or nil. It is
+// for those who need one key only: the rest of the configuration may be elsewhere.
+func (l *Loaded) ErrOf(key string) error {
+	for _, f := range l.faults {
+		if f.key == "" || f.key == key {
+			return errors.New(f.String())
+		}
+	}
+	return nil
+}
+
 // readFile returns the mapping that the file holds; an empty one for an empty file
 // and for one that cannot be read.
-func (l *Loaded) readFile(src sources) *yaml.Node {
-	content, err := l.files.read(src.file)
+func (l *Loaded) readFile(src Sources) *yaml.Node {
+	content, err := l.Files.read(src.File)
 	if err != nil {
 		l.faults = append(l.faults, fault{
-			at: src.fileFrom, value: src.file, reason: "the configuration file cannot be read: " + cause(err), hint: unreadableHint,
+			at: src.FileFrom, value: src.File, reason: "the configuration file cannot be read: " + cause(err), hint: unreadableHint,
 		})
 		return &yaml.Node{Kind: yaml.MappingNode}
 	}
-	return l.parse(src.file, content)
+	return l.parse(src.File, content)
 }
 
 // parse returns the mapping that content holds. file is named in faults.
 func (l *Loaded) parse(file string, content []byte) *yaml.Node {
 	empty := &yaml.Node{Kind: yaml.MappingNode}
 	if at, reason := notUTF8(content); reason != "" {
-		l.faults = append(l.faults, fault{at: origin{fromFile, file, at, 0}, reason: reason, hint: "save the file as UTF-8"})
+		l.faults = append(l.faults, fault{at: Origin{fromFile, file, at, 0}, reason: reason, hint: "save the file as UTF-8"})
 		return empty
 	}
 	var documents []yaml.Node
@@ -111,7 +123,7 @@ func (l *Loaded) parse(file string, content []byte) *yaml.Node {
 		return empty
 	}
 	if len(documents) > 1 {
-		at := origin{fromFile, file, documents[1].Line, documents[1].Column}
+		at := Origin{fromFile, file, documents[1].Line, documents[1].Column}
 		l.faults = append(l.faults, fault{at: at, reason: "a second document begins here", hint: "keep one, without a line ---"})
 	}
 	if len(documents) == 0 || len(documents[0].Content) == 0 || isNull(documents[0].Content[0]) {
@@ -126,18 +138,18 @@ func (l *Loaded) syntaxFaults(file string, err error) {
 	var all *yaml.LoadErrors
 	if errors.As(err, &all) && len(all.Errors) > 0 {
 		for _, e := range all.Errors {
-			at := origin{fromFile, file, e.Mark.Line, e.Mark.Column}
+			at := Origin{fromFile, file, e.Mark.Line, e.Mark.Column}
 			l.faults = append(l.faults, fault{at: at, reason: reason + withoutQuotes(e.Message), hint: hint})
 		}
 		return
 	}
 	var one *yaml.LoadError
 	if errors.As(err, &one) {
-		at := origin{fromFile, file, one.Mark.Line, one.Mark.Column}
+		at := Origin{fromFile, file, one.Mark.Line, one.Mark.Column}
 		l.faults = append(l.faults, fault{at: at, reason: reason + withoutQuotes(one.Message), hint: hint})
 		return
 	}
-	at := origin{rank: fromFile, name: file}
+	at := Origin{rank: fromFile, name: file}
 	l.faults = append(l.faults, fault{at: at, reason: reason + withoutQuotes(err.Error()), hint: hint})
 }
 
@@ -154,15 +166,15 @@ func withoutQuotes(message string) string {
 
 // oneComponent refuses WXSIDECAR_COMPONENT_… beside a file that has several: whose
 // it is would be a guess.
-func (l *Loaded) oneComponent(root *yaml.Node, found []assignment) {
+func (l *Loaded) oneComponent(root *yaml.Node, found []Assignment) {
 	_, components := lookup(root, "components")
 	if components == nil || len(components.Content) < 2 {
 		return
 	}
 	for _, a := range found {
-		if strings.HasPrefix(a.from.name, envComponent) {
+		if strings.HasPrefix(a.From.name, envComponent) {
 			l.faults = append(l.faults, fault{
-				at: a.from, key: pathText(a.path), reason: "the file has several components",
+				at: a.From, key: pathText(a.Path), reason: "the file has several components",
 				hint: "name the one that is meant: WXSIDECAR_COMPONENTS_0_…",
 			})
 		}
@@ -204,14 +216,14 @@ func (l *Loaded) warn(key, text string) {
 	l.Warnings = append(l.Warnings, l.place(key).String()+": "+key+": "+text)
 }
 
-func (l *Loaded) place(key string) origin {
+func (l *Loaded) place(key string) Origin {
 	for key != "" {
 		if at, ok := l.at[key]; ok {
 			return at
 		}
 		key = key[:max(0, strings.LastIndexAny(key, ".["))]
 	}
-	return origin{}
+	return Origin{}
 }
 
 // cause is an error's innermost reason, without the path, which the report shows

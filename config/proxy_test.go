@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 )
 
 func TestLoad_Proxy(t *testing.T) {
-	good := func(text, want string, env environment) {
+	good := func(text, want string, env Environment) {
 		t.Helper()
 		l := loadText(t, minimal+text, env)
 		if got := l.Config.Upstream.Proxy.Reveal(); l.Err() != nil || got != want || len(l.Warnings) > 0 {
@@ -23,10 +23,10 @@ func TestLoad_Proxy(t *testing.T) {
 	good("upstream: {proxy: ''}\n", "", nil)
 	good("upstream: {proxy: 'http://10.0.0.8:3128'}\n", "http://10.0.0.8:3128", nil)
 	good("upstream: {proxy_file: "+file+"}\n", "socks5://u:s3cr3t@10.0.0.8:1080", nil)
-	good("upstream: {proxy: '${WAY}'}\n", "https://h:1", environment{"WAY": "https://h:1"})
-	good("upstream: {proxy: 'http://u:${PW}@h:1'}\n", "http://u:x@h:1", environment{"PW": "x"})
-	good("", "http://h:1", environment{"WXSIDECAR_UPSTREAM_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:2"})
-	good("", "socks5://u:s3cr3t@10.0.0.8:1080", environment{"WXSIDECAR_UPSTREAM_PROXY_FILE": file})
+	good("upstream: {proxy: '${WAY}'}\n", "https://h:1", Environment{"WAY": "https://h:1"})
+	good("upstream: {proxy: 'http://u:${PW}@h:1'}\n", "http://u:x@h:1", Environment{"PW": "x"})
+	good("", "http://h:1", Environment{"WXSIDECAR_UPSTREAM_PROXY": "http://h:1", "HTTPS_PROXY": "http://h:2"})
+	good("", "socks5://u:s3cr3t@10.0.0.8:1080", Environment{"WXSIDECAR_UPSTREAM_PROXY_FILE": file})
 	// A listener of that port on another machine is nobody's business.
 	good("upstream: {proxy: 'http://10.0.0.8:7081'}\n", "http://10.0.0.8:7081", nil)
 
@@ -48,7 +48,7 @@ func TestLoad_Proxy(t *testing.T) {
 // A variable that programs follow and this one does not is told, without its value.
 func TestLoad_ProxyVariables(t *testing.T) {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
-		env := environment{name: "http://u:s3cr3t@10.0.0.8:3128"}
+		env := Environment{name: "http://u:s3cr3t@10.0.0.8:3128"}
 		l := loadText(t, minimal, env)
 		all := strings.Join(l.Warnings, "\n")
 		if l.Err() != nil || len(l.Warnings) != 1 || !strings.Contains(all, name) || !strings.Contains(all, "no effect") ||
@@ -59,7 +59,7 @@ func TestLoad_ProxyVariables(t *testing.T) {
 			t.Errorf("%s beside the setting: %q", name, l.Warnings)
 		}
 	}
-	if l := loadText(t, minimal, environment{"HTTPS_PROXY": "", "NO_PROXY": "x"}); len(l.Warnings) != 0 {
+	if l := loadText(t, minimal, Environment{"HTTPS_PROXY": "", "NO_PROXY": "x"}); len(l.Warnings) != 0 {
 		t.Errorf("%q", l.Warnings)
 	}
 }

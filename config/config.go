@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"time"
@@ -18,45 +18,45 @@ import (
 // that holds the value. After loading, the Text holds the value wherever it came
 // from.
 type Config struct {
-	Listen     ListenConfig      `yaml:"listen"`
-	Components []ComponentConfig `yaml:"components"`
-	Accounts   []AccountConfig   `yaml:"accounts"`
-	Apps       AppsConfig        `yaml:"apps"`
-	Push       PushConfig        `yaml:"push"`
-	Upstream   UpstreamConfig    `yaml:"upstream"`
-	Connect    ConnectConfig     `yaml:"connect"`
-	Alias      AliasConfig       `yaml:"alias"`
-	Limits     LimitsConfig      `yaml:"limits"`
-	Renewal    RenewalConfig     `yaml:"renewal"`
+	Listen     Listen      `yaml:"listen"`
+	Components []Component `yaml:"components"`
+	Accounts   []Account   `yaml:"accounts"`
+	Apps       Apps        `yaml:"apps"`
+	Push       Push        `yaml:"push"`
+	Upstream   Upstream    `yaml:"upstream"`
+	Connect    Connect     `yaml:"connect"`
+	Alias      Alias       `yaml:"alias"`
+	Limits     Limits      `yaml:"limits"`
+	Renewal    Renewal     `yaml:"renewal"`
 	// DataDir is where the key file and the CA certificate lie. Empty means the
 	// folder of the bolt file, else the working directory; [Load] fills it.
 	DataDir string `yaml:"data_dir"`
 	// Store is bolt:PATH or memory:; a Redis URL is refused in this version, without
 	// being shown, as it may hold a password. ${NAME} anywhere in it stands for a
 	// variable.
-	Store     secret.Text    `yaml:"store"`
-	StoreFile string         `yaml:"store_file"`
-	Seal      SealConfig     `yaml:"seal"`
-	Tokens    TokensConfig   `yaml:"tokens"`
-	Callers   []CallerConfig `yaml:"callers"`
-	Events    []EventConfig  `yaml:"events"`
-	Admin     AdminConfig    `yaml:"admin"`
-	Shutdown  ShutdownConfig `yaml:"shutdown"`
-	Log       LogConfig      `yaml:"log"`
+	Store     secret.Text `yaml:"store"`
+	StoreFile string      `yaml:"store_file"`
+	Seal      Seal        `yaml:"seal"`
+	Tokens    Tokens      `yaml:"tokens"`
+	Callers   []Caller    `yaml:"callers"`
+	Events    []Event     `yaml:"events"`
+	Admin     Admin       `yaml:"admin"`
+	Shutdown  Shutdown    `yaml:"shutdown"`
+	Log       Log         `yaml:"log"`
 }
 
-// ListenConfig says where each listener listens: host:port (port 0 is any free
+// Listen says where each listener listens: host:port (port 0 is any free
 // one), unix:///path, or off.
-type ListenConfig struct {
+type Listen struct {
 	Apps    string `yaml:"apps"`
 	Push    string `yaml:"push"`
 	Metrics string `yaml:"metrics"`
 	Admin   string `yaml:"admin"`
 }
 
-// ComponentConfig is one third-party platform, as its page in WeChat's console
+// Component is one third-party platform, as its page in WeChat's console
 // shows it.
-type ComponentConfig struct {
+type Component struct {
 	AppID      string      `yaml:"appid"`
 	Secret     secret.Text `yaml:"secret"`
 	SecretFile string      `yaml:"secret_file"`
@@ -64,30 +64,30 @@ type ComponentConfig struct {
 	PushToken     secret.Text `yaml:"push_token"`
 	PushTokenFile string      `yaml:"push_token_file"`
 	// EncodingAESKey is the 43 characters that pushes are encrypted with (消息加解密Key).
-	EncodingAESKey     secret.Text        `yaml:"encoding_aes_key"`
-	EncodingAESKeyFile string             `yaml:"encoding_aes_key_file"`
-	Previous           PreviousPushConfig `yaml:"previous"`
+	EncodingAESKey     secret.Text  `yaml:"encoding_aes_key"`
+	EncodingAESKeyFile string       `yaml:"encoding_aes_key_file"`
+	Previous           PreviousPush `yaml:"previous"`
 }
 
-// PreviousPushConfig is what a component's pushes may still be signed and
+// PreviousPush is what a component's pushes may still be signed and
 // encrypted with while a change in WeChat's console spreads. Empty values fall
 // back to the current ones.
-type PreviousPushConfig struct {
+type PreviousPush struct {
 	PushToken          secret.Text `yaml:"push_token"`
 	PushTokenFile      string      `yaml:"push_token_file"`
 	EncodingAESKey     secret.Text `yaml:"encoding_aes_key"`
 	EncodingAESKeyFile string      `yaml:"encoding_aes_key_file"`
 }
 
-// AccountConfig is an own account with its AppSecret, served by stable_token.
-type AccountConfig struct {
+// Account is an own account with its AppSecret, served by stable_token.
+type Account struct {
 	AppID      string      `yaml:"appid"`
 	Secret     secret.Text `yaml:"secret"`
 	SecretFile string      `yaml:"secret_file"`
 }
 
-// AppsConfig is about the apps listener.
-type AppsConfig struct {
+// Apps is about the apps listener.
+type Apps struct {
 	// DefaultAppID is the account of calls that name none; empty for no such account.
 	DefaultAppID string `yaml:"default_appid"`
 	// AllowedHosts are accepted as Host beside loopback names and the upstream's.
@@ -98,8 +98,8 @@ type AppsConfig struct {
 	Errors string `yaml:"errors"`
 }
 
-// PushConfig is about the push listener.
-type PushConfig struct {
+// Push is about the push listener.
+type Push struct {
 	// PublicURL is the world's address of the push listener; authorization pages
 	// need it.
 	PublicURL string `yaml:"public_url"`
@@ -111,8 +111,8 @@ type PushConfig struct {
 	ReleaseCheck bool `yaml:"release_check"`
 }
 
-// UpstreamConfig is about WeChat's API hosts.
-type UpstreamConfig struct {
+// Upstream is about WeChat's API hosts.
+type Upstream struct {
 	URL string `yaml:"url"`
 	// Fallback hosts take over when URL fails. The default holds only while URL
 	// has its default too.
@@ -129,29 +129,29 @@ type UpstreamConfig struct {
 	Timeout time.Duration `yaml:"timeout"`
 }
 
-// ConnectConfig is about CONNECT on the apps listener.
-type ConnectConfig struct {
+// Connect is about CONNECT on the apps listener.
+type Connect struct {
 	// Allow are the hosts that may be tunnelled to untouched: a name, *.name, or *.
 	Allow []string `yaml:"allow"`
 }
 
-// AliasConfig has the listeners that stand in for api.weixin.qq.com where a hosts
+// Alias has the listeners that stand in for api.weixin.qq.com where a hosts
 // file points it here.
-type AliasConfig struct {
+type Alias struct {
 	HTTP  string `yaml:"http"`
 	HTTPS string `yaml:"https"`
 }
 
-// LimitsConfig bounds what is held at once.
-type LimitsConfig struct {
+// Limits bounds what is held at once.
+type Limits struct {
 	MaxInflight           int  `yaml:"max_inflight"`
 	MaxInflightPerAccount int  `yaml:"max_inflight_per_account"`
 	ReplayBody            Size `yaml:"replay_body"`
 	ReplayMemory          Size `yaml:"replay_memory"`
 }
 
-// RenewalConfig is about renewals ahead of time.
-type RenewalConfig struct {
+// Renewal is about renewals ahead of time.
+type Renewal struct {
 	// At is the share of a token's life after which it is renewed.
 	At float64 `yaml:"at"`
 	// Rate is how many renewals may start in a second.
@@ -160,14 +160,14 @@ type RenewalConfig struct {
 	Workers int `yaml:"workers"`
 }
 
-// SealConfig is about the key that seals every secret in the store.
-type SealConfig struct {
+// Seal is about the key that seals every secret in the store.
+type Seal struct {
 	KeyFile         string `yaml:"key_file"`
 	PreviousKeyFile string `yaml:"previous_key_file"`
 }
 
-// TokensConfig says what an app gets that fetches tokens itself.
-type TokensConfig struct {
+// Tokens says what an app gets that fetches tokens itself.
+type Tokens struct {
 	// Expose gives out real tokens instead of handles.
 	Expose bool `yaml:"expose"`
 }
@@ -175,8 +175,8 @@ type TokensConfig struct {
 // OneOrMore is a list of which one element may stand alone.
 type OneOrMore []string
 
-// CallerConfig is one app that may call, and what it may do.
-type CallerConfig struct {
+// Caller is one app that may call, and what it may do.
+type Caller struct {
 	Name string `yaml:"name"`
 	// KeySHA256 are the SHA-256 of the caller's keys, 64 hexadecimal digits each: one,
 	// or several while it changes from one to another.
@@ -189,9 +189,9 @@ type CallerConfig struct {
 	Deny  []string `yaml:"deny"`
 }
 
-// EventConfig is one target of relayed events and messages. Empty lists match
+// Event is one target of relayed events and messages. Empty lists match
 // everything.
-type EventConfig struct {
+type Event struct {
 	URL       string   `yaml:"url"`
 	InfoTypes []string `yaml:"info_types"`
 	MsgTypes  []string `yaml:"msg_types"`
@@ -203,8 +203,8 @@ type EventConfig struct {
 	SecretFile string      `yaml:"secret_file"`
 }
 
-// AdminConfig is about the admin listener.
-type AdminConfig struct {
+// Admin is about the admin listener.
+type Admin struct {
 	// KeySHA256 is the SHA-256 of the operators' key, 64 hexadecimal digits; empty
 	// lets in whoever reaches the listener, which must then be on loopback.
 	KeySHA256 string `yaml:"key_sha256"`
@@ -212,16 +212,16 @@ type AdminConfig struct {
 	Pprof bool `yaml:"pprof"`
 }
 
-// ShutdownConfig is about the way from SIGTERM to the end.
-type ShutdownConfig struct {
+// Shutdown is about the way from SIGTERM to the end.
+type Shutdown struct {
 	// Delay is how long calls are still taken after /readyz has turned to 503.
 	Delay time.Duration `yaml:"delay"`
 	// Grace is how long, after Delay, calls under way may take to end.
 	Grace time.Duration `yaml:"grace"`
 }
 
-// LogConfig is about the log on stderr.
-type LogConfig struct {
+// Log is about the log on stderr.
+type Log struct {
 	// Level is debug, info, warn or error.
 	Level string `yaml:"level"`
 	// Format is text, json, or auto: text on a terminal, else json.
@@ -231,24 +231,24 @@ type LogConfig struct {
 // Size is a number of bytes, written as 65536, 64KiB, 64MiB or 1GiB.
 type Size int64
 
-// defaultConfig returns what holds where nothing is said.
-func defaultConfig() Config {
+// Default returns what holds where nothing is said.
+func Default() Config {
 	return Config{
-		Listen: ListenConfig{
+		Listen: Listen{
 			Apps: "127.0.0.1:7080", Push: "0.0.0.0:7081", Metrics: "0.0.0.0:7082", Admin: "127.0.0.1:7083",
 		},
-		Apps:     AppsConfig{SocketMode: "0660", Errors: "http"},
-		Push:     PushConfig{TimestampWindow: push.DefaultWindow, ReleaseCheck: true},
-		Upstream: UpstreamConfig{URL: wechat.DefaultURL, Fallback: []string{wechat.FallbackURL}, Timeout: proxy.DefaultTimeout},
-		Connect:  ConnectConfig{Allow: []string{"*.weixin.qq.com"}},
-		Alias:    AliasConfig{HTTP: off, HTTPS: off},
-		Limits: LimitsConfig{
+		Apps:     Apps{SocketMode: "0660", Errors: "http"},
+		Push:     Push{TimestampWindow: push.DefaultWindow, ReleaseCheck: true},
+		Upstream: Upstream{URL: wechat.DefaultURL, Fallback: []string{wechat.FallbackURL}, Timeout: proxy.DefaultTimeout},
+		Connect:  Connect{Allow: []string{"*.weixin.qq.com"}},
+		Alias:    Alias{HTTP: Off, HTTPS: Off},
+		Limits: Limits{
 			MaxInflight: proxy.DefaultMaxInflight, MaxInflightPerAccount: proxy.DefaultMaxInflightPerAccount,
 			ReplayBody: proxy.DefaultReplayBody, ReplayMemory: proxy.DefaultReplayMemory,
 		},
-		Renewal:  RenewalConfig{At: 0.75, Rate: 20, Workers: 8},
+		Renewal:  Renewal{At: 0.75, Rate: 20, Workers: 8},
 		Store:    secret.New("bolt:wxsidecar.db"),
-		Shutdown: ShutdownConfig{Grace: 25 * time.Second},
-		Log:      LogConfig{Level: "info", Format: "auto"},
+		Shutdown: Shutdown{Grace: 25 * time.Second},
+		Log:      Log{Level: "info", Format: "auto"},
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -54,8 +54,8 @@ func isFolder(path string) bool {
 // reads reports whether path is a file that the configuration is read from. A store
 // there would move it aside as damaged.
 func (l *Loaded) reads(path string) bool {
-	known := append(slices.Collect(maps.Keys(l.files)), l.Config.Seal.KeyFile, l.Config.Seal.PreviousKeyFile)
-	return slices.ContainsFunc(known, func(file string) bool { return file != "" && absolute(file) == absolute(path) })
+	known := append(slices.Collect(maps.Keys(l.Files)), l.Config.Seal.KeyFile, l.Config.Seal.PreviousKeyFile)
+	return slices.ContainsFunc(known, func(file string) bool { return file != "" && Absolute(file) == Absolute(path) })
 }
 
 // keyFile checks that a key file that was named holds a key. It is read at the start

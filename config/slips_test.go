@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -79,7 +79,7 @@ func TestLoad_SecretThatIsUnlikely(t *testing.T) {
 
 // The quotes that docker's --env-file keeps are named as what they are, in any key.
 func TestLoad_QuotesOfEnvironment(t *testing.T) {
-	l := Load(sources{env: environment{
+	l := Load(Sources{Env: Environment{
 		"WXSIDECAR_ACCOUNTS_0_APPID": `"wx00000000000000aa"`, "WXSIDECAR_ACCOUNTS_0_SECRET": `"` + goodSecret + `"`,
 		"WXSIDECAR_LOG_LEVEL": `'debug'`,
 	}})
@@ -148,7 +148,7 @@ func TestLoad_RelativePaths(t *testing.T) {
 	write(t, filepath.Join(dir, "k"), strings.Repeat("ab", 32))
 	file := write(t, filepath.Join(dir, "c.yaml"),
 		"accounts: [{appid: wx00000000000000aa, secret_file: s}]\nstore: 'bolt:db/${DB}'\nseal: {key_file: k}\ndata_dir: data\n")
-	l := Load(sources{file: file, env: environment{"DB": "x.db"}})
+	l := Load(Sources{File: file, Env: Environment{"DB": "x.db"}})
 	if err := l.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -161,13 +161,13 @@ func TestLoad_RelativePaths(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	l = Load(sources{file: file, env: environment{"DB": "x.db", "WXSIDECAR_STORE": "bolt:here.db", "WXSIDECAR_DATA_DIR": "there"}})
+	l = Load(Sources{File: file, Env: Environment{"DB": "x.db", "WXSIDECAR_STORE": "bolt:here.db", "WXSIDECAR_DATA_DIR": "there"}})
 	if l.Err() != nil || l.Config.Store.Reveal() != "bolt:here.db" || l.Config.DataDir != "there" {
 		t.Errorf("from the environment: %v, %q, %q", l.Err(), l.Config.Store.Reveal(), l.Config.DataDir)
 	}
 	// The default is not in the file.
 	file = write(t, filepath.Join(dir, "d.yaml"), "accounts: [{appid: wx00000000000000aa, secret_file: s}]\n")
-	if l = Load(sources{file: file}); l.Err() != nil || l.Config.Store.Reveal() != "bolt:wxsidecar.db" || l.Config.DataDir != "." {
+	if l = Load(Sources{File: file}); l.Err() != nil || l.Config.Store.Reveal() != "bolt:wxsidecar.db" || l.Config.DataDir != "." {
 		t.Errorf("by default: %v, %q, %q", l.Err(), l.Config.Store.Reveal(), l.Config.DataDir)
 	}
 }
@@ -179,12 +179,12 @@ func TestLoad_StoreInWorkingDirectory(t *testing.T) {
 	t.Chdir(cwd)
 	file := write(t, filepath.Join(dir, "c.yaml"), oneAccount(goodSecret)+"store: bolt:wx.db\n")
 	left := write(t, filepath.Join(cwd, "wx.db"), "x")
-	got := report(Load(sources{file: file}))
+	got := report(Load(Sources{File: file}))
 	if !strings.Contains(got, "c.yaml:2: store: ") || !strings.Contains(got, left) || !strings.Contains(got, filepath.Join(dir, "wx.db")) {
 		t.Errorf("the report does not name both:\n%s", got)
 	}
 	write(t, filepath.Join(dir, "wx.db"), "x")
-	if got := report(Load(sources{file: file})); got != "" {
+	if got := report(Load(Sources{File: file})); got != "" {
 		t.Errorf("with a store beside the file: %s", got)
 	}
 }

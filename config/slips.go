@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -61,7 +61,7 @@ func findSlips(file string, content []byte) []fault {
 			}
 		}
 		if reason != "" {
-			at := origin{fromFile, file, number, 0}
+			at := Origin{fromFile, file, number, 0}
 			found = append(found, fault{at: at, reason: reason, hint: hint})
 		}
 		for _, c := range withoutQuotes(text) {
