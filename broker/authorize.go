@@ -2,11 +2,7 @@ package broker
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,29 +10,14 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
-const (
-	codePrefix = "code/"
-	// codeLife is how long an exchange is kept where the code's own end is not known.
-	codeLife = time.Hour
-)
-
-// keptExchange is an exchange that was made, kept until its code's own end: a code
-// works once, and both the app and we may come to exchange it. It is sealed.
-type keptExchange struct {
-	Answer  []byte `json:"answer"`
-	Expires int64  `json:"expires"`
-}
-
-// codeName names a code without showing it.
-func codeName(component string, code secret.Text) string {
-	sum := sha256.Sum256([]byte(code.Reveal()))
-	return codePrefix + component + "/" + hex.EncodeToString(sum[:16])
-}
+// codeLife is how long an exchange is kept where the code's own end is not known.
+const codeLife = time.Hour
 
 // exchanges lets those who come with one code at once share one exchange.
 type exchanges struct {
-	mu    sync.Mutex
-	under map[string]*exchangeFlight
+	mu      sync.Mutex
+	under   map[string]*exchangeFlight
+	unsaved map[string]change // exchanges that the store did not take, by their record's name
 }
 
 // wait returns once no exchange is under way.
@@ -149,14 +130,16 @@ func (b *Broker) exchangeOnce(ctx context.Context, name, component string, code 
 	if expires.IsZero() {
 		expires = obtained.Add(codeLife)
 	}
-	kept, err := json.Marshal(keptExchange{Answer: x.Answer, Expires: millis(expires)})
+	kept, err := keep(name, x.Answer, expires)
 	if err != nil {
 		return nil, err
 	}
-	with = append([]change{{name: name, generation: 1, plain: kept}}, with...)
-	err = b.storeExchange(ctx, component, x, obtained, authorized, with)
+	err = b.storeExchange(ctx, component, x, obtained, authorized, append([]change{kept}, with...))
 	b.checkpoint("exchange-saved")
 	if err != nil {
+		b.exchanges.keepUnsaved(kept)
+	}
+	if err != nil && !errors.Is(err, errUnsaved) {
 		// The code is spent. WeChat's list and info still know the account, and what
 		// was exchanged goes to whoever asked.
 		b.log.Error("an exchanged authorization could not be saved; it is asked for from WeChat anew", "component", component, "authorizer", x.Authorizer.AppID, "error", err)
@@ -165,25 +148,19 @@ func (b *Broker) exchangeOnce(ctx context.Context, name, component string, code 
 	return x.Answer, nil
 }
 
-func (b *Broker) keptExchange(ctx context.Context, name string) ([]byte, bool) {
-	plain, _, err := b.records.read(ctx, name)
-	var kept keptExchange
-	if err != nil || plain == nil || json.Unmarshal(plain, &kept) != nil {
-		return nil, false
-	}
-	return kept.Answer, b.clock.now().Before(moment(kept.Expires))
-}
-
 // storeExchange writes the authorization, the kept answer and what else is given
-// in one write, and lets memory follow.
+// in one write, and lets memory follow. With an error that wraps errUnsaved memory has
+// the authorization, and nothing else was done.
 func (b *Broker) storeExchange(ctx context.Context, component string, x wechat.Exchange, obtained, authorized time.Time, with []change) error {
 	key := Key{Kind: KindAuthorizer, AppID: x.Authorizer.AppID}
-	if err := b.storeAuthorization(ctx, key, component, x, obtained, authorized, with); err != nil {
+	err := b.storeAuthorization(ctx, key, component, x, obtained, authorized, with)
+	if err != nil && !errors.Is(err, errUnsaved) {
 		return err
 	}
 	b.directory.changed()
 	b.follow(key, event{what: happenedAuthorized})
-	return nil
+	b.came(key.AppID)
+	return err
 }
 
 func (b *Broker) storeAuthorization(ctx context.Context, key Key, component string, x wechat.Exchange, obtained, authorized time.Time, with []change) error {
@@ -191,26 +168,35 @@ func (b *Broker) storeAuthorization(ctx context.Context, key Key, component stri
 	e := b.inMemory(key)
 	for range conflictTries {
 		cur, base, err := b.current(ctx, key, e)
-		if err != nil {
-			return err
+		if cur == nil {
+			cur = &record{} // the store cannot be read: whatever it has, this is newer
 		}
 		next := *cur
 		b.grantTo(&next, component, x, obtained, authorized)
-		c, err := b.records.change(key, base, &next)
-		if err != nil {
-			return err
-		}
-		err = b.records.write(ctx, append([]change{c}, with...)...)
-		if errors.Is(err, ErrConflict) {
-			with = b.stillOpen(ctx, with)
-			continue
-		}
 		if err == nil {
-			b.adopt(e, &next)
+			err = b.saveWith(ctx, key, base, &next, with)
 		}
-		return err
+		switch {
+		case err == nil:
+			b.saved(e)
+			b.adopt(e, &next)
+			return nil
+		case errors.Is(err, ErrConflict):
+			with = b.stillOpen(ctx, with)
+		default:
+			return b.keepUnsaved(key, e, &next, err)
+		}
 	}
 	return outpaced(key.String())
+}
+
+// saveWith is save with other changes in the same write.
+func (b *Broker) saveWith(ctx context.Context, key Key, base uint64, rec *record, with []change) error {
+	c, err := b.records.change(key, base, rec)
+	if err != nil {
+		return err
+	}
+	return b.records.write(ctx, append([]change{c}, with...)...)
 }
 
 // grantTo puts an exchange into r: a new authorization, whatever was before. A token
@@ -245,23 +231,4 @@ func (b *Broker) stillOpen(ctx context.Context, changes []change) []change {
 		}
 	}
 	return open
-}
-
-// purgeExchanges deletes exchanges whose codes have come to their end.
-func (b *Broker) purgeExchanges(ctx context.Context) {
-	var gone []change
-	now := b.clock.now()
-	_ = b.records.list(ctx, codePrefix, func(name string, generation uint64, plain []byte) bool {
-		var kept keptExchange
-		if plain == nil || json.Unmarshal(plain, &kept) != nil || now.After(moment(kept.Expires)) {
-			gone = append(gone, change{name: name, base: generation, generation: generation})
-		}
-		return true
-	})
-	for _, c := range gone {
-		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, ErrConflict) {
-			b.log.Warn("an exchange that has ended could not be deleted", "record", strings.TrimPrefix(c.name, codePrefix), "error", err)
-			return
-		}
-	}
 }

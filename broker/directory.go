@@ -125,16 +125,25 @@ func (b *Broker) findOnly() (onlyAnswer, error) {
 			found = append(found, Account{AppID: key.AppID, Kind: KindAccount})
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-	defer cancel()
-	err := b.records.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
-		a := Account{AppID: key.AppID, Kind: KindAuthorizer, Component: r.component}
+	add := func(a Account, takenBack bool) {
 		switch {
-		case r.component == "" || b.component(r.component) == nil:
-		case r.verdict != StateUnauthorized:
+		case a.Component == "" || b.component(a.Component) == nil:
+		case !takenBack:
 			found = append(found, a)
 		case len(gone) < 2:
 			gone = append(gone, a)
+		}
+	}
+	inMemory := map[string]bool{}
+	for a, takenBack := range b.unsavedAuthorizers() {
+		inMemory[a.AppID] = true
+		add(a, takenBack)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	err := b.records.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
+		if !inMemory[key.AppID] {
+			add(Account{AppID: key.AppID, Kind: KindAuthorizer, Component: r.component}, r.verdict == StateUnauthorized)
 		}
 		return len(found) < 2
 	})

@@ -105,5 +105,8 @@ func (b *Broker) askInfo(ctx context.Context, c *component, appID string) error 
 		r.refreshToken = info.RefreshToken
 		return true
 	})
+	if errors.Is(err, errUnsaved) {
+		return nil // memory knows it, and has it saved
+	}
 	return err
 }

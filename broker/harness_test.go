@@ -202,11 +202,15 @@ func (w *world) mustPush(p wechat.Push) {
 // authorize lets a merchant authorise, and pushes the event.
 func (w *world) authorize(appID string) {
 	w.t.Helper()
-	code := w.sim.Authorize(componentID, appID)
-	w.mustPush(wechat.Push{
+	w.mustPush(authorized(appID, w.sim.Authorize(componentID, appID)))
+}
+
+// authorized is the event of a merchant who authorised just now.
+func authorized(appID, code string) wechat.Push {
+	return wechat.Push{
 		ID: "a" + code, Component: componentID, InfoType: wechat.InfoAuthorized, CreateTime: time.Now(),
 		AuthorizerAppID: appID, Code: secret.New(code), CodeExpires: time.Now().Add(10 * time.Minute),
-	})
+	}
 }
 
 // call is what the proxy does with one call of an app: take a token, call, report

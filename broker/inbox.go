@@ -70,6 +70,9 @@ type attempts struct {
 	failed int
 	after  time.Time
 	reset  uint64
+	// unsaved: what the item asks for is done, and memory has what came of it; the
+	// item waits for the store.
+	unsaved bool
 }
 
 // workInbox is the body of the goroutine that does what answered events ask for,
@@ -122,7 +125,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 		if ctx.Err() != nil || b.isPaused() {
 			return probeInterval // the others would only wait in vain as well
 		}
-		err := b.workItem(ctx, p.name, p.generation, p.item)
+		err := b.workItem(ctx, p.name, p.generation, p.item, t.unsaved)
 		var blocked *blockedError
 		if errors.As(err, &blocked) {
 			continue // the component's token brings us back, at once
@@ -130,7 +133,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 		if err != nil {
 			t.failed++
 			pause := b.pauseAfter(err, t.failed)
-			tried[p.name] = attempts{failed: t.failed, after: now.Add(pause), reset: reset}
+			tried[p.name] = attempts{failed: t.failed, after: now.Add(pause), reset: reset, unsaved: errors.Is(err, errUnsaved)}
 			wait = min(wait, pause)
 			continue
 		}
@@ -140,12 +143,16 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 	return wait
 }
 
-// workItem does what one event asks for, and takes it out of the inbox. An error
-// means that it is to be tried again.
-func (b *Broker) workItem(ctx context.Context, name string, generation uint64, item inboxItem) error {
+// workItem does what one event asks for, unless that is done, and takes it out of the
+// inbox. An error means that it is to be tried again; one that wraps errUnsaved, that
+// only the store is wanting.
+func (b *Broker) workItem(ctx context.Context, name string, generation uint64, item inboxItem, done bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTimeout)
 	defer cancel()
 	gone := change{name: name, base: generation, generation: generation}
+	if done {
+		return b.takeOut(ctx, item, gone)
+	}
 	err := errSpent
 	if item.Code != "" {
 		_, err = b.exchange(ctx, item.Component, item.code(), moment(item.Expires), moment(item.Created), gone)
@@ -157,6 +164,9 @@ func (b *Broker) workItem(ctx context.Context, name string, generation uint64, i
 	if errors.As(err, &silent) {
 		b.pause(silent)
 	}
+	if errors.Is(err, errUnsaved) {
+		return err
+	}
 	if err != nil && b.clock.now().Sub(moment(item.Created)) < inboxPatience {
 		b.log.Warn("an authorization waits", "component", item.Component, "authorizer", item.AppID, "error", err)
 		return err
@@ -164,8 +174,20 @@ func (b *Broker) workItem(ctx context.Context, name string, generation uint64, i
 	if err != nil {
 		b.log.Error("an authorization is given up; the list of authorizers brings it back if it is real", "component", item.Component, "authorizer", item.AppID, "error", err)
 	}
-	if err := b.records.write(ctx, gone); err != nil && !errors.Is(err, ErrConflict) {
+	return b.takeOut(ctx, item, gone)
+}
+
+// takeOut takes an item that is done out of the inbox. Not before the store has what
+// came of it: after a crash the inbox is all that knows of the authorization.
+func (b *Broker) takeOut(ctx context.Context, item inboxItem, gone change) error {
+	if err := b.saveNow(ctx, Key{Kind: KindAuthorizer, AppID: item.AppID}); err != nil {
 		return err
+	}
+	if item.AppID == "" && b.hasUnsaved() {
+		return errUnsaved // whose it is, the exchange has said
+	}
+	if err := b.records.write(ctx, gone); err != nil && !errors.Is(err, ErrConflict) {
+		return fmt.Errorf("%w: %w", errUnsaved, err)
 	}
 	return nil
 }
@@ -221,6 +243,7 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 	if changed {
 		b.directory.changed()
 		b.follow(key, event{what: happenedAuthorized})
+		b.came(key.AppID)
 	}
 	return err
 }

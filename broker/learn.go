@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -48,7 +49,7 @@ func (b *Broker) study(ctx context.Context) {
 }
 
 func (b *Broker) take(ctx context.Context, l lesson) {
-	if err := b.mergeOne(ctx, l.component, l.authorizer, l.seen); err != nil {
+	if err := b.mergeOne(ctx, l.component, l.authorizer, l.seen); err != nil && !errors.Is(err, errUnsaved) {
 		b.log.Warn("what an app's call showed of an authorizer could not be stored", "authorizer", l.authorizer.AppID, "error", err)
 	}
 }

@@ -3,24 +3,21 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
 // storeTimeout bounds one change of the store.
 const storeTimeout = 5 * time.Second
 
-// errUnsaved says that the store did not take a change, and that memory has it.
-var errUnsaved = errors.New("the store did not take the change; it is served from memory")
-
 // update reads the record of key, lets change edit a copy, makes the copy durable,
 // and only then lets memory follow. change returns false to
 // leave the record as it is; it may be called again when another writer was
 // faster. The record in force is returned.
 //
-// If the store fails and the key is in use, memory follows all the same, saving
-// is tried again later, and the error wraps errUnsaved. What is in force and waits
-// to be saved is tried now, whether or not this change adds to it.
+// If the store does not take the change, memory follows all the same, saving is tried
+// again later, and the error wraps errUnsaved. What is in force and waits to be saved
+// is tried now, whether or not this change adds to it. A store that cannot even be read
+// leaves a key that is not in use as it is.
 func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool) (*record, error) {
 	defer b.locks.one(key)()
 	e := b.inMemory(key)
@@ -47,11 +44,8 @@ func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool)
 			b.adopt(e, &next)
 			return &next, nil
 		case errors.Is(err, ErrConflict):
-		case e == nil:
-			return nil, err
 		default:
-			b.keepUnsaved(e, &next)
-			return &next, fmt.Errorf("%w: %w", errUnsaved, err)
+			return &next, b.keepUnsaved(key, e, &next, err)
 		}
 	}
 	return nil, outpaced(key.String())
@@ -71,10 +65,23 @@ func (b *Broker) current(ctx context.Context, key Key, e *entry) (cur *record, b
 	}
 	ahead := e != nil && e.rec.generation > stored.generation
 	only := e != nil && e.rec.generation == stored.generation && (e.unsaved || stored.unreadable)
-	if ahead || only {
+	switch {
+	case ahead || only:
 		return e.rec, stored.generation, nil
+	case e != nil && e.unsaved && e.rec.authorized.After(stored.authorized):
+		// The store could not be read when this authorization came.
+		newer := *e.rec
+		newer.generation = stored.generation + 1
+		return &newer, stored.generation, nil
 	}
 	return stored, stored.generation, nil
+}
+
+// recordInForce is current for who does not hold the lock of the key.
+func (b *Broker) recordInForce(ctx context.Context, e *entry) (*record, error) {
+	defer b.locks.one(e.key)()
+	cur, _, err := b.current(ctx, e.key, e)
+	return cur, err
 }
 
 func (b *Broker) save(ctx context.Context, key Key, base uint64, rec *record) error {
@@ -133,52 +140,4 @@ func accountOf(key Key, rec *record) *Account {
 		a.Component = key.AppID
 	}
 	return a
-}
-
-// keepUnsaved serves a record that the store did not take. The lock of the key is
-// held.
-func (b *Broker) keepUnsaved(e *entry, rec *record) {
-	b.adopt(e, rec)
-	e.unsaved = true
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.unsaved[e.key] != nil {
-		return // said already; saving is tried every few seconds
-	}
-	b.unsaved[e.key] = e
-	b.metrics.Unsaved(len(b.unsaved))
-	b.log.Error("the store does not take a token; it is served from memory and saving is tried again", "key", e.key.String())
-}
-
-// saved notes that the store has what memory has. The lock of the key is held.
-func (b *Broker) saved(e *entry) {
-	if e == nil || !e.unsaved {
-		return
-	}
-	e.unsaved = false
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.unsaved, e.key)
-	b.metrics.Unsaved(len(b.unsaved))
-}
-
-func (b *Broker) hasUnsaved() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.unsaved) > 0
-}
-
-// saveUnsaved tries again to save what the store did not take.
-func (b *Broker) saveUnsaved(ctx context.Context) {
-	b.mu.Lock()
-	waiting := make([]Key, 0, len(b.unsaved))
-	for key := range b.unsaved {
-		waiting = append(waiting, key)
-	}
-	b.mu.Unlock()
-	for _, key := range waiting {
-		if _, err := b.update(ctx, key, func(*record) bool { return true }); err != nil {
-			return // the store still refuses; the others would only be refused as well
-		}
-	}
 }

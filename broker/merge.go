@@ -8,7 +8,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
-// mergePage brings the store up to one page of the list, in one write.
+// mergePage brings the store up to one page of the list, in one write. With an error
+// that wraps errUnsaved memory has it.
 func (b *Broker) mergePage(ctx context.Context, appID string, page []wechat.Authorizer, started time.Time) error {
 	keys := make([]Key, len(page))
 	for i, a := range page {
@@ -18,12 +19,16 @@ func (b *Broker) mergePage(ctx context.Context, appID string, page []wechat.Auth
 	if err != nil || !conflict {
 		return err
 	}
+	var unsaved error
 	for _, a := range page { // another replica was faster with one of them
-		if err := b.mergeOne(ctx, appID, a, started); err != nil {
+		switch err := b.mergeOne(ctx, appID, a, started); {
+		case errors.Is(err, errUnsaved):
+			unsaved = err
+		case err != nil:
 			return err
 		}
 	}
-	return nil
+	return unsaved
 }
 
 // mergeOne brings the store up to what WeChat, asked at that time, showed of one
@@ -79,24 +84,23 @@ func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page
 	if len(changes) == 0 {
 		return false, nil
 	}
-	if err := b.records.write(ctx, changes...); err != nil {
-		return errors.Is(err, ErrConflict), ignore(err, ErrConflict)
+	why := b.records.write(ctx, changes...)
+	if errors.Is(why, ErrConflict) {
+		return true, nil
 	}
 	for key, rec := range changed {
-		b.adopt(b.inMemory(key), rec)
+		if e := b.inMemory(key); why != nil {
+			err = b.keepUnsaved(key, e, rec, why)
+		} else {
+			b.saved(e)
+			b.adopt(e, rec)
+		}
 	}
 	for _, key := range back {
 		b.follow(key, event{what: happenedAuthorized})
 	}
 	b.directory.changed()
-	return false, nil
-}
-
-func ignore(err, expected error) error {
-	if errors.Is(err, expected) {
-		return nil
-	}
-	return err
+	return false, err
 }
 
 // merge brings r up to what the list, asked for at started, says of an account,

@@ -29,6 +29,7 @@ type listing struct {
 	turn     chan struct{} // capacity 1; whoever has put an element in reads the list and owns the fields below
 	offset   int           // of the next page; after the end, how many there were
 	skipped  int           // of those, how many have no appid that can be read
+	unsaved  bool          // some of what was read is only in memory
 	seen     map[string]struct{}
 	started  time.Time
 	paged    time.Time // when the last page was merged
@@ -162,7 +163,7 @@ func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	l := &c.listing
 	now, reset := b.clock.now(), b.resets.Load()
 	if l.seen == nil || now.Sub(l.paged) > listPatience {
-		l.offset, l.skipped, l.seen, l.started = 0, 0, map[string]struct{}{}, now
+		l.offset, l.skipped, l.unsaved, l.seen, l.started = 0, 0, false, map[string]struct{}{}, now
 	}
 	err := b.readPages(ctx, c)
 	var silent *wechat.NoAnswerError
@@ -193,9 +194,11 @@ func (b *Broker) readPages(ctx context.Context, c *component) error {
 		if err != nil {
 			return err
 		}
-		if err := b.mergePage(ctx, c.appID, page.Authorizers, l.started); err != nil {
+		err = b.mergePage(ctx, c.appID, page.Authorizers, l.started)
+		if err != nil && !errors.Is(err, errUnsaved) {
 			return err
 		}
+		l.unsaved = l.unsaved || err != nil
 		for _, a := range page.Authorizers {
 			l.seen[a.AppID] = struct{}{}
 		}
@@ -209,11 +212,12 @@ func (b *Broker) readPages(ctx context.Context, c *component) error {
 	}
 }
 
-// listRead notes that the list is known: appids that are not in it are unknown.
+// listRead notes that the list is known: appids that are not in it are unknown. After a
+// restart it is known only if the store has all of it.
 func (b *Broker) listRead(ctx context.Context, c *component, started time.Time) {
 	err := b.updatePlatform(ctx, c, func(p platformRecord) (platformRecord, bool) {
 		p.listed = started
-		return p, true
+		return p, !c.listing.unsaved
 	})
 	if err != nil {
 		b.log.Warn("the date of the list could not be saved; it is read again at the next start", "component", c.appID, "error", err)

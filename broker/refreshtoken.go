@@ -125,7 +125,7 @@ func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, 
 	if err != nil {
 		return secret.Text{}, err
 	}
-	now, err := b.records.load(ctx, e.key)
+	now, err := b.recordInForce(ctx, e)
 	if err != nil {
 		return secret.Text{}, err
 	}
