@@ -18,6 +18,9 @@ type Refusal struct {
 	// First is when the same call was refused for the first time, by [Broker.Now];
 	// zero if this is the first time.
 	First time.Time
+	// Final says that this call is not sent again, as its body was not kept. The next
+	// refusal of a call of Path counts as its second.
+	Final bool
 }
 
 // refutes reports whether r is the second refusal of a call, with a token that was
@@ -47,7 +50,8 @@ type faultyCall struct {
 	until  time.Time // remembered until then; zero once it has succeeded
 	paused time.Time // forces nothing until then
 	kept   time.Time // forgotten altogether then
-	// refused is when a call of our own was first refused, until it is judged or succeeds.
+	// refused is when a call that is not sent again was refused, until the next one is
+	// judged or succeeds.
 	refused time.Time
 }
 
@@ -114,17 +118,18 @@ func (f *faultyCalls) succeeded(path []byte, cured bool) {
 	})
 }
 
-// firstRefused notes that a call of our own was refused at now, and returns when it was
-// refused before; zero if it was not, or has succeeded since.
-func (f *faultyCalls) firstRefused(call string, now time.Time) time.Time {
+// firstRefused notes that a call of path was refused at now and is not sent again, and
+// returns when one was refused before; zero if none was, or one has succeeded since.
+func (f *faultyCalls) firstRefused(path string, now time.Time) time.Time {
+	path = clip(path)
 	var first time.Time
 	f.change(now, func(calls map[string]faultyCall) {
-		c := room(calls, clip(call))
+		c := room(calls, path)
 		if first = c.refused; first.IsZero() {
 			c.refused = now
 		}
 		c.kept = later(c.kept, now.Add(faultyMemory))
-		calls[clip(call)] = c
+		calls[path] = c
 	})
 	return first
 }

@@ -235,6 +235,28 @@ func TestFaulty_OurOwnCall(t *testing.T) {
 	})
 }
 
+// TestFaulty_ThatIsNotSentAgain is a call whose body was not kept, so that nothing judges it
+// at once: the next of its path does.
+func TestFaulty_ThatIsNotSentAgain(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		key := authorizerKey(merchant(0))
+		before := w.sim.Calls(authorizerPath)
+		for range 500 {
+			tok := must(w.broker.Token(context.Background(), key))
+			w.broker.Report(key, tok.Generation, broker.Refusal{Errcode: 40001, Path: faultyPath, Final: true})
+			pass(time.Second)
+			w.mustCall(key)
+		}
+		if n := w.sim.Calls(authorizerPath) - before; n != 1 {
+			t.Errorf("%d renewals, want 1", n)
+		}
+		for range 5 {
+			w.sim.Displace(key.AppID)
+			w.mustCall(key)
+		}
+	})
+}
+
 // TestFaulty_ManyPathsAreBounded has an app call ever new paths.
 func TestFaulty_ManyPathsAreBounded(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {

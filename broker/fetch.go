@@ -89,8 +89,7 @@ func withToken[T any](b *Broker, key Key, call string, f func(secret.Text) (T, e
 	got, err := f(t.value)
 	code := wechat.Code(err)
 	if wechat.Stale(code) {
-		now := b.clock.now()
-		if b.Report(key, t.Generation, Refusal{Errcode: code, Path: call, First: t.faulty.firstRefused(call, now)}) {
+		if b.Report(key, t.Generation, Refusal{Errcode: code, Path: call, Final: true}) {
 			return none, &blockedError{on: key}
 		}
 	}

@@ -200,6 +200,9 @@ func (b *Broker) Report(key Key, generation uint64, r Refusal) bool {
 // mayForceFor reports whether the refusal of a call that carried e's living token t is
 // to force a renewal, and notes and says why not. Broker.mu is held.
 func (b *Broker) mayForceFor(e *entry, t *Token, r Refusal, now time.Time) bool {
+	if r.Final {
+		r.First = e.faulty.firstRefused(r.Path, now)
+	}
 	attrs := []any{"key", e.key.String(), "generation", t.Generation, "errcode", r.Errcode, "path", clip(r.Path)}
 	switch {
 	case r.refutes(t) || !r.First.IsZero() && e.confirmed(t, now):

@@ -250,7 +250,7 @@ func (s *Server) look(r *request, resp *fasthttp.Response) int {
 // refusal one with what the broker then forces.
 func (s *Server) renew(r *request, tok *broker.Token, errcode int, sofar *replay, resp *fasthttp.Response) (*broker.Token, *fault) {
 	key := tok.Key()
-	refusal := broker.Refusal{Errcode: errcode, Path: string(r.path), First: sofar.first}
+	refusal := broker.Refusal{Errcode: errcode, Path: string(r.path), First: sofar.first, Final: !r.body.whole}
 	if sofar.times == 0 {
 		sofar.first = s.source.Now()
 	}

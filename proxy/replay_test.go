@@ -173,3 +173,15 @@ func TestForward_ReplayOfATokenThatIsDisplacedAsWell(t *testing.T) {
 		t.Errorf("%q after %d calls, want four at most", got.body, up.calls.Load())
 	}
 }
+
+// A call whose body was not kept is not sent again, so the broker judges by the next one.
+func TestForward_ReportsWhatIsNotSentAgain(t *testing.T) {
+	up := newWeChat(t, staleUntil(2, `{"errcode":40001}`))
+	src := platform()
+	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}, Limits: Limits{ReplayBody: 8 << 10}})
+	s.call(t, "POST", "/cgi-bin/media/upload", strings.Repeat("b", 9<<10), forMerchant())
+	want := broker.Refusal{Errcode: 40001, Path: "/cgi-bin/media/upload", Final: true}
+	if up.calls.Load() != 1 || len(src.refusals) != 1 || src.refusals[0] != want {
+		t.Errorf("%d calls, reported %+v", up.calls.Load(), src.refusals)
+	}
+}
