@@ -45,9 +45,10 @@ type exchangeFlight struct {
 // QueryAuth exchanges an authorization code for the component and returns
 // WeChat's whole answer, tokens and all. A code that was exchanged already, by
 // whomever, is answered from what was kept. It returns a *wechat.APIError for a
-// code that WeChat refuses, and a *StateError without a component token or without
-// a usable answer of WeChat's. It waits until ctx ends, and never makes two
-// exchanges of one code at once.
+// code that WeChat refuses, a *wechat.NoAnswerError whose Sent is set or a
+// *wechat.BadAnswerError where WeChat may have spent the code, and a *StateError without
+// a component token or where WeChat cannot be reached. It waits until ctx ends, and
+// never makes two exchanges of one code at once.
 func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Text) ([]byte, error) {
 	key := componentKey(component)
 	var answer []byte
@@ -60,6 +61,10 @@ func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Te
 		// In whole seconds, as WeChat's events tell theirs: one that takes the
 		// authorization back within the second must not look older.
 		answer, err = b.exchange(ctx, component, code, time.Time{}, b.clock.now().Truncate(time.Second))
+		if ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
+			// It goes on for whoever asks next.
+			return nil, &wechat.NoAnswerError{Path: "api_query_auth", Err: wechat.ErrTimeUp, Sent: true}
+		}
 		if !errors.As(err, &blocked) {
 			return answer, exchangeFault(key, err)
 		}
@@ -67,12 +72,11 @@ func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Te
 	return nil, b.whyNot(key)
 }
 
-// exchangeFault says of an exchange that WeChat left without a usable answer that
-// it is the exchange that failed: the store, say, has no part in it.
+// exchangeFault says of an exchange that never came to WeChat that it is the exchange
+// that failed: the store, say, has no part in it.
 func exchangeFault(component Key, err error) error {
 	var silent *wechat.NoAnswerError
-	var bad *wechat.BadAnswerError
-	if errors.As(err, &silent) || errors.As(err, &bad) {
+	if errors.As(err, &silent) && !silent.Sent {
 		return &StateError{
 			Key: component, State: StateRetrying, RetryAfter: time.Second,
 			Reason: "the authorization code could not be exchanged: " + err.Error(),

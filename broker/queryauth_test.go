@@ -74,15 +74,17 @@ func TestQueryAuth_AStaleComponentTokenIsCured(t *testing.T) {
 	})
 }
 
+// TestQueryAuth_WithoutAnAnswerTheCauseIsNamed tells an exchange that never came to
+// WeChat from one for which WeChat may have spent the code.
 func TestQueryAuth_WithoutAnAnswerTheCauseIsNamed(t *testing.T) {
-	for _, mode := range []wechattest.Mode{wechattest.Refuse, wechattest.HTML} {
+	f := func(mode wechattest.Mode, want func(err error) bool) {
+		t.Helper()
 		lit(t, worldOptions{}, func(w *world) {
 			w.sim.Fault(queryAuthPath, wechattest.Fault{Mode: mode})
 			code := w.sim.Authorize(componentID, merchant(1))
 			_, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code))
-			var s *broker.StateError
-			if !errors.As(err, &s) || !s.Passing() || s.RetryAfter == 0 || !strings.Contains(s.Reason, queryAuthPath) {
-				t.Errorf("%s: %v", mode, err)
+			if err == nil || !want(err) || !strings.Contains(err.Error(), "api_query_auth") {
+				t.Errorf("%s: %#v", mode, err)
 			}
 			w.sim.ClearFaults()
 			if _, err := w.broker.QueryAuth(context.Background(), componentID, secret.New(code)); err != nil {
@@ -90,6 +92,21 @@ func TestQueryAuth_WithoutAnAnswerTheCauseIsNamed(t *testing.T) {
 			}
 		})
 	}
+	f(wechattest.Refuse, func(err error) bool {
+		var s *broker.StateError
+		return errors.As(err, &s) && s.Passing() && s.RetryAfter > 0
+	})
+	sent := func(err error) bool {
+		var silent *wechat.NoAnswerError
+		return errors.As(err, &silent) && silent.Sent
+	}
+	f(wechattest.ResetAfter, sent)
+	f(wechattest.Close, sent)
+	f(wechattest.Hang, sent)
+	f(wechattest.HTML, func(err error) bool {
+		var bad *wechat.BadAnswerError
+		return errors.As(err, &bad)
+	})
 }
 
 // TestQueryAuth_ManyAtOnceShareOneExchange has a code come to us by its event and by
@@ -129,8 +146,9 @@ func TestQueryAuth_TheEndWaitsForAnExchange(t *testing.T) {
 		code := secret.New(w.sim.Authorize(componentID, merchant(1)))
 		ctx, leave := context.WithTimeout(context.Background(), time.Second)
 		defer leave()
-		if _, err := w.broker.QueryAuth(ctx, componentID, code); !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatalf("an app that left: %v", err)
+		var silent *wechat.NoAnswerError
+		if _, err := w.broker.QueryAuth(ctx, componentID, code); !errors.As(err, &silent) || !silent.Sent || !silent.Timeout() {
+			t.Fatalf("an app that left: %v does not say that the code may be spent", err)
 		}
 		w.restart()
 		if _, err := w.broker.QueryAuth(context.Background(), componentID, code); err != nil {

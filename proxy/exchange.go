@@ -21,7 +21,9 @@ import (
 type Exchange interface {
 	// QueryAuth trades an authorization code, or returns the answer that WeChat gave
 	// when it was traded before; concurrent calls share one. The answer is WeChat's
-	// own; a refusal of WeChat's is a *wechat.APIError.
+	// own; a refusal of WeChat's is a *wechat.APIError. WeChat may have spent the code
+	// where the error is a *wechat.NoAnswerError that was sent or a
+	// *wechat.BadAnswerError.
 	QueryAuth(ctx context.Context, component string, code secret.Text) ([]byte, error)
 	// Learn says that WeChat named this refresh token for an authorizer of the
 	// component. It does not block, and may keep the texts.
@@ -167,7 +169,7 @@ func (s *Server) serveQueryAuth(r *request, c *callers, resp *fasthttp.Response)
 		return nil
 	}
 	if err != nil {
-		return brokerFault(err, component)
+		return s.exchangeFault(r, err, component)
 	}
 	masked, f := s.mask(r, component, answer)
 	if f != nil {
@@ -175,6 +177,18 @@ func (s *Server) serveQueryAuth(r *request, c *callers, resp *fasthttp.Response)
 	}
 	s.answerJSON(r, resp, masked)
 	return nil
+}
+
+// exchangeFault words why a code was not exchanged. WeChat may have spent it all the
+// same, if the call reached it.
+func (s *Server) exchangeFault(r *request, err error, component string) *fault {
+	var silent *wechat.NoAnswerError
+	var bad *wechat.BadAnswerError
+	if errors.As(err, &bad) || errors.As(err, &silent) && silent.Sent {
+		r.sent = true
+		return s.unanswered(r, err)
+	}
+	return brokerFault(err, component)
 }
 
 // answerRefusal passes on what WeChat said to the broker, in WeChat's own shape.

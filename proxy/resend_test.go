@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 // wantUncertain wants an answer that says that the call may have been carried out,
@@ -135,6 +138,25 @@ func TestForward_AnswerThatCannotPassIsUncertain(t *testing.T) {
 	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.url}})
 	got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_list", "{}")
 	wantUncertain(t, "encoded", got, 504, "answer_encoded")
+}
+
+// An authorization code that WeChat may have spent is such a call.
+func TestExchange_CodeThatMayBeSpent(t *testing.T) {
+	const path, body = "/cgi-bin/component/api_query_auth", `{"authorization_code":"c"}`
+	f := func(err error, code string) {
+		t.Helper()
+		s := start(t, Options{Source: platform(), Exchange: &exchange{err: err}})
+		got := s.call(t, "POST", path, body)
+		if code != "" {
+			wantUncertain(t, err.Error(), got, 504, code)
+		} else if got.status != 503 || !strings.HasPrefix(got.body, `{"errcode":-1,`) || got.header.Get("Retry-After") == "" {
+			t.Errorf("%v: %d %q", err, got.status, got.body)
+		}
+	}
+	f(&wechat.NoAnswerError{Path: path, Err: io.EOF, Sent: true}, "answer_broken")
+	f(&wechat.NoAnswerError{Path: path, Err: wechat.ErrTimeUp, Sent: true}, "upstream_timeout")
+	f(&wechat.BadAnswerError{Path: path, Status: 502, Reason: "status is not 200"}, "answer_broken")
+	f(&broker.StateError{State: broker.StateRetrying, Reason: "connection refused", RetryAfter: time.Second}, "")
 }
 
 // A call that WeChat refused, because of its token, was not carried out: what then

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -55,12 +56,13 @@ type Options struct {
 
 // Client calls WeChat's token APIs. It is safe for concurrent use. Each method
 // makes one HTTP attempt and follows no redirect. Only net/http itself sends a call
-// again: when a kept connection turns out closed before any of the call was written,
-// or, for GET, before any of the answer came.
+// again, when a kept connection turns out closed before any of the call was written.
 type Client struct {
 	urls      []string
 	preferred atomic.Uint32 // index into urls of the host that answered last
-	http      *http.Client
+	post      *http.Client
+	get       *http.Client
+	traced    bool // net/http tells when it has a connection
 	timeout   time.Duration
 	now       func() time.Time
 	userAgent string
@@ -89,10 +91,21 @@ func New(o Options) (*Client, error) {
 	if c.userAgent == "" {
 		c.userAgent = "wxsidecar"
 	}
-	c.http = &http.Client{Transport: o.transport(), CheckRedirect: func(*http.Request, []*http.Request) error {
+	transport := o.transport()
+	c.post, c.get, c.traced = newHTTP(transport), newHTTP(transport), o.Transport == nil
+	if t, ok := transport.(*http.Transport); ok {
+		// Over a kept connection net/http sends a GET again that WeChat may have read.
+		t = t.Clone()
+		t.DisableKeepAlives = true
+		c.get = newHTTP(t)
+	}
+	return c, nil
+}
+
+func newHTTP(transport http.RoundTripper) *http.Client {
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse // a redirect could carry a token to another host
 	}}
-	return c, nil
 }
 
 func (o Options) transport() http.RoundTripper {
@@ -100,12 +113,14 @@ func (o Options) transport() http.RoundTripper {
 		return o.Transport
 	}
 	return &http.Transport{
-		Proxy:                  nil, // the environment's proxy may be this very sidecar
-		DialContext:            o.Dial,
-		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    5 * time.Second,
-		MaxIdleConnsPerHost:    8,
-		IdleConnTimeout:        30 * time.Second,
+		Proxy:               nil, // the environment's proxy may be this very sidecar
+		DialContext:         o.Dial,
+		TLSClientConfig:     &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: 5 * time.Second,
+		MaxIdleConnsPerHost: 8,
+		// Well under what servers allow: a call that crosses with the end of its
+		// connection is lost.
+		IdleConnTimeout:        10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true, // no gzip bombs
 	}
@@ -145,7 +160,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	bad := &BadAnswerError{Path: path, Status: resp.StatusCode}
 	switch {
 	case err != nil:
-		bad.Reason = "it broke off: " + reason(err, secrets)
+		bad.Reason = "it broke off: " + reason(err, secrets).Error()
 	case len(raw) > maxAnswerBytes:
 		bad.Reason = fmt.Sprintf("longer than %d bytes", maxAnswerBytes)
 	case resp.StatusCode != http.StatusOK:
@@ -159,6 +174,8 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 
 // send returns the head of the answer. The caller closes the body, then cancels.
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, payload []byte, secrets ...secret.Text) (*http.Response, context.CancelFunc, error) {
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	host := c.preferred.Load()
 	target := c.urls[int(host)%len(c.urls)] + path
@@ -168,24 +185,40 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(payload))
 	if err != nil {
 		cancel()
-		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err, secrets))}
+		return nil, nil, &NoAnswerError{Path: path, Err: reason(err, secrets)}
 	}
 	req.Header.Set("User-Agent", c.userAgent)
 	if payload != nil {
 		req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	}
 	sent := c.now()
-	resp, err := c.http.Do(req)
+	resp, err := c.client(method).Do(req)
 	if err != nil {
 		cancel()
 		proxy, elsewhere := proxyFailed(err)
 		if !proxy || elsewhere {
 			c.preferred.CompareAndSwap(host, (host+1)%uint32(len(c.urls)))
 		}
-		return nil, nil, &NoAnswerError{Path: path, Err: errors.New(reason(err, secrets)), Proxy: proxy}
+		sent := (connected.Load() || !c.traced) && !neverConnected(err)
+		return nil, nil, &NoAnswerError{Path: path, Err: reason(err, secrets), Proxy: proxy, Sent: sent}
 	}
 	c.observeDate(resp, sent)
 	return resp, cancel, nil
+}
+
+// client returns the one for that method.
+func (c *Client) client(method string) *http.Client {
+	if method == http.MethodGet {
+		return c.get
+	}
+	return c.post
+}
+
+// neverConnected reports whether a call failed with err because no connection was made:
+// after a kept one that had ended net/http may have tried another.
+func neverConnected(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 func (c *Client) observeDate(resp *http.Response, sent time.Time) {
@@ -209,13 +242,13 @@ func proxyFailed(err error) (failed, elsewhere bool) {
 
 // reason words a transport error without the URL, whose query may hold a token, and
 // without the call's own secrets.
-func reason(err error, secrets []secret.Text) string {
+func reason(err error, secrets []secret.Text) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		err = u.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return "time is up"
+		return ErrTimeUp
 	}
-	return clean(err.Error(), secrets)
+	return errors.New(clean(err.Error(), secrets))
 }

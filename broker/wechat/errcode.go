@@ -87,10 +87,19 @@ type NoAnswerError struct {
 	Err  error
 	// Proxy says that the way out failed, before WeChat was asked.
 	Proxy bool
+	// Sent says that some of the call may have left, so that WeChat may have carried it
+	// out.
+	Sent bool
 }
 
 // Error returns the path and the cause.
 func (e *NoAnswerError) Error() string { return e.Path + ": no answer: " + e.Err.Error() }
+
+// Timeout reports whether the time was up.
+func (e *NoAnswerError) Timeout() bool { return errors.Is(e.Err, ErrTimeUp) }
+
+// ErrTimeUp is the cause of a [NoAnswerError] that came when the time was up.
+var ErrTimeUp = errors.New("time is up")
 
 // Unwrap returns the cause.
 func (e *NoAnswerError) Unwrap() error { return e.Err }
