@@ -142,11 +142,11 @@ func (c *conn) progress() error {
 
 func (c *conn) close() { _ = c.nc.Close() }
 
-// exchange sends the call and reads the head of the answer. r.sent then says whether
-// anything of the call left.
+// exchange sends the call and reads the head of the answer. It sets r.sent if anything
+// of the call left.
 func (c *conn) exchange(r *request, query []byte, resp *fasthttp.Response, timeout time.Duration) error {
 	c.got, c.wrote, c.streaming, c.app = false, false, false, r.body.conn
-	defer func() { r.sent = c.wrote }()
+	defer func() { r.sent = r.sent || c.wrote }()
 	if err := c.await(timeout); err != nil {
 		return err
 	}

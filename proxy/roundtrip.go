@@ -19,6 +19,7 @@ import (
 // that timed out is not tried again, whatever its method.
 func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
 	h := u.pick(nil)
+	r.sent = false
 	var unreached *host // by upstream.proxy
 	for fresh, moved := false, false; ; {
 		c, err := u.attempt(h, fresh, r, query, resp)
@@ -54,7 +55,6 @@ func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) 
 // attempt sends the call over one connection to h. With an error it returns the
 // connection that failed, closed, or nil where none could be made.
 func (u *upstream) attempt(h *host, fresh bool, r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
-	r.sent = false
 	c, err := u.connect(h, fresh, r.repeatable())
 	if err != nil {
 		return nil, fmt.Errorf("connect to upstream %s: %w", h.name, err)
