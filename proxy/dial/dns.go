@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // LookupSystem asks the system for the addresses of host: its hosts file and
@@ -35,19 +37,13 @@ type dnsClient struct {
 }
 
 const (
-	typeA    = 1
-	typeAAAA = 28
-	classIN  = 1
-
-	dnsTries       = 3
-	dnsTry         = 1500 * time.Millisecond
-	dnsSecond      = 300 * time.Millisecond
-	dnsHeaderBytes = 12
-	dnsMaxBytes    = 4096
+	dnsTries    = 3
+	dnsTry      = 1500 * time.Millisecond
+	dnsSecond   = 300 * time.Millisecond
+	dnsMaxBytes = 4096
 )
 
 var (
-	errDNSShort     = errors.New("the DNS answer is cut short")
 	errDNSTruncated = errors.New("the DNS answer is truncated")
 	errDNSForeign   = errors.New("the DNS answer belongs to another question")
 )
@@ -63,10 +59,10 @@ func (d *dnsClient) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 	}
 	second := make(chan answer, 1)
 	go func() {
-		addrs, err := d.ask(ctx, host, typeAAAA)
+		addrs, err := d.ask(ctx, host, dnsmessage.TypeAAAA)
 		second <- answer{addrs, err}
 	}()
-	v4, err := d.ask(ctx, host, typeA)
+	v4, err := d.ask(ctx, host, dnsmessage.TypeA)
 	if len(v4) > 0 {
 		defer time.AfterFunc(dnsSecond, cancel).Stop()
 	}
@@ -82,7 +78,7 @@ func (d *dnsClient) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 
 // ask sends one question by UDP, a few times, and by TCP if the answer does not
 // fit into a datagram.
-func (d *dnsClient) ask(ctx context.Context, host string, qtype uint16) (addrs []netip.Addr, err error) {
+func (d *dnsClient) ask(ctx context.Context, host string, qtype dnsmessage.Type) (addrs []netip.Addr, err error) {
 	network := "udp"
 	for range dnsTries {
 		addrs, err = d.exchange(ctx, network, host, qtype)
@@ -96,7 +92,7 @@ func (d *dnsClient) ask(ctx context.Context, host string, qtype uint16) (addrs [
 	return nil, err
 }
 
-func (d *dnsClient) exchange(ctx context.Context, network, host string, qtype uint16) ([]netip.Addr, error) {
+func (d *dnsClient) exchange(ctx context.Context, network, host string, qtype dnsmessage.Type) ([]netip.Addr, error) {
 	ctx, cancel := context.WithTimeout(ctx, dnsTry)
 	defer cancel()
 	var dialer net.Dialer
@@ -108,15 +104,15 @@ func (d *dnsClient) exchange(ctx context.Context, network, host string, qtype ui
 	// Its end, too early or in time, ends the reading.
 	defer context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
 	id := uint16(rand.Uint32())
-	question, err := appendQuestion(nil, id, host, qtype)
+	question, message, err := newQuestion(id, host, qtype)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := transfer(nc, network == "tcp", question)
+	answer, err := transfer(nc, network == "tcp", message)
 	if err != nil {
 		return nil, fmt.Errorf("ask the DNS server %s: %w", d.server, err)
 	}
-	return parseAnswer(answer, question, qtype)
+	return parseAnswer(answer, id, question)
 }
 
 // transfer sends a message and reads the answer; over TCP both carry their length.
@@ -141,77 +137,77 @@ func transfer(nc net.Conn, framed bool, message []byte) ([]byte, error) {
 	return buf, err
 }
 
-// appendQuestion appends a recursive question of RFC 1035.
-func appendQuestion(b []byte, id uint16, host string, qtype uint16) ([]byte, error) {
-	b = binary.BigEndian.AppendUint16(b, id)
-	b = append(b, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0) // recursion desired, one question
-	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
-		if label == "" || len(label) > 63 {
-			return nil, fmt.Errorf("look up %q: not a name", host)
-		}
-		b = append(append(b, byte(len(label))), label...)
+// newQuestion returns a recursive question for the addresses of host, packed as well.
+func newQuestion(id uint16, host string, qtype dnsmessage.Type) (dnsmessage.Question, []byte, error) {
+	name, err := dnsmessage.NewName(strings.TrimSuffix(host, ".") + ".")
+	q := dnsmessage.Question{Name: name, Type: qtype, Class: dnsmessage.ClassINET}
+	if err == nil && name.Length == 1 {
+		err = errors.New("it is empty")
 	}
-	b = append(b, 0)
-	b = binary.BigEndian.AppendUint16(b, qtype)
-	return binary.BigEndian.AppendUint16(b, classIN), nil
+	if err != nil {
+		return q, nil, fmt.Errorf("look up %q: not a name: %w", host, err)
+	}
+	message := dnsmessage.Message{
+		Header:    dnsmessage.Header{ID: id, RecursionDesired: true},
+		Questions: []dnsmessage.Question{q},
+	}
+	packed, err := message.Pack()
+	if err != nil {
+		return q, nil, fmt.Errorf("look up %q: not a name: %w", host, err)
+	}
+	return q, packed, nil
 }
 
-// parseAnswer returns the addresses of type qtype in an answer to question. Names
-// are not followed: the server resolved the aliases, and all addresses in the
-// answer belong to the name asked for.
-func parseAnswer(b, question []byte, qtype uint16) ([]netip.Addr, error) {
-	if len(b) < len(question) {
-		return nil, errDNSShort
+// parseAnswer returns the addresses in an answer to q. Names are not followed: the
+// server resolved the aliases, and all addresses in the answer belong to the name
+// asked for.
+func parseAnswer(b []byte, id uint16, q dnsmessage.Question) ([]netip.Addr, error) {
+	var p dnsmessage.Parser
+	header, err := p.Start(b)
+	if err != nil {
+		return nil, fmt.Errorf("read the DNS answer: %w", err)
 	}
-	if b[0] != question[0] || b[1] != question[1] || b[2]&0x80 == 0 || !equalNames(b[dnsHeaderBytes:len(question)], question[dnsHeaderBytes:]) {
+	answered, err := p.Question()
+	if err != nil {
+		return nil, fmt.Errorf("read the DNS answer: %w", err)
+	}
+	switch {
+	case !header.Response || header.ID != id || answered.Type != q.Type || answered.Class != q.Class ||
+		!strings.EqualFold(answered.Name.String(), q.Name.String()):
 		return nil, errDNSForeign
-	}
-	if b[2]&0x02 != 0 {
+	case header.Truncated:
 		return nil, errDNSTruncated
+	case header.RCode != dnsmessage.RCodeSuccess:
+		return nil, fmt.Errorf("the DNS server answered with code %d", header.RCode)
 	}
-	if rcode := b[3] & 0x0f; rcode != 0 {
-		return nil, fmt.Errorf("the DNS server answered with code %d", rcode)
+	if err := p.SkipAllQuestions(); err != nil {
+		return nil, fmt.Errorf("read the DNS answer: %w", err)
 	}
-	return parseRecords(b[len(question):], int(binary.BigEndian.Uint16(b[6:])), qtype)
+	return parseAddresses(&p, q.Type)
 }
 
-func equalNames(a, b []byte) bool { return strings.EqualFold(string(a), string(b)) }
-
-func parseRecords(rest []byte, count int, qtype uint16) ([]netip.Addr, error) {
+func parseAddresses(p *dnsmessage.Parser, qtype dnsmessage.Type) ([]netip.Addr, error) {
 	var addrs []netip.Addr
-	for range count {
-		n, ok := nameLength(rest)
-		if !ok || len(rest) < n+10 {
-			return nil, errDNSShort
+	for {
+		h, err := p.AnswerHeader()
+		if errors.Is(err, dnsmessage.ErrSectionDone) {
+			return addrs, nil
 		}
-		record := rest[n:]
-		size := int(binary.BigEndian.Uint16(record[8:]))
-		if len(record) < 10+size {
-			return nil, errDNSShort
-		}
-		data := record[10 : 10+size]
-		rest = record[10+size:]
-		if binary.BigEndian.Uint16(record) != qtype {
-			continue
-		}
-		if a, ok := netip.AddrFromSlice(data); ok {
-			addrs = append(addrs, a.Unmap())
-		}
-	}
-	return addrs, nil
-}
-
-// nameLength returns how many bytes a name takes, where a pointer ends it.
-func nameLength(b []byte) (int, bool) {
-	for i := 0; i < len(b); {
-		switch c := int(b[i]); {
-		case c == 0:
-			return i + 1, true
-		case c >= 0xc0:
-			return i + 2, true
+		switch {
+		case err != nil:
+		case h.Type != qtype:
+			err = p.SkipAnswer()
+		case qtype == dnsmessage.TypeA:
+			var a dnsmessage.AResource
+			a, err = p.AResource()
+			addrs = append(addrs, netip.AddrFrom4(a.A))
 		default:
-			i += c + 1
+			var a dnsmessage.AAAAResource
+			a, err = p.AAAAResource()
+			addrs = append(addrs, netip.AddrFrom16(a.AAAA).Unmap())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the DNS answer: %w", err)
 		}
 	}
-	return 0, false
 }

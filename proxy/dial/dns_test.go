@@ -1,10 +1,13 @@
 package dial
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/wxsidecar/wxsidecar/proxy/dial/dnstest"
 )
@@ -20,14 +23,14 @@ func TestDNS_Lookup(t *testing.T) {
 		}
 	}
 	both := func(q []byte) []byte {
-		if dnstest.Type(q) == typeA {
+		if dnstest.Type(q) == uint16(dnsmessage.TypeA) {
 			return dnstest.Answer(q, 0, "43.1.2.3", "43.1.2.4")
 		}
 		return dnstest.Answer(q, 0, "240e::1")
 	}
 	f("both", "43.1.2.3 43.1.2.4 240e::1", func(_ string, q []byte) []byte { return both(q) })
 	f("IPv4 only", "43.1.2.3", func(_ string, q []byte) []byte {
-		if dnstest.Type(q) == typeA {
+		if dnstest.Type(q) == uint16(dnsmessage.TypeA) {
 			return dnstest.Answer(q, 0, "43.1.2.3")
 		}
 		return dnstest.Answer(q, 0)
@@ -39,7 +42,7 @@ func TestDNS_Lookup(t *testing.T) {
 		return both(q)
 	})
 	f("IPv6 is never answered", "43.1.2.3 43.1.2.4", func(_ string, q []byte) []byte {
-		if dnstest.Type(q) == typeA {
+		if dnstest.Type(q) == uint16(dnsmessage.TypeA) {
 			return both(q)
 		}
 		return nil
@@ -70,28 +73,53 @@ func TestDNS_BypassesTheHostsFile(t *testing.T) {
 	}
 }
 
-func TestAppendQuestion_Refuses(t *testing.T) {
-	for _, host := range []string{"", ".", "a..b", strings.Repeat("x", 64) + ".com"} {
-		if _, err := appendQuestion(nil, 1, host, typeA); err == nil {
-			t.Errorf("appendQuestion(%q) was not refused", host)
+func TestNewQuestion_Refuses(t *testing.T) {
+	for _, host := range []string{"", ".", "a..b", ".a", strings.Repeat("x", 64) + ".com", strings.Repeat("x.", 128)} {
+		if _, _, err := newQuestion(1, host, dnsmessage.TypeA); err == nil || !strings.Contains(err.Error(), "not a name") {
+			t.Errorf("newQuestion(%q): %v", host, err)
+		}
+	}
+}
+
+// The answer to another question is not believed, whoever sent it.
+func TestParseAnswer_Foreign(t *testing.T) {
+	asked, message, err := newQuestion(7, "api.weixin.qq.com", dnsmessage.TypeA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := dnstest.Answer(message, 0, "43.1.2.3")
+	if addrs, err := parseAnswer(good, 7, asked); err != nil || len(addrs) != 1 {
+		t.Fatalf("%v, %v", addrs, err)
+	}
+	for i, change := range []func(b []byte){
+		func(b []byte) { b[0] ^= 1 },              // the id
+		func(b []byte) { b[2] &^= 0x80 },          // a question
+		func(b []byte) { b[13] ^= 1 },             // the name
+		func(b []byte) { b[len(message)-3] = 28 }, // the type
+		func(b []byte) { b[len(message)-1] = 3 },  // the class
+	} {
+		b := bytes.Clone(good)
+		change(b)
+		if addrs, err := parseAnswer(b, 7, asked); !errors.Is(err, errDNSForeign) {
+			t.Errorf("%d: %v, %v", i, addrs, err)
 		}
 	}
 }
 
 func FuzzParseAnswer(f *testing.F) {
-	question, err := appendQuestion(nil, 7, "api.weixin.qq.com", typeA)
+	asked, message, err := newQuestion(7, "api.weixin.qq.com", dnsmessage.TypeA)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(dnstest.Answer(question, 0, "43.1.2.3"))
-	f.Add(question)
+	f.Add(dnstest.Answer(message, 0, "43.1.2.3"))
+	f.Add(message)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		addrs, err := parseAnswer(b, question, typeA)
+		addrs, err := parseAnswer(b, 7, asked)
 		if err != nil && addrs != nil {
 			t.Errorf("addresses %v with %v", addrs, err)
 		}
-		if len(b) < len(question) && !errors.Is(err, errDNSShort) {
-			t.Errorf("%d bytes: %v", len(b), err)
+		if len(b) < len(message) && err == nil {
+			t.Errorf("%d bytes are an answer: %v", len(b), addrs)
 		}
 	})
 }
