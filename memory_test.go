@@ -229,12 +229,19 @@ func exchangeLarge(apps string, size int64, sized bool) error {
 // address for apps.
 func startForMemory(t *testing.T, upstream string) (pid int, apps string) {
 	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "wxsidecar")
+	binary, dir := buildProgram(t)
+	return startProgram(t, binary, dir, []string{"WXSIDECAR_UPSTREAM_URL=" + upstream})
+}
+
+// buildProgram builds the program in a folder of its own.
+func buildProgram(t *testing.T) (binary, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	binary = filepath.Join(dir, "wxsidecar")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	return startProgram(t, binary, dir, []string{"WXSIDECAR_UPSTREAM_URL=" + upstream})
+	return binary, dir
 }
 
 // startProgram starts the program with one account in dir, and env beside, until the
@@ -250,6 +257,13 @@ func startProgram(t *testing.T, binary, dir string, env []string) (pid int, apps
 		"WXSIDECAR_LOG_FORMAT=json",
 	)
 	cmd.Env = append(cmd.Env, env...)
+	return startCommand(t, cmd, "apps")
+}
+
+// startCommand starts the program as cmd has it until the test ends. It returns its
+// pid and the address of one of its listeners.
+func startCommand(t *testing.T, cmd *exec.Cmd, listener string) (pid int, address string) {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -262,18 +276,18 @@ func startProgram(t *testing.T, binary, dir string, env []string) (pid int, apps
 		_ = cmd.Wait()
 	})
 	var seen strings.Builder
-	for lines := bufio.NewScanner(stderr); apps == "" && lines.Scan(); {
+	for lines := bufio.NewScanner(stderr); address == "" && lines.Scan(); {
 		seen.WriteString(lines.Text() + "\n")
 		var line struct{ Msg, Listener, Address string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" && line.Listener == "apps" {
-			apps = line.Address
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" && line.Listener == listener {
+			address = line.Address
 		}
 	}
-	if apps == "" {
+	if address == "" {
 		t.Fatalf("the program did not start:\n%s", seen.String())
 	}
 	go func() { _, _ = io.Copy(io.Discard, stderr) }()
-	return cmd.Process.Pid, apps
+	return cmd.Process.Pid, address
 }
 
 // memoryOf returns a line of /proc/pid/status in bytes.

@@ -134,7 +134,7 @@ func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 	}
 	var err error
 	s.push, err = push.New(push.Options{
-		Components: pushComponents(c.Components), Handler: s.broker, Window: c.Push.TimestampWindow,
+		Components: pushComponents(c.Components), Handler: s.broker, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
 		Metrics: s.metrics, Log: s.log, BaseContext: s.base,
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/config"
+	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
 // server is what listens: fasthttp's on apps and push, net/http's elsewhere.
@@ -68,6 +69,16 @@ func cutOpError(err error) error {
 		return op.Err
 	}
 	return err
+}
+
+// maxPushConns leaves strangers half of the files that the process may open: calls
+// need the others. 0 is push's default.
+func maxPushConns() int {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 0
+	}
+	return int(min(push.DefaultMaxConns, files.Cur/2))
 }
 
 func listenHint(err error) string {

@@ -101,11 +101,13 @@ func pushAdvice(cause, component string) string {
 	case "outside_window":
 		return "the clocks differ, or somebody sends an old push again; compare the two times in the log line \"push refused\""
 	case "cut_off":
-		return "the body breaks off or takes more than ten seconds; look at the proxy in front of the push listener"
+		return "the body breaks off or takes more than five seconds; look at the proxy in front of the push listener"
 	case "too_large":
 		return "a body of more than 1 MiB is no push of WeChat's; the log line \"push refused\" says where it comes from"
-	case "not_encrypted":
-		return "encrypt_type=aes is missing; look whether the proxy in front of the push listener passes the query on"
+	case "parameters":
+		return "msg_signature, timestamp or nonce is missing or given twice; look whether the proxy in front of the push listener passes the query on"
+	case "busy":
+		return "more is sent to the push listener at once than it has room for; limit connections in the proxy in front of it"
 	default: // what came is not of the form that WeChat gives it
 		return "the body is not what WeChat sends; the log line \"push refused\" says where it comes from, and the proxy in front of the push listener must not change it"
 	}

@@ -201,7 +201,8 @@ func TestTickets_RefusedPushesAreNamedInTheReason(t *testing.T) {
 		f(componentID, "outside_window", "the clocks differ")
 		f(componentID, "cut_off", "the body breaks off")
 		f(componentID, "too_large", "a body of more than 1 MiB")
-		f(componentID, "not_encrypted", "encrypt_type=aes is missing")
+		f(componentID, "parameters", "msg_signature, timestamp or nonce is missing")
+		f(componentID, "busy", "more is sent to the push listener at once")
 		f(componentID, "envelope", "the body is not what WeChat sends")
 		w.broker.PushRefused("", "unknown_path") // the component's own counts for more
 		if m := w.broker.Missing(); len(m) != 1 || !strings.Contains(m[0].Reason, "refused (envelope, 1m0s ago)") {

@@ -22,9 +22,9 @@ var pushInfoTypes = []string{
 var (
 	pushResults = []string{"accepted", "repeated", "failed"}
 	pushCauses  = []string{
-		"cut_off", "empty", "envelope", "foreign_appid", "forged", "frame", "not_base64", "not_encrypted",
-		"outside_window", "padding", "panic", "too_large", "truncated", "unknown_component", "unknown_path",
-		"unreadable",
+		"busy", "cut_off", "empty", "envelope", "foreign_appid", "forged", "frame", "not_a_push", "not_base64",
+		"outside_window", "padding", "panic", "parameters", "too_large", "truncated", "unknown_component",
+		"unknown_path", "unreadable",
 	}
 )
 

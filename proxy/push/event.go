@@ -1,7 +1,6 @@
 package push
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -31,33 +30,42 @@ type refusal struct {
 	more        []any
 }
 
-// event answers one authorization event.
-func (s *Server) event(r *request, component string, body []byte, bodyErr error) answer {
-	list := (*s.codecs.Load())[component]
-	if list == nil {
-		return s.refuse(r, component, &refusal{cause: "unknown_component", hint: "no component of this appid is configured; compare the URL in WeChat's console"})
+// admit checks what needs no body, and returns the codecs of the component. What it
+// refuses costs nobody the reading of one.
+func (s *Server) admit(r *request) ([]*msgcrypt.Codec, *refusal) {
+	to, known := r.target()
+	r.component = to.component
+	list := (*s.codecs.Load())[to.component]
+	switch {
+	case !known || to.what != "event":
+		return nil, astray(r)
+	case r.method != fasthttp.MethodPost:
+		return nil, &refusal{cause: "not_a_push"}
+	case list == nil:
+		return nil, &refusal{cause: "unknown_component", hint: "no component of this appid is configured; compare the URL in WeChat's console"}
+	case r.repeated || r.timestamp == "" || r.nonce == "" || r.msgSignature == "" && (r.signature == "" || r.length != 0):
+		return nil, &refusal{cause: "parameters", hint: "msg_signature, timestamp or nonce is missing or given twice; look whether the proxy in front passes the query on"}
 	}
-	if bodyErr != nil {
-		return s.refuse(r, component, bodyRefusal(bodyErr))
+	r.signed = signsNothing(list, r)
+	var why *refusal
+	if r.signedAt, why = s.inWindow(r); why != nil {
+		return nil, why
 	}
-	if len(bytes.TrimSpace(body)) == 0 && signsNothing(list, r) {
-		// WeChat is known to send such now and then; what is held stays.
-		s.log.Warn("push without a body", "remote", r.remote, "component", component)
-		s.metrics.Push("", "empty")
-		return success
+	if r.length > msgcrypt.MaxEnvelope {
+		return nil, bodyRefusal(errTooLarge)
 	}
-	push, signedAt, why := s.verify(r, component, list, body)
-	if why != nil {
-		return s.refuse(r, component, why)
-	}
-	return s.hand(push, signedAt)
+	return list, nil
 }
 
 func bodyRefusal(err error) *refusal {
-	if errors.Is(err, errTooLarge) {
+	switch {
+	case errors.Is(err, errTooLarge):
 		return &refusal{cause: "too_large", err: err}
+	case errors.Is(err, errBusy):
+		return &refusal{cause: "busy", err: err, hint: "somebody floods the push listener; limit connections in the proxy in front of it"}
+	default:
+		return &refusal{cause: "cut_off", err: err}
 	}
-	return &refusal{cause: "cut_off", err: err}
 }
 
 // signsNothing reports whether a push without a body is WeChat's: over no body,
@@ -71,36 +79,27 @@ func signsNothing(list []*msgcrypt.Codec, r *request) bool {
 	return false
 }
 
-// verify returns the push in body and the time at which it was signed. The
-// signature comes first: nobody but WeChat can then make the log speak of clocks and
-// keys.
-func (s *Server) verify(r *request, component string, list []*msgcrypt.Codec, body []byte) (wechat.Push, time.Time, *refusal) {
-	if r.encType != "aes" {
-		return wechat.Push{}, time.Time{}, &refusal{cause: "not_encrypted", hint: "encrypt_type is not aes; third-party platforms have only the encrypted mode"}
-	}
+// verify returns the push in body. encrypt_type decides nothing: it is not signed.
+func verify(r *request, list []*msgcrypt.Codec, body []byte, log *slog.Logger) (wechat.Push, *refusal) {
 	encrypt, err := msgcrypt.ParseEnvelope(body)
 	if err != nil {
-		return wechat.Push{}, time.Time{}, &refusal{cause: msgcrypt.Cause(err), err: err}
+		return wechat.Push{}, &refusal{cause: msgcrypt.Cause(err), err: err}
 	}
 	plain, used, err := open(list, r, encrypt)
 	if err != nil {
-		return wechat.Push{}, time.Time{}, &refusal{cause: msgcrypt.Cause(err), err: err, hint: keyHint(err)}
-	}
-	signedAt, why := s.inWindow(r.timestamp)
-	if why != nil {
-		return wechat.Push{}, time.Time{}, why
+		return wechat.Push{}, &refusal{cause: msgcrypt.Cause(err), err: err, hint: keyHint(err)}
 	}
 	push, err := wechat.ParsePush(plain)
 	if err != nil {
-		return wechat.Push{}, time.Time{}, &refusal{cause: "unreadable", err: err}
+		return wechat.Push{}, &refusal{cause: "unreadable", err: err}
 	}
-	if push.Component != component {
-		return wechat.Push{}, time.Time{}, &refusal{cause: "foreign_appid", hint: "AppId in the push is another component's", more: []any{"appid", push.Component}}
+	if push.Component != r.component {
+		return wechat.Push{}, &refusal{cause: "foreign_appid", hint: "AppId in the push is another component's", more: []any{"appid", push.Component}}
 	}
 	if used > 0 {
-		s.log.Info("push came under a previous key", "component", component, "info_type", push.InfoType)
+		log.Info("push came under a previous key", "component", r.component, "info_type", push.InfoType)
 	}
-	return push, signedAt, nil
+	return push, nil
 }
 
 func keyHint(err error) string {
@@ -116,20 +115,26 @@ func keyHint(err error) string {
 	}
 }
 
-// inWindow reads the timestamp, in seconds, and compares it with WeChat's time.
-func (s *Server) inWindow(timestamp string) (time.Time, *refusal) {
-	seconds, err := strconv.ParseInt(timestamp, 10, 64)
+// inWindow reads the timestamp, in seconds, and compares it with WeChat's time. The
+// log speaks of clocks only where the timestamp is signed: nobody but WeChat can then
+// have it compare them.
+func (s *Server) inWindow(r *request) (time.Time, *refusal) {
+	hint := "not from WeChat, or push_token differs from WeChat's console"
+	seconds, err := strconv.ParseInt(r.timestamp, 10, 64)
 	if err != nil {
 		return time.Time{}, &refusal{cause: "outside_window", hint: "the timestamp is not a number"}
 	}
 	now, at := s.handler.Now(), time.Unix(seconds, 0)
-	if d := now.Sub(at); d > s.window || d < -s.window {
-		return time.Time{}, &refusal{
-			cause: "outside_window", hint: "clock: an old push was sent again by somebody, or the clocks differ; compare the two times",
-			more: []any{"signed_at", at.UTC(), "now", now.UTC(), "window", s.window},
-		}
+	if d := now.Sub(at); d <= s.window && d >= -s.window {
+		return at, nil
 	}
-	return at, nil
+	if r.signed {
+		hint = "clock: an old push was sent again by somebody, or the clocks differ; compare the two times"
+	}
+	return time.Time{}, &refusal{
+		cause: "outside_window", hint: hint,
+		more: []any{"signed_at", at.UTC(), "now", now.UTC(), "window", s.window},
+	}
 }
 
 // hand gives a verified push to the handler, once.
@@ -162,9 +167,15 @@ func (s *Server) hand(push wechat.Push, signedAt time.Time) answer {
 	return success
 }
 
-// refuse logs and counts the cause, and gives the one answer for all causes.
-func (s *Server) refuse(r *request, component string, why *refusal) answer {
-	about := append([]any{"cause", why.cause, "remote", r.remote, "component", clip(component)}, why.more...)
+// refuse logs and counts the cause, and gives the one answer for all causes. What
+// never was a push, as the internet tries all day, is counted and no more.
+func (s *Server) refuse(r *request, why *refusal) answer {
+	s.metrics.Push("", why.cause)
+	if why.cause == "not_a_push" {
+		s.log.Debug("request that is no push", "remote", r.remote, "path", clip(r.path), "error", why.err)
+		return refused
+	}
+	about := append([]any{"cause", why.cause, "remote", r.remote, "component", clip(r.component)}, why.more...)
 	if why.hint != "" {
 		about = append(about, "hint", why.hint)
 	}
@@ -172,22 +183,21 @@ func (s *Server) refuse(r *request, component string, why *refusal) answer {
 		about = append(about, "error", why.err)
 	}
 	s.log.Warn("push refused", about...)
-	s.handler.PushRefused(component, why.cause)
-	s.metrics.Push("", why.cause)
+	s.handler.PushRefused(r.component, why.cause)
 	return refused
 }
 
-// tellAstray logs and counts what looks like a push of WeChat's to a path that
-// nothing serves, as a slip in the console makes it: otherwise it would seem that no
-// push arrives. What else the internet tries has no msg_signature.
-func (s *Server) tellAstray(r *request, component string) {
+// astray tells what looks like a push of WeChat's to a path that nothing serves, as a
+// slip in the console makes it: otherwise it would seem that no push arrives. What else
+// the internet tries has no msg_signature.
+func astray(r *request) *refusal {
 	if r.method != fasthttp.MethodPost || r.msgSignature == "" {
-		return
+		return &refusal{cause: "not_a_push"}
 	}
-	s.log.Warn("push to a path that is not served", "cause", "unknown_path", "remote", r.remote, "path", clip(r.path),
-		"hint", "authorization events are taken at /wechat/<component appid>/event; messages are not taken in this version")
-	s.handler.PushRefused(component, "unknown_path")
-	s.metrics.Push("", "unknown_path")
+	return &refusal{
+		cause: "unknown_path", more: []any{"path", clip(r.path)},
+		hint: "authorization events are taken at /wechat/<component appid>/event; messages are not taken in this version",
+	}
 }
 
 // clip keeps a path that anybody may send from filling the log.

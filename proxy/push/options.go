@@ -14,6 +14,10 @@ import (
 // DefaultWindow is how far the timestamp of a push may be from now.
 const DefaultWindow = 10 * time.Minute
 
+// DefaultMaxConns is how many connections are open at once. WeChat needs a few; the
+// rest is room for strangers.
+const DefaultMaxConns = 16384
+
 // Handler takes verified pushes. It must be safe for concurrent use.
 type Handler interface {
 	// HandlePush returns nil once what p says is durable. It must be idempotent:
@@ -50,6 +54,10 @@ type Options struct {
 	// Window is how far a timestamp may be from Handler.Now, in the past or the
 	// future; 0 means [DefaultWindow].
 	Window time.Duration
+	// Now is the local clock for deadlines; nil means time.Now.
+	Now func() time.Time
+	// MaxConns is how many connections are open at once; 0 means [DefaultMaxConns].
+	MaxConns int
 	// Metrics and Log may be nil.
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
@@ -65,8 +73,17 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Window < 0 {
 		return o, errors.New("push: Options.Window is negative")
 	}
+	if o.MaxConns < 0 {
+		return o, errors.New("push: Options.MaxConns is negative")
+	}
+	if o.MaxConns == 0 {
+		o.MaxConns = DefaultMaxConns
+	}
 	if o.Window == 0 {
 		o.Window = DefaultWindow
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -97,6 +97,17 @@ func changed(c call, name, value string) call {
 	return c
 }
 
+func twice(c call, name string) call {
+	c = changed(c, name, c.query.Get(name))
+	c.query[name] = append(c.query[name], c.query.Get(name))
+	return c
+}
+
+func emptied(c call) call {
+	c.body = ""
+	return c
+}
+
 func TestPush_Refused(t *testing.T) {
 	good := ticketPush(t)
 	encrypt, err := msgcrypt.ParseEnvelope([]byte(good.body))
@@ -117,6 +128,8 @@ func TestPush_Refused(t *testing.T) {
 	empty.body = ""
 	entity := good
 	entity.body = `<!DOCTYPE x [<!ENTITY e "x">]>` + good.body
+	plain := without(good, "encrypt_type")
+	plain.body = ticketXML(component)
 	otherAppID := "wx7f00c0de00000002"
 	tests := []struct {
 		name, cause string
@@ -125,12 +138,20 @@ func TestPush_Refused(t *testing.T) {
 	}{
 		{"forged", "forged", changed(good, "msg_signature", strings.Repeat("0", 40)), []string{"push_token"}},
 		{"only signature", "forged", changed(good, "msg_signature", good.query.Get("signature")), nil},
-		{"no msg_signature", "forged", without(good, "msg_signature"), nil},
+		{"no msg_signature", "parameters", without(good, "msg_signature"), []string{"passes the query on"}},
+		{"no timestamp", "parameters", without(good, "timestamp"), nil},
+		{"no nonce", "parameters", without(good, "nonce"), nil},
+		{"two msg_signatures", "parameters", twice(good, "msg_signature"), nil},
+		{"two signatures", "parameters", twice(good, "signature"), nil},
+		{"two timestamps", "parameters", twice(good, "timestamp"), nil},
+		{"two nonces", "parameters", twice(good, "nonce"), nil},
 		{"other timestamp", "forged", changed(good, "timestamp", strconv.FormatInt(start.Unix()+1, 10)), nil},
 		{"other nonce", "forged", changed(good, "nonce", "2"), nil},
 		{"other token", "forged", sealed(t, "other-token", aesKey, component, ticketXML(component), start), nil},
-		{"empty without signature", "envelope", changed(without(empty, "signature"), "msg_signature", ""), []string{"empty"}},
-		{"not encrypted", "not_encrypted", without(good, "encrypt_type"), []string{"encrypt_type"}},
+		{"empty without signature", "parameters", changed(without(empty, "signature"), "msg_signature", ""), nil},
+		{"empty and signed long ago", "outside_window", emptied(at(-10*time.Minute - time.Second)), []string{"clock"}},
+		{"not encrypted", "envelope", plain, nil},
+		{"too old, by nobody", "outside_window", changed(at(-11*time.Minute), "signature", "x"), []string{"not from WeChat"}},
 		{"cut off in a block", "truncated", signedBody(encrypt[:len(encrypt)-4]), nil},
 		{"cut off behind a block", "padding", signedBody(cutBlock(t, encrypt)), []string{"encoding_aes_key"}},
 		{"other key", "padding", otherKey(t), []string{"encoding_aes_key"}},
@@ -206,6 +227,29 @@ func cutBlock(t *testing.T, encrypt string) string {
 	return base64.StdEncoding.EncodeToString(data[:len(data)-32])
 }
 
+// encrypt_type is not signed, and who adds a byte order mark changes nothing that is.
+func TestPush_WhatIsNotSignedDecidesNothing(t *testing.T) {
+	r := newRig(t)
+	n := 0
+	f := func(change func(call) call) {
+		t.Helper()
+		n++
+		r.wantSuccess(change(sealed(t, token, aesKey, component, ticketXML(component)+strings.Repeat(" ", n), start)))
+		r.wantCounted("component_verify_ticket", "accepted", n)
+	}
+	f(func(c call) call { c.query.Del("encrypt_type"); return c })
+	for _, text := range []string{"", "AES", "raw"} {
+		f(func(c call) call { return changed(c, "encrypt_type", text) })
+	}
+	f(func(c call) call { return twice(c, "encrypt_type") })
+	f(func(c call) call { c.query.Del("signature"); return c })
+	f(func(c call) call { c.body = "\ufeff" + c.body; return c })
+	f(func(c call) call { c.path = "/wechat/" + component + "/event"; c.query.Set("openid", "x"); return c })
+	r.wantSuccess(sealed(t, token, aesKey, component, "\ufeff"+ticketXML(component), start))
+	r.wantSuccess(sealed(t, token, aesKey, component, "<xml><AppId>"+component+"</AppId><CreateTime>1800000000</CreateTime>"+
+		"<InfoType>notify_of_2031</InfoType><appid>a</appid><appid>b</appid></xml>", start))
+}
+
 func TestPush_EdgeOfWindow(t *testing.T) {
 	r := newRig(t, func(o *push.Options) { o.Window = time.Minute })
 	for _, d := range []time.Duration{-time.Minute, time.Minute} {
@@ -223,6 +267,7 @@ func TestPush_EmptyBodyOfWeChat(t *testing.T) {
 	r.wantSuccess(c)
 	c.query = changed(c, "signature", "").query
 	r.wantStatus(c, http.StatusForbidden)
+	r.wantCounted("none", "forged", 0)
 	r.wantCounted("none", "empty", 1)
 	r.wantLogged("level=WARN", "push without a body", component)
 	if got := r.handler.got(); len(got) != 0 {
@@ -240,22 +285,20 @@ func TestPush_OtherPathsAndMethods(t *testing.T) {
 	for _, path := range paths {
 		c := good
 		c.path = path
-		r.wantStatus(c, http.StatusNotFound)
+		r.wantStatus(c, http.StatusForbidden)
 	}
 	r.wantCounted("none", "unknown_path", len(paths))
 	r.wantLogged("level=WARN", "cause=unknown_path", "remote=127.0.0.1:", "path=/wechat/"+component+"/other", "/wechat/<component appid>/event")
 	if told := r.handler.refused; len(told) != len(paths) || told[0] != " unknown_path" || told[5] != component+" unknown_path" {
 		t.Errorf("the handler was told %q", told)
 	}
-	r.wantStatus(call{path: "/"}, http.StatusNotFound) // nobody's push
+	r.wantStatus(call{path: "/"}, http.StatusForbidden) // nobody's push
 	r.wantCounted("none", "unknown_path", len(paths))
+	r.wantCounted("none", "not_a_push", 1)
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodHead, http.MethodDelete} {
 		c := good
 		c.method = method
-		r.wantStatus(c, http.StatusMethodNotAllowed)
-	}
-	if _, header, _ := r.do(call{method: http.MethodGet}); header.Get("Allow") != http.MethodPost {
-		t.Errorf("Allow: %q; want POST", header.Get("Allow"))
+		r.wantStatus(c, http.StatusForbidden)
 	}
 	r.wantSuccess(good)
 }

@@ -1,64 +1,88 @@
 package push
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
-	"io"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/valyala/fasthttp"
-
-	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 )
 
-// maxDrain is how much of an oversized body is read away, so that a sender that
-// reads nothing until it has sent everything still gets its answer.
-const maxDrain = 8 * msgcrypt.MaxEnvelope
-
-// errTooLarge and errCutOff are why a body could not be read.
-var (
-	errTooLarge = errors.New("the body is longer than 1 MiB")
-	errCutOff   = errors.New("the body ended early, or did not come within ten seconds")
-)
-
-// request is what a push needs of a call. All of it is owned.
+// request is what a push needs of a request's head. All of it is owned.
 type request struct {
-	method, path, remote                               string
-	signature, msgSignature, timestamp, nonce, encType string
+	method, path, remote                      string
+	signature, msgSignature, timestamp, nonce string
+	// component is what the path names; "" where it names none.
+	component string
+	// signed is whether signature is that of timestamp and nonce, which needs the
+	// token: the request, though not its body, is WeChat's. signedAt is timestamp.
+	signed   bool
+	signedAt time.Time
+	// repeated is whether one of those four is given more than once.
+	repeated bool
+	// length is that of the body; chunked for one in chunks.
+	length int
+	// http11, last and expects are the version, whether the sender wants the
+	// connection closed, and whether it waits for 100 Continue.
+	http11, last, expects bool
 }
 
-// head is what is kept of a request while its body is read. It is owned.
-type head struct{ method, uri string }
-
-// readHead copies it out of the bytes that fasthttp lends.
-func readHead(h *fasthttp.RequestHeader) head {
-	return head{method: string(h.Method()), uri: string(h.RequestURI())}
-}
-
-// restore gives a request that was wiped its head again.
-func (h head) restore(ctx *fasthttp.RequestCtx) {
-	ctx.Request.Header.SetMethod(h.method)
-	ctx.Request.SetRequestURI(h.uri)
-}
+const chunked = -1
 
 // target is what the path of a call names.
 type target struct{ component, what string }
 
-// readRequest copies what is needed out of the bytes that fasthttp lends.
-func readRequest(ctx *fasthttp.RequestCtx) *request {
-	query := ctx.QueryArgs()
-	value := func(name string) string { return string(query.Peek(name)) }
-	return &request{
-		method: string(ctx.Method()),
-		// The path as it came: a decoded one could be read two ways.
-		path:         string(ctx.URI().PathOriginal()),
-		remote:       ctx.RemoteAddr().String(),
-		signature:    value("signature"),
-		msgSignature: value("msg_signature"),
-		timestamp:    value("timestamp"),
-		nonce:        value("nonce"),
-		encType:      value("encrypt_type"),
+// headReaders are what fasthttp parses out of. A head is whole by then, so that none
+// is ever held by who waits.
+var headReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxHead) }}
+
+// parseHead reads the head that data begins with and returns how long that is.
+func parseHead(data []byte, remote string) (*request, int, error) {
+	in := bytes.NewReader(data)
+	br := headReaders.Get().(*bufio.Reader)
+	br.Reset(in)
+	req := fasthttp.AcquireRequest()
+	defer func() {
+		br.Reset(nil)
+		headReaders.Put(br)
+		fasthttp.ReleaseRequest(req)
+	}()
+	if err := req.Header.Read(br); err != nil {
+		return nil, 0, errors.New("it is not HTTP") // the parser's error quotes it
 	}
+	r := ownRequest(req)
+	r.remote = remote
+	return r, len(data) - in.Len() - br.Buffered(), nil
+}
+
+// ownRequest copies what is needed out of the bytes that fasthttp lends.
+func ownRequest(req *fasthttp.Request) *request {
+	r := &request{
+		method: string(req.Header.Method()),
+		// The path as it came: a decoded one could be read two ways.
+		path:    string(req.URI().PathOriginal()),
+		length:  req.Header.ContentLength(),
+		http11:  req.Header.IsHTTP11(),
+		last:    req.Header.ConnectionClose(),
+		expects: req.MayContinue(),
+	}
+	if r.length < chunked { // there is none
+		r.length = 0
+	}
+	query := req.URI().QueryArgs()
+	for name, value := range map[string]*string{
+		"signature": &r.signature, "msg_signature": &r.msgSignature, "timestamp": &r.timestamp, "nonce": &r.nonce,
+	} {
+		values := query.PeekMulti(name)
+		r.repeated = r.repeated || len(values) > 1
+		if len(values) > 0 {
+			*value = string(values[0])
+		}
+	}
+	return r
 }
 
 // target splits /wechat/<component>/<what>.
@@ -68,30 +92,4 @@ func (r *request) target() (target, bool) {
 		return target{}, false
 	}
 	return target{component: parts[2], what: parts[3]}, true
-}
-
-// readBody returns a body of at most 1 MiB, counted here: with streaming the
-// server's own limit refuses nothing.
-func readBody(ctx *fasthttp.RequestCtx) ([]byte, error) {
-	stream := ctx.RequestBodyStream()
-	if stream == nil {
-		return nil, nil
-	}
-	if ctx.Request.Header.ContentLength() > maxDrain {
-		ctx.SetConnectionClose()
-		return nil, errTooLarge
-	}
-	var body bytes.Buffer
-	n, err := body.ReadFrom(io.LimitReader(stream, msgcrypt.MaxEnvelope+1))
-	switch {
-	case err != nil:
-		ctx.SetConnectionClose()
-		return nil, errCutOff
-	case n > msgcrypt.MaxEnvelope:
-		_, _ = io.CopyN(io.Discard, stream, maxDrain)
-		ctx.SetConnectionClose()
-		return nil, errTooLarge
-	default:
-		return body.Bytes(), nil
-	}
 }
