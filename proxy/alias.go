@@ -27,5 +27,5 @@ func (l aliasListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	s := l.server
-	return &appConn{Conn: newTLSEnd(c, s.connect.tls, s.now, s.log)}, nil
+	return &appConn{Conn: newTLSEnd(c, s.connect.tls, s.now, s.log), now: s.now}, nil
 }

@@ -56,6 +56,7 @@ type body struct {
 	now  func() time.Time
 	next time.Time // when the deadline is due to be renewed
 	sent bool      // part of src went to an upstream
+	read bool      // src was read to its end
 }
 
 // deadliner is the app's connection, as far as a body needs it.
@@ -71,6 +72,9 @@ func (b *body) open(src io.Reader, conn deadliner, length int, now func() time.T
 	b.whole = src == nil || length == 0
 }
 
+// ended reports whether the app has nothing more to send of the body.
+func (b *body) ended() bool { return b.conn != nil && (b.whole || b.read || b.preread()) }
+
 // preread reports whether fasthttp has read the whole body already.
 func (b *body) preread() bool { return b.length >= 0 && b.length <= prereadBytes }
 
@@ -84,6 +88,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) && b.length == lengthChunked {
 		err = brokeOff(b.conn.Conn())
 	}
+	b.read = b.read || errors.Is(err, io.EOF)
 	return n, err
 }
 
@@ -110,6 +115,7 @@ func (b *body) discard() {
 	for left := discardBytes; left > 0; {
 		n, err := b.src.Read(buf[:])
 		if err != nil {
+			b.read = errors.Is(err, io.EOF)
 			return
 		}
 		left -= n
@@ -153,6 +159,7 @@ func (b *body) writeTo(w *bufio.Writer, progress func() error) error {
 			return errors.Join(errAppBody, err)
 		}
 	}
+	b.read = true
 	return nil
 }
 

@@ -11,15 +11,28 @@ import (
 // serve takes a call through all steps. A fault is the answer; without one the
 // answer is in ctx.Response.
 func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
-	if f := s.inflight.enter(); f != nil {
+	callers := s.callers.Load()
+	if f := s.check(ctx, r, callers); f != nil {
 		return f
 	}
-	r.entered = true
+	if serveLocal, local := s.local[r.route.Pattern]; local {
+		return serveLocal(r, callers, &ctx.Response)
+	}
+	return s.serveAccount(r, callers, &ctx.Response)
+}
+
+// check reads the head of a call, and refuses what can be refused without knowing
+// whose call it is.
+func (s *Server) check(ctx *fasthttp.RequestCtx, r *request, callers *callers) *fault {
 	if f := s.read(ctx, r); f != nil {
 		// Where a request could be read in two ways, what follows it could be too.
 		f.closes = true
 		return f
 	}
+	if f := s.inflight.enter(); f != nil {
+		return f
+	}
+	r.entered = true
 	r.route = s.table.Match(r.path).For(r.query)
 	if !r.route.Catalogued && s.resembles(r.path) {
 		return badRequest("the path differs from one that the sidecar treats specially only in upper and lower case: spell it as WeChat does")
@@ -27,22 +40,14 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if r.params.blank != "" && r.route.Kind != routes.User {
 		return holdsNo("appid", r.params.blank)
 	}
-	callers := s.callers.Load()
 	s.readHandle(r, callers)
-	serveLocal, local := s.local[r.route.Pattern]
-	if r.voidHandle() && !local {
+	if _, local := s.local[r.route.Pattern]; r.voidHandle() && !local {
 		return voidHandle()
 	}
 	if f := checkReferer(r); f != nil {
 		return f
 	}
-	if f := callers.admit(r, takesSecret(r.route.Pattern)); f != nil {
-		return f
-	}
-	if local {
-		return serveLocal(r, callers, &ctx.Response)
-	}
-	return s.serveAccount(r, callers, &ctx.Response)
+	return callers.admit(r, takesSecret(r.route.Pattern))
 }
 
 // resembles reports whether a path is one of those with a treatment of their own
@@ -75,26 +80,36 @@ func (r *request) voidHandle() bool { return r.handle != nil && r.handle.void }
 
 // serveAccount serves a call that goes to WeChat with an account's token.
 func (s *Server) serveAccount(r *request, c *callers, resp *fasthttp.Response) *fault {
-	if f := s.identify(r); f != nil {
-		return f
-	}
-	appid := r.cred.key.AppID
-	if f := c.mayCall(r, appid); f != nil {
+	appid, f := s.checkAccount(r, c)
+	if f != nil {
 		return f
 	}
 	return s.forwardFor(r, resp, appid)
 }
 
+// checkAccount finds out whose call it is, and refuses what the caller may not do.
+func (s *Server) checkAccount(r *request, c *callers) (appid string, f *fault) {
+	if f := s.identify(r); f != nil {
+		return "", f
+	}
+	appid = r.cred.key.AppID
+	return appid, c.mayCall(r, appid)
+}
+
 // forwardFor forwards a call that counts among those of the account appid; empty for
 // nobody's.
 func (s *Server) forwardFor(r *request, resp *fasthttp.Response, appid string) *fault {
-	if appid != "" {
-		var f *fault
-		if r.slot, f = s.inflight.enterAccount(appid); f != nil {
-			return f
-		}
+	if f := s.enterAccount(r, appid); f != nil {
+		return f
 	}
 	return s.forward(r, resp)
+}
+
+func (s *Server) enterAccount(r *request, appid string) (f *fault) {
+	if appid != "" {
+		r.slot, f = s.inflight.enterAccount(appid)
+	}
+	return f
 }
 
 // refuse answers with an error of our own.
@@ -106,10 +121,11 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *request, f *fault) {
 	r.result = f.result()
 	s.metrics.AppError(f.code)
 	f.write(resp, s.errorsAs200)
+	if !f.closes {
+		s.drain(r)
+	}
 	if f.closes {
 		resp.SetConnectionClose()
-	} else {
-		s.drain(r)
 	}
 	s.logRefusal(ctx, r, f)
 }
@@ -166,6 +182,7 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 // what was read nonetheless.
 func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, r *request, f *fault, as200 bool) {
 	s.metrics.AppError(f.code)
+	leaveUnread(ctx.Conn(), true)
 	f.write(&ctx.Response, as200)
 	r.id.set(s.process, s.calls.Add(1))
 	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])

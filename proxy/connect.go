@@ -124,7 +124,7 @@ func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r
 		inner.Conn = conn
 		end := newTLSEnd(inner, s.connect.tls, s.now, s.log)
 		// Its errors are those of one connection, which the app sees as well.
-		_ = s.http.ServeConn(&appConn{Conn: end, inside: true, key: key, credentials: credentials})
+		_ = s.http.ServeConn(&appConn{Conn: end, now: s.now, inside: true, key: key, credentials: credentials})
 	})
 	return nil
 }

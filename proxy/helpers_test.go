@@ -191,7 +191,9 @@ func (b *lockedBuffer) String() string {
 }
 
 // serveConn serves one connection until it ends.
-func (s *Server) serveConn(nc net.Conn) error { return s.http.ServeConn(&appConn{Conn: nc}) }
+func (s *Server) serveConn(nc net.Conn) error {
+	return s.http.ServeConn(&appConn{Conn: nc, now: s.now})
+}
 
 // start serves o on a loopback port until the test ends.
 func start(tb testing.TB, o Options) *sidecar {

@@ -140,8 +140,9 @@ func (s *Server) SetCallers(list []Caller) error {
 
 func (s *Server) newHTTP() *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:      s.serveCall,
-		ErrorHandler: s.unreadable,
+		Handler:       s.serveCall,
+		ExpectHandler: s.expect,
+		ErrorHandler:  s.unreadable,
 		// Large bodies are not collected; the limit then only says from where on.
 		StreamRequestBody: true, MaxRequestBodySize: 64 << 20,
 		// Else multipart bodies are parsed, and parts spilled to files, before us.
@@ -169,7 +170,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 
 // Serve takes calls from ln until Shutdown, which closes ln and makes it return
 // nil, or until ln fails. It blocks.
-func (s *Server) Serve(ln net.Listener) error { return s.serveOn(appListener{ln}) }
+func (s *Server) Serve(ln net.Listener) error { return s.serveOn(appListener{ln, s.now}) }
 
 // serveOn serves what ln accepts.
 func (s *Server) serveOn(ln net.Listener) error {
@@ -198,21 +199,33 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 		s.serveConnect(ctx)
 		return
 	}
-	r := s.requests.Get().(*request)
-	r.start, r.result = s.now(), resultRefused
-	r.id.set(s.process, s.calls.Add(1))
-	r.route = s.table.Match(nil)
+	r := s.newRequest()
 	defer s.guard(ctx, r)
-	switch f := s.serve(ctx, r); {
+	f := s.serve(ctx, r)
+	switch {
 	case f != nil:
 		s.refuse(ctx, r, f)
 	case !r.streaming:
 		s.drain(r) // WeChat may refuse an upload before its end
 	}
+	unread := !r.body.ended()
+	if unread {
+		ctx.Response.SetConnectionClose()
+	}
+	leaveUnread(ctx.Conn(), unread || f != nil && f.closes)
 	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])
 	if !r.streaming {
 		s.finish(r)
 	}
+}
+
+// newRequest returns a call that begins now.
+func (s *Server) newRequest() *request {
+	r := s.requests.Get().(*request)
+	r.start, r.result = s.now(), resultRefused
+	r.id.set(s.process, s.calls.Add(1))
+	r.route = s.table.Match(nil)
+	return r
 }
 
 var requestIDName = []byte(headerRequestID)
@@ -234,6 +247,7 @@ func (s *Server) guard(ctx *fasthttp.RequestCtx, r *request) {
 	}
 	f.write(&ctx.Response, s.errorsAs200)
 	ctx.Response.SetConnectionClose()
+	leaveUnread(ctx.Conn(), true)
 	ctx.Response.Header.SetCanonical(requestIDName, id[:])
 	if !streaming {
 		s.finish(r)
