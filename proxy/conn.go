@@ -48,6 +48,7 @@ type conn struct {
 	wrote    bool // some of the present call may have left
 
 	gate   *gate           // between TLS and the network; nil without TLS
+	way    *tls.Conn       // with upstream.proxy; nil without TLS there
 	socket syscall.RawConn // below nc; nil where there is none to look at
 	look   func(uintptr)   // sees whether the socket is silent
 	silent bool            // what look saw
@@ -69,6 +70,7 @@ func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *
 	if tc, ok := nc.(*tls.Conn); ok {
 		c.gate, _ = tc.NetConn().(*gate)
 	}
+	c.way = tlsOfProxy(nc, c.gate)
 	c.socket = socketOf(nc)
 	c.look = func(fd uintptr) { c.silent = silent(fd) } // made once, as it is needed for each call
 	return c

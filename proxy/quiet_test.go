@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // onePacket sends what it holds in one piece.
@@ -130,5 +132,44 @@ func TestConn_QuietOverTLS(t *testing.T) {
 	read("b") // c is left
 	if c.quiet() {
 		t.Error("quiet with a byte in the buffer")
+	}
+}
+
+// The same through a proxy that is spoken to by TLS: what came in the same packet is
+// in the buffer of that TLS.
+func TestRoundTrip_UnaskedAnswerBehindAProxysTLS(t *testing.T) {
+	config, roots := tlsIdentity(t)
+	way := newRaw(t, func(_ int, c net.Conn, _ *bufio.Reader) {
+		packet := &onePacket{}
+		tc := tls.Server(&shakingConn{Conn: c, later: packet}, config)
+		br := bufio.NewReader(tc)
+		if _, _, err := readRequest(br); err != nil { // CONNECT
+			return
+		}
+		io.WriteString(tc, "HTTP/1.1 200 OK\r\n\r\n")
+		packet.Conn = c
+		for {
+			head, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			reply(tc, strings.Fields(head)[1])
+			reply(tc, "of no call")
+			packet.send(t)
+		}
+	})
+	p, err := dial.NewProxy(strings.Replace(way.url, "http:", "https:", 1), roots, dial.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, Options{Source: platform(), DefaultAppID: merchant, Upstream: UpstreamOptions{URL: "http://one.example", Proxy: p}})
+	for i := range 3 {
+		path := fmt.Sprintf("/call%d", i)
+		if got := s.call(t, "GET", path, ""); !strings.HasPrefix(got.body, path+"?") {
+			t.Errorf("%s: %d %q", path, got.status, got.body)
+		}
+	}
+	if n := way.conns.Load(); n != 3 {
+		t.Errorf("%d connections, want 3", n)
 	}
 }
