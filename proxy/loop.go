@@ -1,8 +1,13 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
+	"fmt"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 // CheckLoop looks the upstream's hosts up and returns an error that wraps
@@ -21,3 +26,27 @@ func (s *Server) CheckLoop(ctx context.Context) error {
 }
 
 const loopWait = 3 * time.Second
+
+// refuseOurselves has handshakes with hosts fail whose certificate is of the authority
+// that end has its own from: at the end of the way is the sidecar, or another replica
+// of it. The addresses do not show that where a proxy makes the connection.
+func refuseOurselves(hosts []*host, end *tls.Config) {
+	if end == nil || end.GetCertificate == nil {
+		return
+	}
+	for _, h := range hosts {
+		if h.tls == nil {
+			continue
+		}
+		h.tls.VerifyConnection = func(peer tls.ConnectionState) error {
+			ours, err := end.GetCertificate(&tls.ClientHelloInfo{ServerName: peer.ServerName})
+			if err != nil || ours.Leaf == nil {
+				return nil //nolint:nilerr // not a name that we answer for
+			}
+			if key := ours.Leaf.AuthorityKeyId; len(key) > 0 && bytes.Equal(peer.PeerCertificates[0].AuthorityKeyId, key) {
+				return fmt.Errorf("the way to %s leads back: its certificate is the sidecar's: %w", peer.ServerName, dial.ErrLoop)
+			}
+			return nil
+		}
+	}
+}

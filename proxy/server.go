@@ -96,6 +96,7 @@ func New(o Options) (*Server, error) {
 	if s.connect, err = newConnector(o.Connect, o.Upstream); err != nil {
 		return nil, err
 	}
+	refuseOurselves(s.upstream.hosts, o.Connect.TLS)
 	if err := s.SetCallers(o.Callers); err != nil {
 		return nil, err
 	}

@@ -267,3 +267,27 @@ func TestUpstream_ProxyReachesTheFallback(t *testing.T) {
 		t.Errorf("the host that is out was asked for %d times, want %d", n, hostFailures)
 	}
 }
+
+// A proxy whose hosts file, like a pod's, points WeChat's names at the alias leads back
+// to the sidecar. Where the sidecar trusts its own authority, as a whole machine may,
+// each call would call it again.
+func TestLoop_ThroughTheProxyToTheAlias(t *testing.T) {
+	config, roots := interception(t)
+	alias, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWayOut(t, alias.Addr().String())
+	s := start(t, Options{
+		Source: platform(), DefaultAppID: merchant, Connect: ConnectOptions{TLS: config}, Limits: Limits{MaxInflight: 4},
+		Upstream: UpstreamOptions{URL: "https://api.weixin.qq.com", RootCAs: roots, Proxy: w.proxy(t, nil)},
+	})
+	go func() { _ = s.ServeAliasTLS(alias) }() // ends with the shutdown of s
+	got := s.call(t, "POST", "/cgi-bin/x", "b")
+	if got.status != 502 || got.fault() != "upstream_unreachable" || !strings.Contains(s.logged.String(), dial.ErrLoop.Error()) {
+		t.Errorf("%d %q\n%s", got.status, got.body, s.logged)
+	}
+	if n := strings.Count(s.logged.String(), "call refused"); n != 1 {
+		t.Errorf("%d calls were made of one", n)
+	}
+}
