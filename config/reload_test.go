@@ -17,9 +17,10 @@ func TestFixedChanges(t *testing.T) {
 	changed.Store = secret.New("memory:")
 	changed.Listen.Apps = Off
 	changed.Upstream.Fallback = nil
+	changed.Upstream.Proxy = secret.New("http://10.0.0.8:3128")
 	changed.Components = []Component{{AppID: "wx7f00c0de00000001"}}
 	changed.Callers = []Caller{{Name: "shop"}}
-	want := []string{"listen.apps", "upstream.fallback", "store"}
+	want := []string{"listen.apps", "upstream.fallback", "upstream.proxy", "store"}
 	if diff := cmp.Diff(want, FixedChanges(&old, &changed)); diff != "" {
 		t.Error(diff)
 	}
