@@ -39,7 +39,7 @@ func (s *Server) identify(r *request) *fault {
 	}
 	if named.Kind == broker.KindComponent {
 		if r.route.Kind == routes.Authorizer && r.route.Catalogued {
-			return badRequest("this path takes an account's token, and the call names the component " + named.AppID)
+			return badRequest("this path takes an account's token, and the call names the component " + named.AppID + ": name the account")
 		}
 		return s.useComponent(r, named, true)
 	}
@@ -145,7 +145,7 @@ func (s *Server) componentFor(r *request, named broker.Account, explicit bool) (
 func (s *Server) component(appid string) (string, *fault) {
 	a, f := s.account(appid)
 	if f == nil && a.Kind != broker.KindComponent {
-		f = unknownAccount(appid)
+		f = notComponent(appid)
 	}
 	return a.AppID, f
 }

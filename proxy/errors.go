@@ -127,7 +127,7 @@ func bodyIncomplete() *fault {
 	return &fault{
 		// Where the body ends is not known, so nothing can follow it.
 		status: fasthttp.StatusBadRequest, code: "body_incomplete", closes: true,
-		message: "the request's body ended early or stalled",
+		message: "the request's body ended early or stalled: send all that Content-Length announces, without a pause",
 	}
 }
 
@@ -154,7 +154,7 @@ func chunkedNotKept(reason string, limit int) *fault {
 }
 
 func noReplayMemory() *fault {
-	return tooMany("the bodies of other calls take up all memory for bodies (limits.replay_memory)")
+	return tooMany("the bodies of other calls take up all memory for bodies (limits.replay_memory): send fewer at once, or raise it")
 }
 
 func noAccount() *fault {
@@ -187,15 +187,39 @@ func noComponent() *fault {
 func unknownAccount(appid string) *fault {
 	return &fault{
 		status: fasthttp.StatusNotFound, code: "unknown_account", errcode: errcodeAppID,
-		message: "nobody knows the account " + appid + ": it is neither configured nor has it authorised the component",
+		message: "nobody knows the account " + appid + ", which is neither configured nor has authorised the component: " +
+			"compare the appid with the one in WeChat's console; let the merchant authorise; an account of your own, add it to accounts" + originalIDHint(appid),
 	}
+}
+
+// originalIDHint names what people often take for an appid.
+func originalIDHint(appid string) string {
+	if !strings.HasPrefix(appid, "gh_") {
+		return ""
+	}
+	return " (gh_... is the account's 原始ID, its original id; an appid begins with wx)"
+}
+
+// notComponent says that appid is no component's, where one's is wanted.
+func notComponent(appid string) *fault {
+	f := unknownAccount(appid)
+	f.message = appid + " is none of the sidecar's components: compare it with components in the configuration"
+	return f
+}
+
+// notAuthorizer says that appid is a component's, where an authorizer's is wanted.
+func notAuthorizer(appid string) *fault {
+	f := unknownAccount(appid)
+	f.message = appid + " is a component, and no authorizer: give the merchant's appid as authorizer_appid, " +
+		"or fetch the component's token from /cgi-bin/component/api_component_token"
+	return f
 }
 
 // noSecret refuses a call that carries a secret which is not held.
 func noSecret(field, appid string) *fault {
 	f := &fault{status: fasthttp.StatusBadRequest, code: "no_secret", errcode: errcodeAppID}
 	if appid == "" {
-		f.message = field + " is missing"
+		f.message = field + " is missing: give it in the query or in the body"
 		return f
 	}
 	f.message = "no AppSecret is configured for " + appid + ", and this call needs one: for an account that authorised " +
@@ -226,7 +250,7 @@ func internalFault(cause string) *fault {
 	return &fault{
 		cause:  errors.New(cause),
 		status: fasthttp.StatusInternalServerError, code: "internal", errcode: errcodeForbidden,
-		message: "an error inside the sidecar; its log has the request id",
+		message: "an error inside the sidecar; report it with the lines of its log that have the request id",
 	}
 }
 
@@ -281,7 +305,7 @@ func answerTooLarge(message string) *fault {
 func answerEncoded() *fault {
 	return &fault{
 		status: fasthttp.StatusBadGateway, code: "answer_encoded",
-		message: "WeChat's answer came compressed although it was not asked to, so the secrets in it cannot be taken out",
+		message: "WeChat's answer came compressed although it was not asked to, so the secrets in it cannot be taken out: look at what is between the sidecar and WeChat",
 	}
 }
 

@@ -201,7 +201,7 @@ func onceFilled(dst *[]byte, value []byte, name, what string) *fault {
 
 func once(dst *[]byte, value []byte, name string) *fault {
 	if *dst != nil {
-		return badRequest("the header " + name + " is given twice")
+		return badRequest("the header " + name + " is given twice: give it once")
 	}
 	*dst = value
 	return nil

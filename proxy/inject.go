@@ -48,7 +48,7 @@ func scanQuery(query []byte) (params, *fault) {
 		switch which := paramOf(name); {
 		case which == namedFrom || which == namedPlatform:
 			if p.named&which != 0 {
-				return p, badRequest(string(name) + " is given twice")
+				return p, badRequest(string(name) + " is given twice: give it once")
 			}
 			p.named |= which
 			p.takeAppID(which, value)
@@ -56,7 +56,7 @@ func scanQuery(query []byte) (params, *fault) {
 			p.named |= which
 			value = plainHandle(value)
 			if twoHandles(p.token, value) {
-				return p, badRequest("two token parameters hold different handles")
+				return p, badRequest("two token parameters hold different handles: send one")
 			}
 			if len(p.token) == 0 {
 				p.token = value
@@ -123,7 +123,7 @@ func paramOf(name []byte) named {
 func refuseControl(query []byte) *fault {
 	for i := bytes.IndexByte(query, '%'); i >= 0 && i+2 < len(query); {
 		if c, ok := unhex(query[i+1], query[i+2]); ok && (c < ' ' || c == 0x7f) {
-			return badRequest("the query holds an encoded control character")
+			return badRequest("the query holds an encoded control character: leave it out")
 		}
 		next := bytes.IndexByte(query[i+1:], '%')
 		if next < 0 {

@@ -70,7 +70,7 @@ func (i *inflight) enter() *fault {
 		return nil
 	}
 	i.all.Add(-1)
-	return tooMany("too many calls at once (limits.max_inflight)")
+	return tooMany("too many calls at once (limits.max_inflight): make fewer, or raise it")
 }
 
 func (i *inflight) leave() { i.all.Add(-1) }
@@ -82,7 +82,7 @@ func (i *inflight) enterAccount(appid string) (*slot, *fault) {
 		return s, nil
 	}
 	s.n.Add(-1)
-	return nil, tooMany("too many calls of the account " + appid + " at once (limits.max_inflight_per_account)")
+	return nil, tooMany("too many calls of the account " + appid + " at once (limits.max_inflight_per_account): make fewer, or raise it")
 }
 
 func (s *slot) leave() { s.n.Add(-1) }

@@ -187,10 +187,10 @@ func (s *Server) checkHost(t target, host []byte, local net.Addr) *fault {
 	var buf [maxHost]byte
 	name, ok := hostName(buf[:0], host)
 	if !ok {
-		return forbidden("forbidden_host", "the Host is missing or malformed")
+		return forbidden("forbidden_host", "the Host is missing or malformed: send the name by which the sidecar is called")
 	}
 	if absolute != nil && !sameHost(absolute, host) {
-		return badRequest("the Host and the host of the request target differ")
+		return badRequest("the Host and the host of the request target differ: make them the same")
 	}
 	_, known := s.hosts[string(name)]
 	if absolute != nil && isLoopback(name) {

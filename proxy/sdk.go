@@ -119,7 +119,7 @@ func (s *Server) serveAuthorizerToken(r *request, c *callers, resp *fasthttp.Res
 		return f
 	}
 	if a.Kind == broker.KindComponent {
-		return unknownAccount(a.AppID)
+		return notAuthorizer(a.AppID)
 	}
 	if f := s.mayFetch(r, c, a.AppID); f != nil {
 		return f

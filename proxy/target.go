@@ -19,7 +19,7 @@ type target struct {
 func splitTarget(raw []byte) (target, *fault) {
 	var t target
 	if bytes.IndexByte(raw, '#') >= 0 {
-		return t, badRequest("the request target holds a fragment")
+		return t, badRequest("the request target holds a fragment: leave it out")
 	}
 	rest := raw
 	if len(rest) == 0 || rest[0] != '/' {
@@ -83,9 +83,9 @@ func checkPath(path []byte) *fault {
 		case c == '%':
 			return badRequest("the path holds a percent escape; spell it plainly")
 		case c <= ' ' || c >= 0x7f || c == '\\' || c == ';':
-			return badRequest("the path holds a character that no path of WeChat's has")
+			return badRequest("the path holds a character that no path of WeChat's has: spell the path without it")
 		case c == '.' && path[i-1] == '/' && dotSegment(path[i:]):
-			return badRequest("the path holds a dot segment")
+			return badRequest("the path holds a dot segment: spell the path without it")
 		}
 	}
 	return nil
