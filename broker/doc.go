@@ -72,7 +72,8 @@
 //	faulty.go      calls that WeChat refuses whatever their token
 //	budget.go      how often WeChat may be asked; quota.go, outage.go
 //	clock.go       WeChat's time; bootclock_linux.go
-//	snapshot.go    what is shown; advice.go and errors.go (how it is worded)
+//	snapshot.go    what is shown; trouble.go (what a living token hides), advice.go and
+//	               errors.go (how it is worded)
 //
 // The package makes no API promise outside this module.
 package broker

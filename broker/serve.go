@@ -187,12 +187,15 @@ func (b *Broker) Report(key Key, generation uint64, r Refusal) bool {
 	if t.Alive(now) && !b.mayForceFor(e, t, r, now) {
 		return false
 	}
-	b.log.Info("WeChat rejects a token; it is renewed", "key", key.String(), "generation", generation, "errcode", r.Errcode, "path", clip(r.Path))
+	b.log.Info("WeChat rejects a token; a renewal is wanted", "key", key.String(), "generation", generation, "errcode", r.Errcode, "path", clip(r.Path))
 	e.suspect = t
 	e.token.Store(nil)
 	b.want(e)
 	if trouble := b.root(e).cond.trouble; trouble != StateNeedsAuthorization && trouble != StateUnauthorized {
 		b.releaseHopeless(e, now)
+	}
+	if e.rejected == generation { // its trouble was known, and shows from now on
+		b.turn(e, event{what: happenedDied, alive: b.sound(e, now) != nil}, now)
 	}
 	return true
 }

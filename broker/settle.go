@@ -48,23 +48,13 @@ func (b *Broker) settle(e *entry, out outcome) {
 	b.wakeUp()
 }
 
-// turn moves e to the condition after ev and logs a change of state. Broker.mu is
-// held.
+// turn moves e to the condition after ev and logs what changed. Broker.mu is held.
 func (b *Broker) turn(e *entry, ev event, now time.Time) {
 	before := e.cond
 	e.cond = e.turned(ev, now)
-	if e.cond.state == before.state && e.cond.trouble == before.trouble {
-		return
+	if e.cond.state != before.state || !e.cond.hasTrouble(before.trouble, before.errcode) {
+		b.logCondition(e)
 	}
-	log := b.log.Info
-	if e.cond.trouble != StateUnknown && e.cond.trouble != StateWaitingTicket {
-		log = b.log.Warn
-	}
-	attrs := []any{"key", e.key.String(), "state", e.cond.state.String(), "generation", b.generation(e)}
-	if e.cond.reason != "" {
-		attrs = append(attrs, "reason", e.cond.reason)
-	}
-	log("token state", attrs...)
 }
 
 func (b *Broker) generation(e *entry) uint64 {

@@ -16,20 +16,12 @@ type Missing struct {
 // Missing returns the components and own accounts without a living token, sorted
 // by appid; empty when all have one. It is what /tokenz shows.
 func (b *Broker) Missing() []Missing {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.clock.now()
 	missing := []Missing{}
-	for key, e := range b.active {
-		if !e.permanent || b.living(e, now) {
-			continue
+	for _, s := range b.Status() {
+		if s.State != StateLive.String() {
+			missing = append(missing, Missing{Kind: s.Kind, AppID: s.AppID, State: s.State, Reason: s.Reason})
 		}
-		s := b.stateError(e, now)
-		missing = append(missing, Missing{
-			Kind: key.Kind.String(), AppID: key.AppID, State: s.State.String(), Reason: s.Reason,
-		})
 	}
-	sort.Slice(missing, func(i, j int) bool { return missing[i].AppID < missing[j].AppID })
 	return missing
 }
 
@@ -40,23 +32,35 @@ func (b *Broker) living(e *entry, now time.Time) bool {
 	return b.sound(e, now) != nil || e.suspect.Alive(now) && e.cond.trouble == StateUnknown
 }
 
-// countKeys counts the keys in use by kind and state, for the metric.
-func (b *Broker) countKeys(emit func(kind, state string, n int)) {
+// hidden are the troubles that a living token hides.
+var hidden = []State{StateWaitingTicket, StateRetrying, StateNeedsAuthorization, StateQuotaExhausted, StateMisconfigured}
+
+// countKeys counts the keys in use by kind and state, and those that live by kind and
+// the trouble that shows once they do not, for the metrics.
+func (b *Broker) countKeys(keys, troubled func(kind, state string, n int)) {
 	// Both sorts of ticket have one label.
 	kinds := []Kind{KindComponent, KindAuthorizer, KindAccount, KindJSAPITicket}
-	counts := map[string][]int{}
+	type count struct{ all, hidden []int }
+	counts := map[string]count{}
 	for _, k := range kinds {
-		counts[k.Label()] = make([]int, len(stateNames))
+		counts[k.Label()] = count{make([]int, len(stateNames)), make([]int, len(stateNames))}
 	}
 	b.mu.Lock()
 	now := b.clock.now()
 	for key, e := range b.active {
-		counts[key.Kind.Label()][b.stateOf(e, now)]++
+		c, state := counts[key.Kind.Label()], b.stateOf(e, now)
+		c.all[state]++
+		if state == StateLive {
+			c.hidden[e.cond.trouble]++
+		}
 	}
 	b.mu.Unlock()
 	for _, k := range kinds {
 		for _, s := range States()[1:] {
-			emit(k.Label(), s.String(), counts[k.Label()][s])
+			keys(k.Label(), s.String(), counts[k.Label()].all[s])
+		}
+		for _, s := range hidden {
+			troubled(k.Label(), s.String(), counts[k.Label()].hidden[s])
 		}
 	}
 }

@@ -62,9 +62,10 @@ type condition struct {
 	// trouble is the state that shows once no token lives; StateUnknown for none.
 	// A living token hides it: the key is live, and its next renewal is awaited.
 	trouble  State
-	reason   string // of the trouble, for people
-	errcode  int    // of the trouble, where WeChat gave one
-	failures int    // renewals that failed in a row
+	troubled time.Time // since when the trouble is what it is
+	reason   string    // of the trouble, for people
+	errcode  int       // of the trouble, where WeChat gave one
+	failures int       // renewals that failed in a row
 	// ticketless is since when a component has had no usable ticket; zero while none
 	// was missed.
 	ticketless time.Time
@@ -154,7 +155,16 @@ func settled(c condition, ev event) condition {
 	return next
 }
 
+// hasTrouble reports whether that is the trouble of c already. What only a person can
+// cure is another trouble with each errcode; of what passes, the codes come and go.
+func (c condition) hasTrouble(trouble State, errcode int) bool {
+	return c.trouble == trouble && (trouble != StateMisconfigured || c.errcode == errcode)
+}
+
 func troubled(c condition, ev event, trouble State, now time.Time) condition {
+	if !c.hasTrouble(trouble, ev.errcode) {
+		c.troubled = now
+	}
 	c.trouble, c.reason, c.errcode, c.silent = trouble, ev.reason, ev.errcode, ev.silent
 	c.notBefore = time.Time{}
 	if ev.wait > 0 {

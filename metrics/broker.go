@@ -64,9 +64,9 @@ func (m *Metrics) Renewal(kind, result string) {
 	}
 }
 
-// KeyStates makes wxsidecar_keys show what count says at each scrape: it calls
-// emit once for each kind and state. nil takes the metric away.
-func (m *Metrics) KeyStates(count func(emit func(kind, state string, n int))) {
+// KeyStates makes wxsidecar_keys and wxsidecar_keys_in_trouble show what count says at
+// each scrape. nil takes the metrics away.
+func (m *Metrics) KeyStates(count CountKeys) {
 	if m != nil {
 		m.broker.keys.set(count)
 	}

@@ -20,7 +20,7 @@ func useAll(m *metrics.Metrics) {
 	m.QuotaErrcodes("other", 45009).Inc()
 	m.UninspectedAnswer()
 	m.Renewal("component", "renewed")
-	m.KeyStates(func(emit func(kind, state string, n int)) { emit("account", "live", 3) })
+	m.KeyStates(func(keys, _ func(kind, state string, n int)) { keys("account", "live", 3) })
 	m.Displaced("account")
 	m.CacheRequest(true)
 	m.CacheRequest(false)

@@ -26,6 +26,7 @@ wxsidecar_cache_requests_total counter result
 wxsidecar_clock_skew_seconds gauge
 wxsidecar_displaced_total counter kind
 wxsidecar_keys gauge kind state
+wxsidecar_keys_in_trouble gauge cause kind
 wxsidecar_list_items_skipped_total counter
 wxsidecar_overhead_seconds histogram
 wxsidecar_pushes_total counter info_type result
@@ -50,7 +51,10 @@ wxsidecar_upstream_stale_connections_total counter
 func newFull() *metrics.Metrics {
 	m := metrics.New("v1.2.3")
 	m.TicketAge("wx7f00c0de00000001", func() (time.Duration, bool) { return 90 * time.Second, true })
-	m.KeyStates(func(emit func(kind, state string, n int)) { emit("component", "live", 1) })
+	m.KeyStates(func(keys, troubled func(kind, state string, n int)) {
+		keys("component", "live", 1)
+		troubled("component", "misconfigured", 1)
+	})
 	return m
 }
 

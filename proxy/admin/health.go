@@ -18,6 +18,8 @@ type TokenStatus interface {
 	// Missing returns the components and own accounts that hold no living token;
 	// empty when all do. It is safe for concurrent use and does not block.
 	Missing() []broker.Missing
+	// Status returns how all components and own accounts are, on the same terms.
+	Status() []broker.KeyStatus
 	// Tickets returns how old the components' tickets are, on the same terms.
 	Tickets() []broker.TicketStatus
 }
@@ -65,7 +67,8 @@ const index = `wxsidecar
 /metrics  for Prometheus
 /livez    200 while the process answers
 /readyz   200 when calls and pushes are taken, else 503 and why not
-/tokenz   200 when every component and own account holds a living token, else 503 and what is missing
+/tokenz   200 when every component and own account holds a living token, else 503 and what is missing;
+          /tokenz?verbose shows all of them, and what stands against their next renewal
 /ca.pem   the certificate that apps which call api.weixin.qq.com through the proxy must trust
 `
 
@@ -79,8 +82,14 @@ func (o MetricsOptions) index(w http.ResponseWriter, _ *http.Request) {
 			body += fmt.Sprintf("component %s: no ticket yet\n", t.Component)
 		}
 	}
-	for _, m := range o.Status.Missing() {
-		body += fmt.Sprintf("missing: the token of %s %s: %s: %s\n", m.Kind, m.AppID, m.State, m.Reason)
+	for _, k := range o.Status.Status() {
+		switch {
+		case k.State != broker.StateLive.String():
+			body += fmt.Sprintf("missing: the token of %s %s: %s: %s\n", k.Kind, k.AppID, k.State, k.Reason)
+		case k.Trouble != nil && k.ExpiresAt != nil:
+			body += fmt.Sprintf("trouble: the token of %s %s lives until %s and cannot be renewed: %s: %s\n",
+				k.Kind, k.AppID, k.ExpiresAt.Format(time.RFC3339), k.Trouble.Cause, k.Trouble.Reason)
+		}
 	}
 	reply(w, http.StatusOK, "text/plain; charset=utf-8", body)
 }
@@ -127,21 +136,26 @@ func (o MetricsOptions) readyz(w http.ResponseWriter, _ *http.Request) {
 	reply(w, status, "text/plain; charset=utf-8", body)
 }
 
-func (o MetricsOptions) tokenz(w http.ResponseWriter, _ *http.Request) {
+// tokenz shows what is missing; with ?verbose all, under the same status.
+func (o MetricsOptions) tokenz(w http.ResponseWriter, r *http.Request) {
 	missing := o.Status.Missing()
 	status := http.StatusServiceUnavailable
 	if len(missing) == 0 {
 		status, missing = http.StatusOK, []broker.Missing{} // nil would be null
 	}
-	reply(w, status, "application/json", compactJSON(missing))
+	body := compactJSON(missing)
+	if r.URL.Query().Has("verbose") {
+		body = compactJSON(o.Status.Status())
+	}
+	reply(w, status, "application/json", body)
 }
 
 // compactJSON leaves <, > and & as they are: people read the reasons.
-func compactJSON(missing []broker.Missing) string {
+func compactJSON(v any) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(missing) // four strings always encode
+	_ = e.Encode(v) // texts, numbers and times always encode
 	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
 

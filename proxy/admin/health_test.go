@@ -24,6 +24,18 @@ type status []broker.Missing
 
 func (s *status) Missing() []broker.Missing { return *s }
 
+func (s *status) Status() []broker.KeyStatus {
+	dies := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	all := []broker.KeyStatus{{
+		Kind: "component", AppID: "wxc", State: "live", Generation: 7, ExpiresAt: &dies,
+		Trouble: &broker.Trouble{Cause: "misconfigured", Errcode: 40125, Reason: "<wrong>", Since: dies},
+	}, {Kind: "account", AppID: "wxl", State: "live", Generation: 1, ExpiresAt: &dies}}
+	for _, m := range *s {
+		all = append(all, broker.KeyStatus{Kind: m.Kind, AppID: m.AppID, State: m.State, Reason: m.Reason})
+	}
+	return all
+}
+
 func (s *status) Tickets() []broker.TicketStatus {
 	return []broker.TicketStatus{
 		{Component: "wx7f00c0de00000001", Age: 187 * time.Second, Held: true},
@@ -113,6 +125,30 @@ func TestTokenz(t *testing.T) {
 	var read []broker.Missing
 	if err := json.Unmarshal([]byte(got.body), &read); err != nil || cmp.Diff([]broker.Missing(s), read) != "" {
 		t.Errorf("read back: %+v, %v", read, err)
+	}
+}
+
+// TestTokenz_Verbose shows those that live as well, and leaves the status as it is.
+func TestTokenz_Verbose(t *testing.T) {
+	var s status
+	ask := serve(t, admin.MetricsOptions{Status: &s})
+	const live = `{"kind":"component","appid":"wxc","state":"live","generation":7,"expires_at":"2026-01-02T03:04:05Z",` +
+		`"trouble":{"cause":"misconfigured","errcode":40125,"reason":"<wrong>","since":"2026-01-02T03:04:05Z"}},` +
+		`{"kind":"account","appid":"wxl","state":"live","generation":1,"expires_at":"2026-01-02T03:04:05Z"}`
+	for _, path := range []string{"/tokenz?verbose", "/tokenz?verbose=1"} {
+		if got := ask("GET", path); got.status != 200 || got.body != "["+live+"]" || got.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+	if got := ask("GET", "/tokenz"); got.body != "[]" {
+		t.Errorf("/tokenz: %+v", got)
+	}
+	if got := ask("GET", "/"); !strings.Contains(got.body, "\ntrouble: the token of component wxc lives until 2026-01-02T03:04:05Z and cannot be renewed: misconfigured: <wrong>\n") {
+		t.Errorf("/: %s", got.body)
+	}
+	s = status{{Kind: "account", AppID: "wxm", State: "retrying", Reason: "why"}}
+	if got := ask("GET", "/tokenz?verbose"); got.status != 503 || got.body != "["+live+`,{"kind":"account","appid":"wxm","state":"retrying","reason":"why"}]` {
+		t.Errorf("when one is missing: %+v", got)
 	}
 }
 

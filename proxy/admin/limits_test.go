@@ -129,7 +129,7 @@ func TestMetrics_ScrapesAtOnce(t *testing.T) {
 	m := metrics.New("v1")
 	began, end := make(chan struct{}), make(chan struct{})
 	var under, most atomic.Int64
-	m.KeyStates(func(func(kind, state string, n int)) {
+	m.KeyStates(func(_, _ func(kind, state string, n int)) {
 		n := under.Add(1)
 		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
 		}
