@@ -79,16 +79,13 @@ func TestHidden_AWrongSecretShowsWhileTheTokenLives(t *testing.T) {
 		if n := w.turns("trouble=misconfigured"); n != 1 {
 			t.Errorf("%d lines in half an hour, want one", n)
 		}
-		w.reload(ownSecret)
-		w.sim.RefuseIP(ownID, true) // another trouble, with the same state
-		pass(4 * time.Minute)
-		w.broker.Renew(ownKey)
-		pass(10 * time.Minute)
-		if s := w.status(); s.Trouble == nil || s.Trouble.Errcode != 40164 || w.turns("40164") != 1 {
+		w.sim.Fault(stablePath, wechattest.Fault{Errcode: 40164}) // another trouble of the same state
+		pass(20 * time.Minute)
+		if s := w.status(); s.Trouble == nil || s.Trouble.Errcode != 40164 || !s.Trouble.Since.After(changed.Add(time.Minute)) || w.turns("40164") != 1 {
 			t.Errorf("with an address that is refused: %+v, %d lines", s.Trouble, w.turns("40164"))
 		}
-		w.sim.RefuseIP(ownID, false)
-		pass(4 * time.Minute)
+		w.sim.ClearFaults()
+		w.reload(ownSecret)
 		if s := w.status(); s.Trouble != nil || w.metric("wxsidecar_keys_in_trouble") != 0 {
 			t.Errorf("after the cure: %+v", s)
 		}
