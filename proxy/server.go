@@ -110,6 +110,10 @@ func New(o Options) (*Server, error) {
 	s.results.init(o.Metrics, table.Families())
 	s.requests.New = func() any { return &request{} }
 	s.http = s.newHTTP()
+	s.listeners.OnShortage = func(err error) {
+		s.log.Warn("apps listener cannot take a connection; trying again", "error", err,
+			"hint", "raise the limit of open files (ulimit -n)")
+	}
 	return s, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/metrics"
@@ -46,6 +45,7 @@ func New(o Options) (*Server, error) {
 		seen: newMemory(maxRemembered), room: newRoom(), lingering: make(chan struct{}, maxLingering),
 		conns: newConns(o),
 	}
+	s.listeners.OnShortage = s.makeRoom
 	if err := s.SetComponents(o.Components); err != nil {
 		return nil, err
 	}
@@ -79,27 +79,16 @@ func (s *Server) Serve(l net.Listener) error {
 			}
 		case errors.Is(err, net.ErrClosed):
 			return nil
-		case passing(err):
-			s.log.Warn("push listener cannot take a connection; trying again", "error", err)
-			s.conns.makeRoom()
-			time.Sleep(acceptPause)
 		default:
 			return fmt.Errorf("serve pushes on %s: %w", l.Addr(), err)
 		}
 	}
 }
 
-// acceptPause is how long no connection is taken when the process cannot.
-const acceptPause = 20 * time.Millisecond
-
-// passing tells a shortage, or a peer that left early, from a listener that is broken.
-func passing(err error) bool {
-	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+// makeRoom closes the oldest connection that brought no valid push.
+func (s *Server) makeRoom(err error) {
+	s.log.Warn("push listener cannot take a connection; trying again", "error", err)
+	s.conns.makeRoom()
 }
 
 // Shutdown closes the listeners and waits for the pushes under way, until ctx ends;
