@@ -7,6 +7,7 @@
 //	server.go     the listener's settings, the recover wrapper, shutdown; options.go,
 //	              appconn.go, listeners/
 //	call.go       the steps that follow, each called from there
+//	expect.go     calls whose client waits to be asked for the body
 //	connect.go    calls that come as CONNECT; connect_*.go
 //	alias.go      calls that come by a hosts entry
 //	request.go    borrowed bytes become ours; what could be read two ways is refused
