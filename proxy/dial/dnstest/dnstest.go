@@ -44,7 +44,7 @@ func Answer(question []byte, flags byte, addrs ...string) []byte {
 func New(t testing.TB, answer func(network string, question []byte) []byte) string {
 	t.Helper()
 	pc, ln := listenBoth(t)
-	t.Cleanup(func() { pc.Close(); ln.Close() })
+	t.Cleanup(func() { _, _ = pc.Close(), ln.Close() })
 	go func() {
 		buf := make([]byte, 512)
 		for {
@@ -53,7 +53,7 @@ func New(t testing.TB, answer func(network string, question []byte) []byte) stri
 				return
 			}
 			if b := answer("udp", buf[:n]); b != nil {
-				pc.WriteTo(b, from)
+				_, _ = pc.WriteTo(b, from) // who gets no answer asks again
 			}
 		}
 	}()
@@ -63,16 +63,25 @@ func New(t testing.TB, answer func(network string, question []byte) []byte) stri
 			if err != nil {
 				return
 			}
-			size := make([]byte, 2)
-			io.ReadFull(c, size)
-			question := make([]byte, binary.BigEndian.Uint16(size))
-			io.ReadFull(c, question)
-			b := answer("tcp", question)
-			c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...))
-			c.Close()
+			serveTCP(c, answer)
 		}
 	}()
 	return pc.LocalAddr().String()
+}
+
+// serveTCP answers one question over TCP, where both carry their length.
+func serveTCP(c net.Conn, answer func(network string, question []byte) []byte) {
+	defer func() { _ = c.Close() }()
+	size := make([]byte, 2)
+	if _, err := io.ReadFull(c, size); err != nil {
+		return
+	}
+	question := make([]byte, binary.BigEndian.Uint16(size))
+	if _, err := io.ReadFull(c, question); err != nil {
+		return
+	}
+	b := answer("tcp", question)
+	_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)) // the asker sees what is missing
 }
 
 // listenBoth finds a port that is free for UDP and for TCP.
@@ -87,7 +96,7 @@ func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 		if err == nil {
 			return pc, ln
 		}
-		pc.Close()
+		_ = pc.Close()
 	}
 	t.Fatal("no port is free for both UDP and TCP")
 	return nil, nil
