@@ -19,16 +19,19 @@ import (
 type fullDisk struct {
 	*memstore.Store
 	full atomic.Bool
-	// fillsAt is the first part of the name of the record that finds the disk full;
+	// prefix is the first part of the name of the record that finds the disk full;
 	// empty for none.
-	fillsAt string
+	prefix atomic.Value
 }
 
+func (d *fullDisk) fillsAt(prefix string) { d.prefix.Store(prefix) }
+
 func newDisk(fillsAt string) *fullDisk {
-	d := &fullDisk{fillsAt: fillsAt}
+	d := &fullDisk{}
+	d.fillsAt(fillsAt)
 	d.Store = memstore.New(memstore.Options{FailPut: func(writes []broker.Write) error {
 		for _, w := range writes {
-			if d.fillsAt != "" && strings.HasPrefix(w.Name, d.fillsAt) {
+			if prefix := d.prefix.Load().(string); prefix != "" && strings.HasPrefix(w.Name, prefix) {
 				d.full.Store(true)
 			}
 		}
@@ -42,7 +45,7 @@ func newDisk(fillsAt string) *fullDisk {
 
 // freed makes room.
 func (d *fullDisk) freed() {
-	d.fillsAt = ""
+	d.fillsAt("")
 	d.full.Store(false)
 }
 
@@ -86,7 +89,7 @@ func TestFullDisk_AnAcknowledgedMerchantIsServed(t *testing.T) {
 					w.ticket()
 				}
 				before, asked := w.sim.Calls(queryAuthPath), w.sim.Calls(infoPath)
-				d.fillsAt = "authorizer/" + merchant(9)
+				d.fillsAt("authorizer/" + merchant(9))
 				w.authorize(merchant(9))
 				pass(time.Second)
 				for range 6 { // each with a renewal
@@ -115,7 +118,7 @@ func TestFullDisk_AnAcknowledgedMerchantIsServed(t *testing.T) {
 func TestFullDisk_ARestartFindsTheAuthorization(t *testing.T) {
 	d := newDisk("")
 	lit(t, worldOptions{merchants: 1, store: d}, func(w *world) {
-		d.fillsAt = "authorizer/" + merchant(9)
+		d.fillsAt("authorizer/" + merchant(9))
 		w.authorize(merchant(9))
 		pass(time.Second)
 		w.mustCall(authorizerKey(merchant(9)))

@@ -64,7 +64,7 @@ func TestHidden_AWrongSecretShowsWhileTheTokenLives(t *testing.T) {
 		if tr := s.Trouble; tr.Cause != "misconfigured" || tr.Errcode == 0 || !strings.Contains(tr.Reason, "accounts[].secret") || tr.Since.Sub(changed).Abs() > 5*time.Second {
 			t.Errorf("trouble: %+v", tr)
 		}
-		if left := s.ExpiresAt.Sub(time.Now()); left < 80*time.Minute || left > 100*time.Minute {
+		if left := time.Until(*s.ExpiresAt); left < 80*time.Minute || left > 100*time.Minute {
 			t.Errorf("it dies in %s", left)
 		}
 		if n := w.inTrouble("misconfigured"); n != 1 || w.metric("wxsidecar_keys_in_trouble") != 1 {
