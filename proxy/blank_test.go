@@ -53,12 +53,18 @@ func TestBlank_NamesAreRefused(t *testing.T) {
 	}
 	// The forms of calls whose body is read.
 	for _, form := range []struct{ path, name string }{
-		{"/cgi-bin/token", "appid"}, {"/cgi-bin/stable_token", "appid"},
-		{"/cgi-bin/component/api_component_token", "component_appid"}, {"/cgi-bin/component/api_authorizer_token", "authorizer_appid"},
-		{"/cgi-bin/component/api_query_auth", "component_appid"}, {"/cgi-bin/component/api_get_authorizer_list", "component_appid"},
-		{"/cgi-bin/component/api_get_authorizer_info", "component_appid"}, {"/cgi-bin/component/api_start_push_ticket", "component_appid"},
-		{"/cgi-bin/component/clear_quota/v2", "component_appid"}, {"/cgi-bin/clear_quota/v2", "appid"},
-		{"/sns/jscode2session", "appid"}, {"/sns/oauth2/access_token", "appid"},
+		{"/cgi-bin/token", "appid"},
+		{"/cgi-bin/stable_token", "appid"},
+		{"/cgi-bin/component/api_component_token", "component_appid"},
+		{"/cgi-bin/component/api_authorizer_token", "authorizer_appid"},
+		{"/cgi-bin/component/api_query_auth", "component_appid"},
+		{"/cgi-bin/component/api_get_authorizer_list", "component_appid"},
+		{"/cgi-bin/component/api_get_authorizer_info", "component_appid"},
+		{"/cgi-bin/component/api_start_push_ticket", "component_appid"},
+		{"/cgi-bin/component/clear_quota/v2", "component_appid"},
+		{"/cgi-bin/clear_quota/v2", "appid"},
+		{"/sns/jscode2session", "appid"},
+		{"/sns/oauth2/access_token", "appid"},
 	} {
 		for _, body := range []string{`{"NAME":""}`, `{"NAME":" "}`, `{"NAME":null}`, `{"NAME":7}`, `{"NAME":{}}`, "NAME=", "NAME=&a=b", "a=b&NAME", "NAME=%20", "NAME=%zz"} {
 			f(form.name, form.path, strings.ReplaceAll(body, "NAME", form.name))
