@@ -65,6 +65,7 @@ func TestBlank_NamesAreRefused(t *testing.T) {
 		{"/cgi-bin/clear_quota/v2", "appid"},
 		{"/sns/jscode2session", "appid"},
 		{"/sns/oauth2/access_token", "appid"},
+		{"/sns/oauth2/refresh_token", "appid"},
 	} {
 		for _, body := range []string{`{"NAME":""}`, `{"NAME":" "}`, `{"NAME":null}`, `{"NAME":7}`, `{"NAME":{}}`, "NAME=", "NAME=&a=b", "a=b&NAME", "NAME=%20", "NAME=%zz"} {
 			f(form.name, form.path, strings.ReplaceAll(body, "NAME", form.name))
