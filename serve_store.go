@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/boltstore"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/config"
 )
 
@@ -85,7 +85,7 @@ func keyNotLost(c config.Config, keyFile string) error {
 
 // opened is a store with what closes it.
 type opened struct {
-	broker.Store
+	store.Store
 	close func() error
 	// repaired: what was damaged was moved aside, so records may be missing or old.
 	repaired bool
@@ -99,7 +99,7 @@ func openStore(c config.Config, keys *seal.Keyring, log *slog.Logger) (opened, e
 	}
 	store, err := boltstore.Open(boltstore.Options{
 		Path: path, Log: log,
-		Check: func(name string, rec broker.Record) error {
+		Check: func(name string, rec store.Record) error {
 			_, err := keys.Open(name, rec.Generation, rec.Sealed)
 			return err
 		},

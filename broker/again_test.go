@@ -10,6 +10,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
@@ -66,7 +67,7 @@ func TestAgain_AWeChatThatComesAndGoesIsNotAskedEachTime(t *testing.T) {
 // TestAgain_TheListOnAFullDisk comes to be read, and the date of that cannot be kept.
 func TestAgain_TheListOnAFullDisk(t *testing.T) {
 	var full atomic.Bool
-	store := memstore.New(memstore.Options{FailPut: func([]broker.Write) error {
+	store := memstore.New(memstore.Options{FailPut: func([]store.Write) error {
 		if full.Load() {
 			return errDisk
 		}
@@ -274,7 +275,7 @@ func TestUnauthorized_WithinTheSecondOfTheExchange(t *testing.T) {
 // and does not take at once.
 func TestAgain_TheEndSavesAtASecondTry(t *testing.T) {
 	var refusals atomic.Int32
-	store := memstore.New(memstore.Options{FailPut: func([]broker.Write) error {
+	store := memstore.New(memstore.Options{FailPut: func([]store.Write) error {
 		if refusals.Add(-1) >= 0 {
 			return errDisk
 		}

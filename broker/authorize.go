@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -185,7 +186,7 @@ func (b *Broker) storeAuthorization(ctx context.Context, key Key, component stri
 			b.saved(e)
 			b.adopt(e, &next)
 			return nil
-		case errors.Is(err, ErrConflict):
+		case errors.Is(err, store.ErrConflict):
 			with = b.stillOpen(ctx, with)
 		default:
 			return b.keepUnsaved(key, e, &next, err)

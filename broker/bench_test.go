@@ -18,6 +18,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 	"github.com/wxsidecar/wxsidecar/metrics"
@@ -37,21 +38,21 @@ func ringOf(tb testing.TB) *seal.Keyring {
 
 // fill puts n authorizers in use, with tokens a minute old at now, and their
 // component into store.
-func fill(tb testing.TB, store broker.Store, n int, now time.Time) {
+func fill(tb testing.TB, records store.Store, n int, now time.Time) {
 	tb.Helper()
 	ring := ringOf(tb)
-	seed := func(key broker.Key, i int) broker.Write {
+	seed := func(key broker.Key, i int) store.Write {
 		return broker.Seed{
 			Key: key, Component: componentID, Token: tokenText(i), Refresh: "refreshtoken@@@" + strings.Repeat("r", 43),
 			Generation: 3, Obtained: now.Add(-time.Minute), Dies: now.Add(2*time.Hour - time.Minute),
 			Authorized: now.Add(-time.Hour), Used: now.Add(-time.Minute),
 		}.Write(ring)
 	}
-	writes := []broker.Write{seed(platformKey, n)}
+	writes := []store.Write{seed(platformKey, n)}
 	for i := range n {
 		writes = append(writes, seed(authorizerKey(merchant(i)), i))
 		if len(writes) >= 5000 || i == n-1 {
-			if err := store.Put(context.Background(), writes...); err != nil {
+			if err := records.Put(context.Background(), writes...); err != nil {
 				tb.Fatal(err)
 			}
 			writes = writes[:0]
@@ -60,7 +61,7 @@ func fill(tb testing.TB, store broker.Store, n int, now time.Time) {
 }
 
 // open returns a broker over store, in real time, that does not run.
-func open(tb testing.TB, store broker.Store, adjust ...func(*broker.Options)) *broker.Broker {
+func open(tb testing.TB, records store.Store, adjust ...func(*broker.Options)) *broker.Broker {
 	tb.Helper()
 	client, err := wechat.New(wechat.Options{Transport: wechattest.New(wechattest.Options{}).Transport()})
 	if err != nil {
@@ -68,7 +69,7 @@ func open(tb testing.TB, store broker.Store, adjust ...func(*broker.Options)) *b
 	}
 	o := broker.Options{
 		Components: []broker.ComponentConfig{{AppID: componentID, Secret: secret.New(appSecret)}},
-		WeChat:     client, Store: store, Seal: ringOf(tb), Metrics: metrics.New("test"),
+		WeChat:     client, Store: records, Seal: ringOf(tb), Metrics: metrics.New("test"),
 	}
 	for _, f := range adjust {
 		f(&o)

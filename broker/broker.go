@@ -13,6 +13,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
@@ -24,11 +25,11 @@ type Options struct {
 	Accounts   []AccountConfig
 	// WeChat calls WeChat. The broker takes its OnDate.
 	WeChat *wechat.Client
-	Store  Store
+	Store  store.Store
 	Seal   *seal.Keyring
 	// Locker keeps other sidecars on the same store from renewing at once; nil
 	// when there are none.
-	Locker  Locker
+	Locker  store.Locker
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	// Now is our clock; nil means [BootClock]. Rand gives jitter within [0, 1); nil
@@ -282,7 +283,7 @@ func (b *Broker) loadInUse(ctx context.Context) {
 // none of the others.
 func (b *Broker) deleteAll(ctx context.Context, gone []change) {
 	for _, c := range gone {
-		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, ErrConflict) {
+		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, store.ErrConflict) {
 			b.log.Warn("cannot delete a record that nobody uses", "record", c.name, "error", err)
 			return
 		}

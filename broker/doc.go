@@ -62,8 +62,8 @@
 //	refresh.go     one renewal; fetch.go, refreshtoken.go and tickets.go (WeChat),
 //	               verdict.go (what a failure says), settle.go (its end)
 //	memory.go      store first, then memory; unsaved.go (what the store did not take),
-//	               record.go and records.go (what is kept of a key), store.go (what a
-//	               store must do), vault.go, meta.go, uses.go
+//	               record.go and records.go (what is kept of a key), vault.go, meta.go,
+//	               uses.go; store/ says what a store must do
 //	push.go        what WeChat pushes; platform.go (tickets), inbox.go, authorize.go,
 //	               keptexchange.go
 //	attend.go      what a component needs beside pushes; reconcile.go (the list),

@@ -5,6 +5,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // Seed is what a test puts into a store as if an earlier run had left it there.
@@ -19,7 +20,7 @@ type Seed struct {
 }
 
 // Write returns the seed as a write of a new record, sealed by ring.
-func (s Seed) Write(ring *seal.Keyring) Write {
+func (s Seed) Write(ring *seal.Keyring) store.Write {
 	r := &record{
 		generation: s.Generation, component: s.Component, token: secret.New(s.Token), refreshToken: secret.New(s.Refresh),
 		obtained: s.Obtained, dies: s.Dies, fullLife: s.Dies.Sub(s.Obtained), authorized: s.Authorized, used: s.Used,
@@ -32,7 +33,7 @@ func (s Seed) Write(ring *seal.Keyring) Write {
 		panic(err)
 	}
 	name := s.Key.String()
-	return Write{Name: name, Record: Record{Generation: s.Generation, Sealed: ring.Seal(name, s.Generation, plain)}}
+	return store.Write{Name: name, Record: store.Record{Generation: s.Generation, Sealed: ring.Seal(name, s.Generation, plain)}}
 }
 
 // Settled waits until the cache has done what it was told, as far as it will.

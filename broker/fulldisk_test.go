@@ -12,6 +12,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -29,7 +30,7 @@ func (d *fullDisk) fillsAt(prefix string) { d.prefix.Store(prefix) }
 func newDisk(fillsAt string) *fullDisk {
 	d := &fullDisk{}
 	d.fillsAt(fillsAt)
-	d.Store = memstore.New(memstore.Options{FailPut: func(writes []broker.Write) error {
+	d.Store = memstore.New(memstore.Options{FailPut: func(writes []store.Write) error {
 		for _, w := range writes {
 			if prefix := d.prefix.Load().(string); prefix != "" && strings.HasPrefix(w.Name, prefix) {
 				d.full.Store(true)

@@ -17,6 +17,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 	"github.com/wxsidecar/wxsidecar/metrics"
@@ -46,7 +47,7 @@ type world struct {
 	way     *proxyWay // nil for the straight one
 	t       *testing.T
 	sim     *wechattest.Server
-	store   broker.Store
+	store   store.Store
 	broker  *broker.Broker
 	metrics *metrics.Metrics
 	logs    *logBuffer
@@ -80,7 +81,7 @@ type worldOptions struct {
 	sim       wechattest.Options
 	merchants int
 	own       bool
-	store     broker.Store
+	store     store.Store
 	way       *proxyWay
 	adjust    func(*broker.Options)
 }

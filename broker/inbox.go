@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -186,7 +187,7 @@ func (b *Broker) takeOut(ctx context.Context, item inboxItem, gone change) error
 	if item.AppID == "" && b.hasUnsaved() {
 		return errUnsaved // whose it is, the exchange has said
 	}
-	if err := b.records.write(ctx, gone); err != nil && !errors.Is(err, ErrConflict) {
+	if err := b.records.write(ctx, gone); err != nil && !errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("%w: %w", errUnsaved, err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 const codePrefix = "code/"
@@ -80,7 +81,7 @@ func (b *Broker) saveCodes(ctx context.Context) {
 	waiting := maps.Clone(b.exchanges.unsaved)
 	b.exchanges.mu.Unlock()
 	for name, c := range waiting {
-		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, ErrConflict) {
+		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, store.ErrConflict) {
 			return
 		}
 		b.exchanges.mu.Lock()
@@ -102,7 +103,7 @@ func (b *Broker) purgeExchanges(ctx context.Context) {
 	})
 	b.exchanges.forgetUnsaved(now)
 	for _, c := range gone {
-		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, ErrConflict) {
+		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, store.ErrConflict) {
 			b.log.Warn("an exchange that has ended could not be deleted", "record", strings.TrimPrefix(c.name, codePrefix), "error", err)
 			return
 		}

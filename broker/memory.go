@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // storeTimeout bounds one change of the store.
@@ -43,7 +45,7 @@ func (b *Broker) update(ctx context.Context, key Key, change func(*record) bool)
 			b.saved(e)
 			b.adopt(e, &next)
 			return &next, nil
-		case errors.Is(err, ErrConflict):
+		case errors.Is(err, store.ErrConflict):
 		default:
 			return &next, b.keepUnsaved(key, e, &next, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -85,7 +86,7 @@ func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page
 		return false, nil
 	}
 	why := b.records.write(ctx, changes...)
-	if errors.Is(why, ErrConflict) {
+	if errors.Is(why, store.ErrConflict) {
 		return true, nil
 	}
 	for key, rec := range changed {

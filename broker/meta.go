@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 const (
@@ -19,9 +20,9 @@ const (
 // is the first record of a store, and opens under the right key only.
 func (b *Broker) checkSeal(ctx context.Context) error {
 	rec, err := b.records.store.Get(ctx, canaryName)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		err := b.records.write(ctx, change{name: canaryName, generation: 1, plain: []byte("wxsidecar")})
-		if errors.Is(err, ErrConflict) {
+		if errors.Is(err, store.ErrConflict) {
 			return nil // another replica was faster
 		}
 		return err

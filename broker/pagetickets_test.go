@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // TestPageTickets_NoneOfAComponent asks for tickets for pages of what has no pages.
@@ -49,7 +50,7 @@ func TestPageTickets_StrayRecordsAreDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.start()
-		if _, err := w.store.Get(context.Background(), stray.String()); !errors.Is(err, broker.ErrNotFound) {
+		if _, err := w.store.Get(context.Background(), stray.String()); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("the record %s is still in the store: %v", stray, err)
 		}
 		if _, err := w.store.Get(context.Background(), good.String()); err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -166,7 +167,7 @@ func (b *Broker) updatePlatform(ctx context.Context, c *component, edit func(pla
 			return err
 		}
 		err = b.records.write(ctx, change{name: platformName(c.appID), base: base, generation: next.generation, plain: plain})
-		if errors.Is(err, ErrConflict) {
+		if errors.Is(err, store.ErrConflict) {
 			continue
 		}
 		if err == nil {

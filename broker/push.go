@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -187,7 +188,7 @@ func (b *Broker) takeAuthorization(ctx context.Context, c *component, p wechat.P
 	b.checkpoint("push-saving")
 	err = b.records.write(ctx, change{name: name, generation: 1, plain: plain})
 	b.checkpoint("push-saved")
-	if errors.Is(err, ErrConflict) {
+	if errors.Is(err, store.ErrConflict) {
 		return nil // a repeat of one that waits already
 	}
 	if err != nil {

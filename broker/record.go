@@ -12,7 +12,7 @@ import (
 // token still stands for its key: a tombstone keeps a late writer from bringing
 // back what a merchant took away.
 type record struct {
-	generation   uint64 // beside the sealed content, in [Record]
+	generation   uint64 // beside the sealed content, in [store.Record]
 	component    string // of an authorizer
 	token        secret.Text
 	obtained     time.Time

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
@@ -19,12 +20,12 @@ const conflictTries = 8
 
 // outpaced is the error of a change for which these tries were not enough.
 func outpaced(name string) error {
-	return fmt.Errorf("save %s: %w, %d times in a row", name, ErrConflict, conflictTries)
+	return fmt.Errorf("save %s: %w, %d times in a row", name, store.ErrConflict, conflictTries)
 }
 
 // records reads and writes sealed records. What it returns belongs to the caller.
 type records struct {
-	store   Store
+	store   store.Store
 	seal    *seal.Keyring
 	metrics *metrics.Metrics
 	log     *slog.Logger
@@ -35,7 +36,7 @@ type records struct {
 // know; that it is damaged is logged.
 func (r *records) read(ctx context.Context, name string) (plain []byte, generation uint64, err error) {
 	rec, err := r.store.Get(ctx, name)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		r.metrics.StoreOperation("get", "ok")
 		return nil, 0, nil
 	}
@@ -48,7 +49,7 @@ func (r *records) read(ctx context.Context, name string) (plain []byte, generati
 }
 
 // open returns nil for what cannot be opened.
-func (r *records) open(name string, rec Record) []byte {
+func (r *records) open(name string, rec store.Record) []byte {
 	plain, err := r.seal.Open(name, rec.Generation, rec.Sealed)
 	if err != nil {
 		r.log.Error("a record cannot be opened and is asked for from WeChat anew", "record", name, "error", err)
@@ -66,9 +67,9 @@ type change struct {
 }
 
 func (r *records) write(ctx context.Context, changes ...change) error {
-	writes := make([]Write, len(changes))
+	writes := make([]store.Write, len(changes))
 	for i, c := range changes {
-		writes[i] = Write{Name: c.name, Base: c.base, Record: Record{Generation: c.generation}}
+		writes[i] = store.Write{Name: c.name, Base: c.base, Record: store.Record{Generation: c.generation}}
 		if c.plain != nil {
 			writes[i].Record.Sealed = r.seal.Seal(c.name, c.generation, c.plain)
 		}
@@ -77,7 +78,7 @@ func (r *records) write(ctx context.Context, changes ...change) error {
 	switch {
 	case err == nil:
 		r.metrics.StoreOperation("put", "ok")
-	case errors.Is(err, ErrConflict):
+	case errors.Is(err, store.ErrConflict):
 		r.metrics.StoreOperation("put", "conflict")
 	default:
 		r.metrics.StoreOperation("put", "error")

@@ -9,12 +9,13 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
 // failing is a store that can be made to refuse everything.
-func failing() (broker.Store, *atomic.Bool) {
+func failing() (store.Store, *atomic.Bool) {
 	down := &atomic.Bool{}
 	return memstore.New(memstore.Options{Wait: func(context.Context) error {
 		if down.Load() {

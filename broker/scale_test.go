@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -44,7 +45,7 @@ func inCrowd(t *testing.T, c crowd, f func(w *world, heap uint64)) {
 func (c crowd) settle(w *world) {
 	w.t.Helper()
 	now, ring := time.Now(), keyring(w.t)
-	writes := make([]broker.Write, c.n)
+	writes := make([]store.Write, c.n)
 	for i := range writes {
 		appID := merchant(i)
 		w.sim.AddAuthorizer(componentID, appID)
@@ -148,11 +149,11 @@ func TestScale_ACallDoesNotWaitForThoseAhead(t *testing.T) {
 
 // stuckList is a store whose List does not return before it is let go.
 type stuckList struct {
-	broker.Store
+	store.Store
 	release chan struct{}
 }
 
-func (s stuckList) List(ctx context.Context, prefix, after string, limit int) ([]broker.Named, error) {
+func (s stuckList) List(ctx context.Context, prefix, after string, limit int) ([]store.Named, error) {
 	select {
 	case <-s.release:
 	case <-ctx.Done():

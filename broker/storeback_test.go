@@ -6,32 +6,32 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
 // overwrite puts rec in the place of what the store has under name, whatever that
 // is; a zero Record deletes.
-func (w *world) overwrite(name string, rec broker.Record) {
+func (w *world) overwrite(name string, rec store.Record) {
 	w.t.Helper()
 	ctx := context.Background()
 	now := must(w.store.Get(ctx, name))
-	if err := w.store.Put(ctx, broker.Write{Name: name, Base: now.Generation}); err != nil {
+	if err := w.store.Put(ctx, store.Write{Name: name, Base: now.Generation}); err != nil {
 		w.t.Fatal(err)
 	}
 	if rec.Sealed == nil {
 		return
 	}
-	if err := w.store.Put(ctx, broker.Write{Name: name, Record: rec}); err != nil {
+	if err := w.store.Put(ctx, store.Write{Name: name, Record: rec}); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
 // spoilt is a record whose content no longer opens.
-func spoilt(rec broker.Record) broker.Record {
+func spoilt(rec store.Record) store.Record {
 	sealed := bytes.Clone(rec.Sealed)
 	sealed[len(sealed)-1] ^= 1
-	return broker.Record{Generation: rec.Generation, Sealed: sealed}
+	return store.Record{Generation: rec.Generation, Sealed: sealed}
 }
 
 // TestStore_GoesBackUnderARunningBroker has a key's record lost, rolled back or
@@ -39,14 +39,14 @@ func spoilt(rec broker.Record) broker.Record {
 // what was lost: calls go on, no older refresh token is used (inWorld checks that),
 // and with the next renewal the store has all of it again.
 func TestStore_GoesBackUnderARunningBroker(t *testing.T) {
-	for name, change := range map[string]func(old, now broker.Record) broker.Record{
-		"lost":        func(_, _ broker.Record) broker.Record { return broker.Record{} },
-		"rolled back": func(old, _ broker.Record) broker.Record { return old },
-		"spoilt":      func(_, now broker.Record) broker.Record { return spoilt(now) },
+	for name, change := range map[string]func(old, now store.Record) store.Record{
+		"lost":        func(_, _ store.Record) store.Record { return store.Record{} },
+		"rolled back": func(old, _ store.Record) store.Record { return old },
+		"spoilt":      func(_, now store.Record) store.Record { return spoilt(now) },
 	} {
 		lit(t, worldOptions{merchants: 1, sim: wechattest.Options{RotateRefreshTokens: true}}, func(w *world) {
 			key := authorizerKey(merchant(0))
-			get := func() broker.Record { return must(w.store.Get(context.Background(), key.String())) }
+			get := func() store.Record { return must(w.store.Get(context.Background(), key.String())) }
 			old := get()
 			for range 3 {
 				pass(time.Minute)
@@ -79,14 +79,14 @@ func TestStore_GoesBackUnderARunningBroker(t *testing.T) {
 // TestStore_TicketsGoOnAfterItWentBack does the same to a component's tickets: pushes
 // must go on being taken.
 func TestStore_TicketsGoOnAfterItWentBack(t *testing.T) {
-	for name, change := range map[string]func(old, now broker.Record) broker.Record{
-		"lost":        func(_, _ broker.Record) broker.Record { return broker.Record{} },
-		"rolled back": func(old, _ broker.Record) broker.Record { return old },
-		"spoilt":      func(_, now broker.Record) broker.Record { return spoilt(now) },
+	for name, change := range map[string]func(old, now store.Record) store.Record{
+		"lost":        func(_, _ store.Record) store.Record { return store.Record{} },
+		"rolled back": func(old, _ store.Record) store.Record { return old },
+		"spoilt":      func(_, now store.Record) store.Record { return spoilt(now) },
 	} {
 		lit(t, worldOptions{}, func(w *world) {
 			record := "platform/" + componentID
-			get := func() broker.Record { return must(w.store.Get(context.Background(), record)) }
+			get := func() store.Record { return must(w.store.Get(context.Background(), record)) }
 			old := get()
 			for range 3 {
 				pass(10 * time.Minute)

@@ -54,7 +54,7 @@ func (k Kind) IsTicket() bool { return k == KindJSAPITicket || k == KindWXCardTi
 func (k Kind) carriesSecret() bool { return k == KindComponent || k == KindAccount }
 
 // Key names one credential. Its String is also the name of its record in the
-// [Store].
+// [store.Store].
 type Key struct {
 	Kind  Kind
 	AppID string

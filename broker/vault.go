@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // vaultPrefix begins the names of what is kept for others; no key is called so.
@@ -36,7 +38,7 @@ func (b *Broker) Keep(ctx context.Context, name string, renew func(kept []byte) 
 		if err == nil {
 			return wanted, nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return nil, fmt.Errorf("keep %s in the store: %w", name, err)
 		}
 	}

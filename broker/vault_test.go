@@ -12,13 +12,14 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 const vaultName = "meta/ca"
 
 // vault returns a broker on store, without WeChat.
-func vault(t *testing.T, store broker.Store) *broker.Broker {
+func vault(t *testing.T, records store.Store) *broker.Broker {
 	t.Helper()
 	ring, err := seal.New(bytes.Repeat([]byte{7}, seal.KeySize), nil)
 	if err != nil {
@@ -28,7 +29,7 @@ func vault(t *testing.T, store broker.Store) *broker.Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(broker.Options{WeChat: client, Store: store, Seal: ring})
+	b, err := broker.New(broker.Options{WeChat: client, Store: records, Seal: ring})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,17 +110,17 @@ func TestKeep_Errors(t *testing.T) {
 		t.Error("a key's record was given out")
 	}
 	_, err = vault(t, contested{memstore.New(memstore.Options{})}).Keep(t.Context(), vaultName, func([]byte) ([]byte, error) { return []byte("x"), nil })
-	if !errors.Is(err, broker.ErrConflict) {
+	if !errors.Is(err, store.ErrConflict) {
 		t.Error(err)
 	}
 }
 
 // contested is a store on which everybody else is always faster.
-type contested struct{ broker.Store }
+type contested struct{ store.Store }
 
-func (c contested) Put(ctx context.Context, writes ...broker.Write) error {
+func (c contested) Put(ctx context.Context, writes ...store.Write) error {
 	if writes[0].Name == vaultName {
-		return broker.ErrConflict
+		return store.ErrConflict
 	}
 	return c.Store.Put(ctx, writes...)
 }

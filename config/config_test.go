@@ -228,8 +228,16 @@ func TestLoad_FileUnreadable(t *testing.T) {
 	}
 }
 
+// A smaller memory makes the default of what is kept smaller, without a word.
+func TestLoad_ReplayBodyFollowsMemory(t *testing.T) {
+	l := loadText(t, minimal+"limits: {replay_memory: 1MiB}\n", nil)
+	if l.Err() != nil || len(l.Warnings) > 0 || l.Config.Limits.ReplayBody != 768<<10 {
+		t.Errorf("%v, %q, %d bytes", l.Err(), l.Warnings, l.Config.Limits.ReplayBody)
+	}
+}
+
 func TestLoad_Warnings(t *testing.T) {
-	l := loadText(t, minimal+"limits: {replay_memory: 12MiB}\nstore: 'memory:'\nupstream: {url: 'http://127.0.0.1:80'}\npush: {public_url: 'http://wx.example.com'}\n",
+	l := loadText(t, minimal+"limits: {replay_memory: 12MiB, replay_body: 10MiB}\nstore: 'memory:'\nupstream: {url: 'http://127.0.0.1:80'}\npush: {public_url: 'http://wx.example.com'}\n",
 		Environment{"WXSIDECAR_CONFG": "x", "WXSIDECAR_COMPONENT_APPDI": "x", "WXSIDECAR_PORT_7080_TCP": "x", "WXSIDECAR_EMPTY": ""})
 	if err := l.Err(); err != nil {
 		t.Fatal(err)

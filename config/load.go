@@ -187,6 +187,10 @@ func (l *Loaded) fillDefaults() {
 	if c.Upstream.URL != wechat.DefaultURL && !l.given("upstream.fallback") {
 		c.Upstream.Fallback = nil
 	}
+	if !l.given("limits.replay_body") {
+		// What one long body may take of a smaller memory.
+		c.Limits.ReplayBody = min(c.Limits.ReplayBody, c.Limits.ReplayMemory*3/4)
+	}
 	for i := range c.Events {
 		if c.Events[i].Format == "" {
 			c.Events[i].Format = "xml"

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // childEnv makes the test binary do a child's work instead of testing.
@@ -68,11 +68,11 @@ func childWrite(path string) {
 	for i := 0; ; i++ {
 		name := fmt.Sprintf("k%d", i%5)
 		old, err := s.Get(ctx, name)
-		if err != nil && !errors.Is(err, broker.ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			fatal(err)
 		}
 		text := strings.Repeat(fmt.Sprint(old.Generation+1, " "), 1+i%400)
-		fatal(s.Put(ctx, broker.Write{Name: name, Base: old.Generation, Record: broker.Record{Generation: old.Generation + 1, Sealed: []byte(text)}}))
+		fatal(s.Put(ctx, store.Write{Name: name, Base: old.Generation, Record: store.Record{Generation: old.Generation + 1, Sealed: []byte(text)}}))
 		fmt.Println(name, old.Generation+1)
 	}
 }
@@ -160,7 +160,7 @@ func TestOpen_SecondProcess(t *testing.T) {
 	if !errors.Is(err, ErrLocked) {
 		t.Errorf("%v, want ErrLocked", err)
 	}
-	for _, part := range []string{path, "another wxsidecar uses it", "waited 50ms", "two replicas need a shared store", "hint:"} {
+	for _, part := range []string{path, "another wxsidecar uses it", "waited 50ms", "one wxsidecar runs for a component", "hint:"} {
 		if err != nil && !strings.Contains(err.Error(), part) {
 			t.Errorf("%q lacks %q", err, part)
 		}
@@ -258,7 +258,7 @@ func childFull(path string) {
 	fatal(unix.Setrlimit(unix.RLIMIT_FSIZE, &limit))
 	n, refused := 0, 0
 	for ; refused < 20; n++ {
-		err := s.Put(ctx, broker.Write{Name: nameOf(n), Record: broker.Record{Generation: 1, Sealed: make([]byte, 20000)}})
+		err := s.Put(ctx, store.Write{Name: nameOf(n), Record: store.Record{Generation: 1, Sealed: make([]byte, 20000)}})
 		if err != nil {
 			if refused++; !errors.Is(err, syscall.EFBIG) && !strings.Contains(err.Error(), syscall.EFBIG.Error()) {
 				fatal(fmt.Errorf("another error than the limit's: %w", err))
@@ -275,7 +275,7 @@ func childFull(path string) {
 	}
 	limit.Cur = unix.RLIM_INFINITY
 	fatal(unix.Setrlimit(unix.RLIMIT_FSIZE, &limit))
-	fatal(s.Put(ctx, broker.Write{Name: nameOf(n), Record: broker.Record{Generation: 1, Sealed: make([]byte, 20000)}}))
+	fatal(s.Put(ctx, store.Write{Name: nameOf(n), Record: store.Record{Generation: 1, Sealed: make([]byte, 20000)}}))
 	fatal(s.Close())
 	fmt.Println(n + 1)
 }
@@ -315,7 +315,7 @@ func TestStore_TruncatedWhileOpen(t *testing.T) {
 			}
 			failed := 0
 			for name := range base.records {
-				if _, err := s.Get(t.Context(), name); err != nil && !errors.Is(err, broker.ErrNotFound) {
+				if _, err := s.Get(t.Context(), name); err != nil && !errors.Is(err, store.ErrNotFound) {
 					failed++
 				}
 			}

@@ -9,14 +9,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // sample is a store file, what is in it, and on which bytes each record rests.
 type sample struct {
 	image   []byte
-	records map[string]broker.Record
+	records map[string]store.Record
 	span    map[string][2]int // first byte and the one after the last of its leaf page
 }
 
@@ -26,7 +26,7 @@ func makeSample(t testing.TB, n int) sample {
 	t.Helper()
 	path, k := filepath.Join(t.TempDir(), "s.db"), testRing(t, 1)
 	s := mustOpen(t, options(t, path))
-	want := map[string]broker.Record{}
+	want := map[string]store.Record{}
 	for i := range n {
 		w := sealedWrite(k, nameOf(i), 0, 200+(i%50/49)*9000)
 		mustPut(t, s, w)
@@ -38,7 +38,7 @@ func makeSample(t testing.TB, n int) sample {
 		want[w.Name] = w.Record
 	}
 	for i := 0; i < n; i += 10 {
-		mustPut(t, s, broker.Write{Name: nameOf(i), Base: want[nameOf(i)].Generation})
+		mustPut(t, s, store.Write{Name: nameOf(i), Base: want[nameOf(i)].Generation})
 		delete(want, nameOf(i))
 	}
 	mustClose(t, s)
@@ -49,7 +49,7 @@ func makeSample(t testing.TB, n int) sample {
 	return sample{image, want, spans(t, path, want)}
 }
 
-func spans(t testing.TB, path string, want map[string]broker.Record) map[string][2]int {
+func spans(t testing.TB, path string, want map[string]store.Record) map[string][2]int {
 	t.Helper()
 	in := inspected(t, path)
 	s := newCopy(in)
@@ -182,7 +182,7 @@ func tryCopy(t *testing.T, seed int, base sample, image []byte, touched [][2]int
 	sound(t, path)
 }
 
-func checkRecovery(t *testing.T, seed int, rec Recovery, image []byte, base sample, got map[string]broker.Record) {
+func checkRecovery(t *testing.T, seed int, rec Recovery, image []byte, base sample, got map[string]store.Record) {
 	t.Helper()
 	if !rec.Doubtful {
 		for name := range got {

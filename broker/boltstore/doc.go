@@ -1,4 +1,4 @@
-// Package boltstore is a [broker.Store] in one local file, for one sidecar.
+// Package boltstore is a [store.Store] in one local file, for one sidecar.
 //
 // The file is a bbolt database with one bucket, "records". A value is the record's
 // generation, 8 bytes big-endian, and its sealed bytes.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/storetest"
 )
 
@@ -26,17 +26,17 @@ func testRing(t testing.TB, b byte) *seal.Keyring {
 	return k
 }
 
-func checkWith(k *seal.Keyring) func(string, broker.Record) error {
-	return func(name string, rec broker.Record) error {
+func checkWith(k *seal.Keyring) func(string, store.Record) error {
+	return func(name string, rec store.Record) error {
 		_, err := k.Open(name, rec.Generation, rec.Sealed)
 		return err
 	}
 }
 
 // sealedWrite is a write over base with a content that tells its generation.
-func sealedWrite(k *seal.Keyring, name string, base uint64, size int) broker.Write {
+func sealedWrite(k *seal.Keyring, name string, base uint64, size int) store.Write {
 	plain := append([]byte(fmt.Sprintf("%s %d ", name, base+1)), make([]byte, size)...)
-	return broker.Write{Name: name, Base: base, Record: broker.Record{Generation: base + 1, Sealed: k.Seal(name, base+1, plain)}}
+	return store.Write{Name: name, Base: base, Record: store.Record{Generation: base + 1, Sealed: k.Seal(name, base+1, plain)}}
 }
 
 func nameOf(i int) string { return fmt.Sprintf("authorizer/wx%016x", i) }
@@ -63,7 +63,7 @@ func mustOpen(t testing.TB, opts Options) *Store {
 	return s
 }
 
-func mustPut(t testing.TB, s *Store, writes ...broker.Write) {
+func mustPut(t testing.TB, s *Store, writes ...store.Write) {
 	t.Helper()
 	if err := s.Put(t.Context(), writes...); err != nil {
 		t.Fatal(err)
@@ -78,20 +78,20 @@ func mustClose(t testing.TB, s *Store) {
 }
 
 // contents returns all records.
-func contents(t testing.TB, s *Store) map[string]broker.Record {
+func contents(t testing.TB, s *Store) map[string]store.Record {
 	t.Helper()
 	page, err := s.List(t.Context(), "", "", 1<<20)
 	if err != nil {
 		t.Fatalf("List: %v", err)
 	}
-	out := map[string]broker.Record{}
+	out := map[string]store.Record{}
 	for _, n := range page {
 		out[n.Name] = n.Record
 	}
 	return out
 }
 
-func same(t testing.TB, want, got map[string]broker.Record) {
+func same(t testing.TB, want, got map[string]store.Record) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("records (-want +got):\n%.2000s", diff)
@@ -122,7 +122,7 @@ func sound(t testing.TB, path string) {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) broker.Store {
+	storetest.Run(t, func(t *testing.T) store.Store {
 		path := filepath.Join(t.TempDir(), "s.db")
 		s := mustOpen(t, Options{Path: path})
 		t.Cleanup(func() { sound(t, path) })
@@ -132,7 +132,7 @@ func TestStore(t *testing.T) {
 
 func TestStore_Reopen(t *testing.T) {
 	path, k := filepath.Join(t.TempDir(), "new", "dir", "s.db"), testRing(t, 1)
-	want := map[string]broker.Record{}
+	want := map[string]store.Record{}
 	for round := range 4 {
 		s := mustOpen(t, options(t, path))
 		same(t, want, contents(t, s))
@@ -212,7 +212,7 @@ func TestOpen_Symlink(t *testing.T) {
 
 func TestStore_TooLarge(t *testing.T) {
 	s := mustOpen(t, Options{Path: filepath.Join(t.TempDir(), "s.db")})
-	big := broker.Write{Name: "a", Record: broker.Record{Generation: 1, Sealed: make([]byte, maxSealed+1)}}
+	big := store.Write{Name: "a", Record: store.Record{Generation: 1, Sealed: make([]byte, maxSealed+1)}}
 	if err := s.Put(t.Context(), big); err == nil {
 		t.Error("a record above the limit was taken")
 	}

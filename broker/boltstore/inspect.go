@@ -8,12 +8,12 @@ import (
 	"math"
 	"os"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // checkFunc is Options.Check.
-type checkFunc func(name string, rec broker.Record) error
+type checkFunc func(name string, rec store.Record) error
 
 // pages reads a store file without trusting it.
 type pages struct {
@@ -45,7 +45,7 @@ type tally struct {
 
 // add returns what makes the record damage, or nil. A record under another key is
 // not damage: a wrong setting must not cause a repair.
-func (t *tally) add(check checkFunc, name string, rec broker.Record) error {
+func (t *tally) add(check checkFunc, name string, rec store.Record) error {
 	if check == nil {
 		t.sound++
 		return nil

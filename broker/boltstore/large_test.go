@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // TestSweep_FindsDamage: in a file that is too large to be read at the start, the
@@ -114,9 +114,9 @@ func TestOpen_CompactsWaste(t *testing.T) {
 
 func bench(b *testing.B) *Store {
 	s := mustOpen(b, Options{Path: filepath.Join(b.TempDir(), "s.db")})
-	var writes []broker.Write
+	var writes []store.Write
 	for i := range 10_000 {
-		writes = append(writes, broker.Write{Name: nameOf(i), Record: broker.Record{Generation: 1, Sealed: make([]byte, 300)}})
+		writes = append(writes, store.Write{Name: nameOf(i), Record: store.Record{Generation: 1, Sealed: make([]byte, 300)}})
 	}
 	mustPut(b, s, writes...)
 	return s
@@ -153,8 +153,8 @@ func BenchmarkStore_Put(b *testing.B) {
 			for w := range writers {
 				wg.Go(func() {
 					for g := range uint64(b.N / writers) {
-						rec := broker.Record{Generation: g + 2, Sealed: make([]byte, 300)}
-						if err := s.Put(b.Context(), broker.Write{Name: nameOf(w * 100), Base: g + 1, Record: rec}); err != nil {
+						rec := store.Record{Generation: g + 2, Sealed: make([]byte, 300)}
+						if err := s.Put(b.Context(), store.Write{Name: nameOf(w * 100), Base: g + 1, Record: rec}); err != nil {
 							b.Error(err)
 							return
 						}
@@ -173,7 +173,7 @@ func BenchmarkOpen_Million(b *testing.B) {
 	opts, k := options(b, filepath.Join(b.TempDir(), "s.db")), testRing(b, 1)
 	s := mustOpen(b, opts)
 	for i := 0; i < n; {
-		writes := make([]broker.Write, 0, 10_000)
+		writes := make([]store.Write, 0, 10_000)
 		for range cap(writes) {
 			writes = append(writes, sealedWrite(k, nameOf(i), 0, 240))
 			i++

@@ -7,7 +7,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // errNothingToDo rolls a transaction back in which every put was refused.
@@ -15,23 +15,23 @@ var errNothingToDo = errors.New("nothing to commit")
 
 // put is one Put that waits to be committed.
 type put struct {
-	writes []broker.Write
+	writes []store.Write
 	err    error
 	done   chan struct{} // closed when err is final
 }
 
-// Put implements [broker.Store]. A ctx that ends while the write is under way does
+// Put implements [store.Store]. A ctx that ends while the write is under way does
 // not stop it: Put waits and tells how it went. After an error other than
-// [broker.ErrConflict] or ctx's the disk may have the write all the same, as it may
+// [store.ErrConflict] or ctx's the disk may have the write all the same, as it may
 // after a crash; the caller reads the record again.
-func (s *Store) Put(ctx context.Context, writes ...broker.Write) error {
+func (s *Store) Put(ctx context.Context, writes ...store.Write) error {
 	if err := s.put(ctx, writes); err != nil {
 		return fmt.Errorf("put records: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) put(ctx context.Context, writes []broker.Write) error {
+func (s *Store) put(ctx context.Context, writes []store.Write) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (h *handle) commit() {
 		for _, p := range group {
 			if p.err = apply(b, p.writes); p.err == nil {
 				ok++
-			} else if !errors.Is(p.err, broker.ErrConflict) {
+			} else if !errors.Is(p.err, store.ErrConflict) {
 				return p.err // some of its writes may be done: nobody's must stay
 			}
 		}
@@ -119,9 +119,9 @@ func (h *handle) commit() {
 }
 
 // apply does all the writes, or none if one conflicts.
-func apply(b *bbolt.Bucket, writes []broker.Write) error {
+func apply(b *bbolt.Bucket, writes []store.Write) error {
 	for _, w := range writes {
-		var stored broker.Record
+		var stored store.Record
 		if value := b.Get([]byte(w.Name)); value != nil {
 			var err error
 			if stored, err = decode(value); err != nil {
@@ -129,7 +129,7 @@ func apply(b *bbolt.Bucket, writes []broker.Write) error {
 			}
 		}
 		if stored.Generation != w.Base {
-			return fmt.Errorf("%q: %w", w.Name, broker.ErrConflict)
+			return fmt.Errorf("%q: %w", w.Name, store.ErrConflict)
 		}
 	}
 	for _, w := range writes {
@@ -140,7 +140,7 @@ func apply(b *bbolt.Bucket, writes []broker.Write) error {
 	return nil
 }
 
-func applyOne(b *bbolt.Bucket, w broker.Write) error {
+func applyOne(b *bbolt.Bucket, w store.Write) error {
 	if w.Record.Sealed == nil {
 		return b.Delete([]byte(w.Name))
 	}

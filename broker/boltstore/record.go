@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 const (
@@ -24,26 +24,26 @@ func bucketName() []byte { return []byte("records") }
 // errDamagedValue is what a value that no Put of ours can have written gives.
 var errDamagedValue = errors.New("the stored value is damaged")
 
-func encode(rec broker.Record) []byte {
+func encode(rec store.Record) []byte {
 	value := make([]byte, 0, generationSize+len(rec.Sealed))
 	value = binary.BigEndian.AppendUint64(value, rec.Generation)
 	return append(value, rec.Sealed...)
 }
 
 // decode returns the record in value, whose bytes it shares.
-func decode(value []byte) (broker.Record, error) {
+func decode(value []byte) (store.Record, error) {
 	if len(value) < generationSize || len(value) > generationSize+maxSealed {
-		return broker.Record{}, errDamagedValue
+		return store.Record{}, errDamagedValue
 	}
-	rec := broker.Record{Generation: binary.BigEndian.Uint64(value), Sealed: value[generationSize:]}
+	rec := store.Record{Generation: binary.BigEndian.Uint64(value), Sealed: value[generationSize:]}
 	if rec.Generation == 0 {
-		return broker.Record{}, errDamagedValue
+		return store.Record{}, errDamagedValue
 	}
 	return rec, nil
 }
 
 // decodeCopy is decode with bytes of its own, which outlive the transaction.
-func decodeCopy(value []byte) (broker.Record, error) {
+func decodeCopy(value []byte) (store.Record, error) {
 	rec, err := decode(value)
 	if err == nil {
 		rec.Sealed = append(make([]byte, 0, len(rec.Sealed)), rec.Sealed...)
@@ -55,8 +55,8 @@ func validName(name []byte) bool { return len(name) > 0 && len(name) <= maxName 
 
 // valid refuses what no correct caller asks for, and what is too large for this
 // store, before it can spoil the transaction that it shares with others.
-func valid(writes []broker.Write) error {
-	if err := broker.CheckWrites(writes); err != nil {
+func valid(writes []store.Write) error {
+	if err := store.CheckWrites(writes); err != nil {
 		return err
 	}
 	for _, w := range writes {

@@ -12,7 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // ErrLocked is wrapped by the error of [Open] when another process uses the file.
@@ -43,7 +43,7 @@ type Options struct {
 	// wrong key): it is left alone, but if no record of the file opens, Open fails
 	// with that error and touches nothing. Nil checks nothing. It must be safe for
 	// concurrent use and must not keep the bytes.
-	Check func(name string, rec broker.Record) error
+	Check func(name string, rec store.Record) error
 }
 
 // Recovery is what a store did about a damaged file.
@@ -59,7 +59,7 @@ type Recovery struct {
 	Doubtful bool
 }
 
-// Store is a [broker.Store] in a local file. It is safe for concurrent use.
+// Store is a [store.Store] in a local file. It is safe for concurrent use.
 type Store struct {
 	o   *opener
 	cur atomic.Pointer[handle]
@@ -75,7 +75,7 @@ type Store struct {
 	sweep sync.WaitGroup
 }
 
-var _ broker.Store = (*Store)(nil)
+var _ store.Store = (*Store)(nil)
 
 // Open opens the store, and makes or repairs its file if need be. It blocks on the
 // disk, and up to LockTimeout for another process; it then returns an error that
@@ -131,27 +131,27 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Get implements [broker.Store].
-func (s *Store) Get(ctx context.Context, name string) (broker.Record, error) {
-	var rec broker.Record
+// Get implements [store.Store].
+func (s *Store) Get(ctx context.Context, name string) (store.Record, error) {
+	var rec store.Record
 	err := s.read(ctx, func(b *bbolt.Bucket) error {
 		value := b.Get([]byte(name))
 		if value == nil {
-			return broker.ErrNotFound
+			return store.ErrNotFound
 		}
 		var err error
 		rec, err = decodeCopy(value)
 		return err
 	})
 	if err != nil {
-		return broker.Record{}, fmt.Errorf("get record %q: %w", name, err)
+		return store.Record{}, fmt.Errorf("get record %q: %w", name, err)
 	}
 	return rec, nil
 }
 
-// List implements [broker.Store].
-func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]broker.Named, error) {
-	var out []broker.Named
+// List implements [store.Store].
+func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]store.Named, error) {
+	var out []store.Named
 	err := s.read(ctx, func(b *bbolt.Bucket) error {
 		out = nil
 		c, last := b.Cursor(), []byte(nil)
@@ -170,7 +170,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]br
 				return err
 			}
 			last = k
-			out = append(out, broker.Named{Name: string(k), Record: rec})
+			out = append(out, store.Named{Name: string(k), Record: rec})
 		}
 		return nil
 	})

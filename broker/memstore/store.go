@@ -1,4 +1,4 @@
-// Package memstore is a [broker.Store] in memory: for "store: memory:", where
+// Package memstore is a [store.Store] in memory: for "store: memory:", where
 // nothing needs to survive a restart, and for tests, which can make it fail and
 // wait.
 //
@@ -16,7 +16,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // Options are the levers of a [Store], for tests; the zero value has none. The
@@ -28,45 +28,45 @@ type Options struct {
 	Wait func(ctx context.Context) error
 	// FailPut is called before a Put changes anything. With an error nothing is
 	// written and Put returns it.
-	FailPut func(writes []broker.Write) error
+	FailPut func(writes []store.Write) error
 	// LosePut is called after a Put was done. Its error is returned by Put although
 	// the writes are in: the answer was lost on its way.
-	LosePut func(writes []broker.Write) error
+	LosePut func(writes []store.Write) error
 }
 
-// Store is a [broker.Store] in memory. Use [New]. It is safe for concurrent use.
+// Store is a [store.Store] in memory. Use [New]. It is safe for concurrent use.
 type Store struct {
 	opts Options
 
 	mu      sync.RWMutex
-	records map[string]broker.Record
+	records map[string]store.Record
 	names   []string // the names in order; nil after one came or went
 }
 
-var _ broker.Store = (*Store)(nil)
+var _ store.Store = (*Store)(nil)
 
 // New returns an empty store.
 func New(opts Options) *Store {
-	return &Store{opts: opts, records: make(map[string]broker.Record)}
+	return &Store{opts: opts, records: make(map[string]store.Record)}
 }
 
-// Get implements [broker.Store].
-func (s *Store) Get(ctx context.Context, name string) (broker.Record, error) {
+// Get implements [store.Store].
+func (s *Store) Get(ctx context.Context, name string) (store.Record, error) {
 	if err := s.begin(ctx); err != nil {
-		return broker.Record{}, fmt.Errorf("get record %q: %w", name, err)
+		return store.Record{}, fmt.Errorf("get record %q: %w", name, err)
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	rec, ok := s.records[name]
 	if !ok {
-		return broker.Record{}, fmt.Errorf("get record %q: %w", name, broker.ErrNotFound)
+		return store.Record{}, fmt.Errorf("get record %q: %w", name, store.ErrNotFound)
 	}
 	return own(rec), nil
 }
 
-// Put implements [broker.Store].
-func (s *Store) Put(ctx context.Context, writes ...broker.Write) error {
-	if err := broker.CheckWrites(writes); err != nil {
+// Put implements [store.Store].
+func (s *Store) Put(ctx context.Context, writes ...store.Write) error {
+	if err := store.CheckWrites(writes); err != nil {
 		return fmt.Errorf("put records: %w", err)
 	}
 	if err := s.begin(ctx); err != nil {
@@ -88,21 +88,21 @@ func (s *Store) Put(ctx context.Context, writes ...broker.Write) error {
 	return nil
 }
 
-// List implements [broker.Store].
-func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]broker.Named, error) {
+// List implements [store.Store].
+func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]store.Named, error) {
 	if err := s.begin(ctx); err != nil {
 		return nil, fmt.Errorf("list records %q: %w", prefix, err)
 	}
 	s.mu.Lock() // not RLock: the order may have to be made
 	defer s.mu.Unlock()
 	names := s.ordered()
-	var out []broker.Named
+	var out []store.Named
 	for i := sort.SearchStrings(names, max(prefix, after)); i < len(names) && len(out) < limit; i++ {
 		if !strings.HasPrefix(names[i], prefix) {
 			break
 		}
 		if names[i] > after || after == "" {
-			out = append(out, broker.Named{Name: names[i], Record: own(s.records[names[i]])})
+			out = append(out, store.Named{Name: names[i], Record: own(s.records[names[i]])})
 		}
 	}
 	return out, nil
@@ -122,12 +122,12 @@ func (s *Store) begin(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (s *Store) apply(writes []broker.Write) error {
+func (s *Store) apply(writes []store.Write) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range writes {
 		if s.records[w.Name].Generation != w.Base {
-			return fmt.Errorf("%q: %w", w.Name, broker.ErrConflict)
+			return fmt.Errorf("%q: %w", w.Name, store.ErrConflict)
 		}
 	}
 	for _, w := range writes {
@@ -159,7 +159,7 @@ func (s *Store) ordered() []string {
 
 // own returns rec with bytes of its own, and never nil ones: an empty content is
 // not the absence of a record.
-func own(rec broker.Record) broker.Record {
+func own(rec store.Record) store.Record {
 	if rec.Sealed = bytes.Clone(rec.Sealed); rec.Sealed == nil {
 		rec.Sealed = []byte{}
 	}

@@ -6,21 +6,21 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/storetest"
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(*testing.T) broker.Store { return memstore.New(memstore.Options{}) })
+	storetest.Run(t, func(*testing.T) store.Store { return memstore.New(memstore.Options{}) })
 }
 
-var first = broker.Write{Name: "a", Record: broker.Record{Generation: 1, Sealed: []byte("one")}}
+var first = store.Write{Name: "a", Record: store.Record{Generation: 1, Sealed: []byte("one")}}
 
 func TestStore_FailPut(t *testing.T) {
 	full := errors.New("disk full")
-	var asked []broker.Write
-	s := memstore.New(memstore.Options{FailPut: func(writes []broker.Write) error {
+	var asked []store.Write
+	s := memstore.New(memstore.Options{FailPut: func(writes []store.Write) error {
 		asked = writes
 		return full
 	}})
@@ -30,14 +30,14 @@ func TestStore_FailPut(t *testing.T) {
 	if len(asked) != 1 || asked[0].Name != "a" {
 		t.Errorf("the hook was asked about %v", asked)
 	}
-	if _, err := s.Get(t.Context(), "a"); !errors.Is(err, broker.ErrNotFound) {
+	if _, err := s.Get(t.Context(), "a"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("a failed Put wrote: %v", err)
 	}
 }
 
 func TestStore_LosePut(t *testing.T) {
 	lost := errors.New("connection reset")
-	s := memstore.New(memstore.Options{LosePut: func([]broker.Write) error { return lost }})
+	s := memstore.New(memstore.Options{LosePut: func([]store.Write) error { return lost }})
 	if err := s.Put(t.Context(), first); !errors.Is(err, lost) {
 		t.Errorf("Put: %v, want the hook's error", err)
 	}
@@ -69,7 +69,7 @@ func TestStore_Wait(t *testing.T) {
 func filled(b *testing.B, n int) *memstore.Store {
 	s := memstore.New(memstore.Options{})
 	for i := range n {
-		w := broker.Write{Name: fmt.Sprintf("authorizer/wx%016x", i), Record: broker.Record{Generation: 1, Sealed: make([]byte, 300)}}
+		w := store.Write{Name: fmt.Sprintf("authorizer/wx%016x", i), Record: store.Record{Generation: 1, Sealed: make([]byte, 300)}}
 		if err := s.Put(b.Context(), w); err != nil {
 			b.Fatal(err)
 		}

@@ -1,5 +1,5 @@
 // Package rekey seals the records of a store anew under the current key, after the
-// seal key was changed. It works on every [broker.Store], also while sidecars use
+// seal key was changed. It works on every [store.Store], also while sidecars use
 // it, and can be stopped and begun again at any time: a record is changed by
 // compare-and-set and one that is sealed under the current key is passed over.
 //
@@ -15,8 +15,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // batch is how many records are read and written at once.
@@ -44,10 +44,10 @@ type Result struct {
 // or the end of ctx stops it. The result tells what was done in either case. When
 // Run returns nil, no record that was in the store at its beginning needs the
 // previous key.
-func Run(ctx context.Context, store broker.Store, ring *seal.Keyring) (Result, error) {
-	w := worker{store: store, ring: ring}
+func Run(ctx context.Context, records store.Store, ring *seal.Keyring) (Result, error) {
+	w := worker{store: records, ring: ring}
 	for after := ""; ; {
-		page, err := store.List(ctx, "", after, batch)
+		page, err := records.List(ctx, "", after, batch)
 		if err != nil {
 			return w.result, fmt.Errorf("rekey: %w", err)
 		}
@@ -66,7 +66,7 @@ func Run(ctx context.Context, store broker.Store, ring *seal.Keyring) (Result, e
 }
 
 type worker struct {
-	store    broker.Store
+	store    store.Store
 	ring     *seal.Keyring
 	result   Result
 	firstErr error
@@ -74,8 +74,8 @@ type worker struct {
 
 // page re-seals a page in one write, and one by one if somebody else wrote one of
 // them meanwhile.
-func (w *worker) page(ctx context.Context, page []broker.Named) error {
-	var writes []broker.Write
+func (w *worker) page(ctx context.Context, page []store.Named) error {
+	var writes []store.Write
 	for _, n := range page {
 		if write, needed := w.reseal(n); needed {
 			writes = append(writes, write)
@@ -89,7 +89,7 @@ func (w *worker) page(ctx context.Context, page []broker.Named) error {
 		w.result.Resealed += len(writes)
 		return nil
 	}
-	if !errors.Is(err, broker.ErrConflict) {
+	if !errors.Is(err, store.ErrConflict) {
 		return err
 	}
 	for _, write := range writes {
@@ -104,13 +104,13 @@ func (w *worker) page(ctx context.Context, page []broker.Named) error {
 func (w *worker) single(ctx context.Context, name string) error {
 	for range attempts {
 		rec, err := w.store.Get(ctx, name)
-		if errors.Is(err, broker.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
 			return nil // deleted meanwhile
 		}
 		if err != nil {
 			return err
 		}
-		write, needed := w.reseal(broker.Named{Name: name, Record: rec})
+		write, needed := w.reseal(store.Named{Name: name, Record: rec})
 		if !needed {
 			return nil
 		}
@@ -119,28 +119,28 @@ func (w *worker) single(ctx context.Context, name string) error {
 			w.result.Resealed++
 			return nil
 		}
-		if !errors.Is(err, broker.ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}
-	return fmt.Errorf("record %q: others keep writing it: %w", name, broker.ErrConflict)
+	return fmt.Errorf("record %q: others keep writing it: %w", name, store.ErrConflict)
 }
 
 // reseal returns the write that a record needs, and counts it if it needs none. The
 // generation stays, as the content does.
-func (w *worker) reseal(n broker.Named) (broker.Write, bool) {
+func (w *worker) reseal(n store.Named) (store.Write, bool) {
 	plain, err := w.ring.Open(n.Name, n.Generation, n.Sealed)
 	if err != nil {
 		w.result.Failed = append(w.result.Failed, n.Name)
 		if w.firstErr == nil {
 			w.firstErr = err
 		}
-		return broker.Write{}, false
+		return store.Write{}, false
 	}
 	if !w.ring.NeedsReseal(n.Sealed) {
 		w.result.Current++
-		return broker.Write{}, false
+		return store.Write{}, false
 	}
 	sealed := w.ring.Seal(n.Name, n.Generation, plain)
-	return broker.Write{Name: n.Name, Base: n.Generation, Record: broker.Record{Generation: n.Generation, Sealed: sealed}}, true
+	return store.Write{Name: n.Name, Base: n.Generation, Record: store.Record{Generation: n.Generation, Sealed: sealed}}, true
 }

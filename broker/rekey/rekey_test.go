@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/rekey"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 func ring(t *testing.T, current, previous byte) *seal.Keyring {
@@ -30,18 +30,18 @@ func ring(t *testing.T, current, previous byte) *seal.Keyring {
 
 func nameOf(i int) string { return fmt.Sprintf("authorizer/%04d", i) }
 
-func fill(t *testing.T, s broker.Store, k *seal.Keyring, from, to int) {
+func fill(t *testing.T, s store.Store, k *seal.Keyring, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
 		sealed := k.Seal(nameOf(i), 1, []byte(nameOf(i)))
-		if err := s.Put(t.Context(), broker.Write{Name: nameOf(i), Record: broker.Record{Generation: 1, Sealed: sealed}}); err != nil {
+		if err := s.Put(t.Context(), store.Write{Name: nameOf(i), Record: store.Record{Generation: 1, Sealed: sealed}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
 // opens fails the test unless all n records open with k.
-func opens(t *testing.T, s broker.Store, k *seal.Keyring, n int) {
+func opens(t *testing.T, s store.Store, k *seal.Keyring, n int) {
 	t.Helper()
 	page, err := s.List(t.Context(), "", "", n+1)
 	if err != nil || len(page) != n {
@@ -87,7 +87,7 @@ func TestRun_GoesOnPastWhatDoesNotOpen(t *testing.T) {
 
 func TestRun_BeginsAgainAfterAFailure(t *testing.T) {
 	broken, puts := errors.New("disk full"), 0
-	s := memstore.New(memstore.Options{FailPut: func([]broker.Write) error {
+	s := memstore.New(memstore.Options{FailPut: func([]store.Write) error {
 		if puts++; puts == 252 { // the filling is 250, then one page
 			return broken
 		}
@@ -110,15 +110,15 @@ func TestRun_BeginsAgainAfterAFailure(t *testing.T) {
 func TestRun_OthersWrite(t *testing.T) {
 	var s *memstore.Store
 	current, interfering := ring(t, 2, 1), false
-	s = memstore.New(memstore.Options{FailPut: func(writes []broker.Write) error {
+	s = memstore.New(memstore.Options{FailPut: func(writes []store.Write) error {
 		if !interfering || len(writes) == 1 {
 			return nil
 		}
 		interfering = false
 		newer := current.Seal(nameOf(3), 2, []byte(nameOf(3)))
 		return s.Put(t.Context(),
-			broker.Write{Name: nameOf(3), Base: 1, Record: broker.Record{Generation: 2, Sealed: newer}},
-			broker.Write{Name: nameOf(4), Base: 1})
+			store.Write{Name: nameOf(3), Base: 1, Record: store.Record{Generation: 2, Sealed: newer}},
+			store.Write{Name: nameOf(4), Base: 1})
 	}})
 	fill(t, s, ring(t, 1, 0), 0, 10)
 	interfering = true

@@ -8,12 +8,12 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // testContention: of several writers that raise one record, exactly one makes each
 // generation.
-func testContention(t *testing.T, s broker.Store) {
+func testContention(t *testing.T, s store.Store) {
 	const writers, wins = 8, 10
 	var (
 		mu   sync.Mutex
@@ -24,13 +24,13 @@ func testContention(t *testing.T, s broker.Store) {
 		wg.Go(func() {
 			for won := 0; won < wins; {
 				old, err := s.Get(t.Context(), "k")
-				if err != nil && !errors.Is(err, broker.ErrNotFound) {
+				if err != nil && !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("Get: %v", err)
 					return
 				}
 				who := fmt.Sprintf("writer %d, win %d", w, won)
 				err = s.Put(t.Context(), set("k", old.Generation, who))
-				if errors.Is(err, broker.ErrConflict) {
+				if errors.Is(err, store.ErrConflict) {
 					continue
 				}
 				if err != nil {
@@ -56,10 +56,10 @@ func testContention(t *testing.T, s broker.Store) {
 
 // testTransfers: writes of two records at once keep their sum, whatever happens in
 // between, and no reader of one page sees half of one.
-func testTransfers(t *testing.T, s broker.Store) {
+func testTransfers(t *testing.T, s store.Store) {
 	const accounts, movers, moves = 6, 6, 8
 	for i := range accounts {
-		put(t, s, broker.Write{Name: nameOf(i), Record: balance(1, 1000)})
+		put(t, s, store.Write{Name: nameOf(i), Record: balance(1, 1000)})
 	}
 	var wg sync.WaitGroup
 	for m := range movers {
@@ -87,11 +87,11 @@ func testTransfers(t *testing.T, s broker.Store) {
 	checkSum(t, s, accounts*1000)
 }
 
-func balance(generation, n uint64) broker.Record {
-	return broker.Record{Generation: generation, Sealed: binary.BigEndian.AppendUint64(nil, n)}
+func balance(generation, n uint64) store.Record {
+	return store.Record{Generation: generation, Sealed: binary.BigEndian.AppendUint64(nil, n)}
 }
 
-func checkSum(t *testing.T, s broker.Store, want uint64) {
+func checkSum(t *testing.T, s store.Store, want uint64) {
 	page, err := s.List(t.Context(), "", "", 100)
 	if err != nil {
 		t.Errorf("List: %v", err)
@@ -107,7 +107,7 @@ func checkSum(t *testing.T, s broker.Store, want uint64) {
 }
 
 // move takes one from a and gives it to b, again until nobody is faster.
-func move(t *testing.T, s broker.Store, a, b string) {
+func move(t *testing.T, s store.Store, a, b string) {
 	if a == b {
 		return
 	}
@@ -119,12 +119,12 @@ func move(t *testing.T, s broker.Store, a, b string) {
 			return
 		}
 		err := s.Put(t.Context(),
-			broker.Write{Name: a, Base: from.Generation, Record: balance(from.Generation+1, binary.BigEndian.Uint64(from.Sealed)-1)},
-			broker.Write{Name: b, Base: to.Generation, Record: balance(to.Generation+1, binary.BigEndian.Uint64(to.Sealed)+1)})
+			store.Write{Name: a, Base: from.Generation, Record: balance(from.Generation+1, binary.BigEndian.Uint64(from.Sealed)-1)},
+			store.Write{Name: b, Base: to.Generation, Record: balance(to.Generation+1, binary.BigEndian.Uint64(to.Sealed)+1)})
 		if err == nil {
 			return
 		}
-		if !errors.Is(err, broker.ErrConflict) {
+		if !errors.Is(err, store.ErrConflict) {
 			t.Errorf("Put: %v", err)
 			return
 		}
@@ -133,8 +133,8 @@ func move(t *testing.T, s broker.Store, a, b string) {
 
 // testListWhileWriting: a walk by pages sees every record that was there all the
 // time, in order, while others come and go.
-func testListWhileWriting(t *testing.T, s broker.Store) {
-	var steady []broker.Write
+func testListWhileWriting(t *testing.T, s store.Store) {
+	var steady []store.Write
 	for i := range 64 {
 		steady = append(steady, set(nameOf(2*i), 0, "steady"))
 	}

@@ -7,17 +7,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
-func fill(t *testing.T, s broker.Store, names ...string) {
+func fill(t *testing.T, s store.Store, names ...string) {
 	t.Helper()
 	for _, n := range names {
 		put(t, s, set(n, 0, "content of "+n))
 	}
 }
 
-func testOddNames(t *testing.T, s broker.Store) {
+func testOddNames(t *testing.T, s store.Store) {
 	names := []string{"a/b", "a//b", "a b", "a\x00b", "a\xffb", "\xff", "\xff\xff", "票", "a", "A", "a*", "a?", "a[b]", `a\b`, strings.Repeat("n", 500)}
 	fill(t, s, names...)
 	for _, n := range names {
@@ -31,7 +31,7 @@ func testOddNames(t *testing.T, s broker.Store) {
 // prefixBefore is a name that is not after any name beginning with n.
 func prefixBefore(n string) string { return n[:len(n)-1] }
 
-func testListOrder(t *testing.T, s broker.Store) {
+func testListOrder(t *testing.T, s store.Store) {
 	lists(t, s, "", "", 10)
 	fill(t, s, "b", "a", "c/2", "c/10", "c", "B", "c/1")
 	lists(t, s, "", "", 10, "B", "a", "b", "c", "c/1", "c/10", "c/2")
@@ -42,7 +42,7 @@ func testListOrder(t *testing.T, s broker.Store) {
 	}
 }
 
-func testListPrefix(t *testing.T, s broker.Store) {
+func testListPrefix(t *testing.T, s store.Store) {
 	fill(t, s, "a", "a/", "a/1", "a/2", "a0", "b", "\xfe", "\xff", "\xff\x01", "\xff\xff")
 	lists(t, s, "a/", "", 10, "a/", "a/1", "a/2")
 	lists(t, s, "a", "", 10, "a", "a/", "a/1", "a/2", "a0")
@@ -62,8 +62,8 @@ func testListPrefix(t *testing.T, s broker.Store) {
 	lists(t, s, "", "\xff\xff", 10)
 }
 
-func testListPages(t *testing.T, s broker.Store) {
-	var writes []broker.Write
+func testListPages(t *testing.T, s store.Store) {
+	var writes []store.Write
 	var want []string
 	for i := range 257 {
 		writes = append(writes, set(nameOf(i), 0, "x"))
@@ -81,7 +81,7 @@ func testListPages(t *testing.T, s broker.Store) {
 	}
 }
 
-func testListLimit(t *testing.T, s broker.Store) {
+func testListLimit(t *testing.T, s store.Store) {
 	fill(t, s, "a", "b", "c")
 	lists(t, s, "", "", 0)
 	lists(t, s, "", "", -1)

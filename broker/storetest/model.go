@@ -10,16 +10,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // model is the store as one would explain it: a map.
-type model map[string]broker.Record
+type model map[string]store.Record
 
-func (m model) put(writes []broker.Write) error {
+func (m model) put(writes []store.Write) error {
 	for _, w := range writes {
 		if m[w.Name].Generation != w.Base {
-			return broker.ErrConflict
+			return store.ErrConflict
 		}
 	}
 	for _, w := range writes {
@@ -32,11 +32,11 @@ func (m model) put(writes []broker.Write) error {
 	return nil
 }
 
-func (m model) list(prefix, after string, limit int) []broker.Named {
-	var out []broker.Named
+func (m model) list(prefix, after string, limit int) []store.Named {
+	var out []store.Named
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		if strings.HasPrefix(name, prefix) && name > after && len(out) < limit {
-			out = append(out, broker.Named{Name: name, Record: m[name]})
+			out = append(out, store.Named{Name: name, Record: m[name]})
 		}
 	}
 	return out
@@ -64,16 +64,16 @@ func modelName(rt *rapid.T, label string) string {
 	return rapid.StringMatching(`[ab/]{1,3}`).Draw(rt, label)
 }
 
-func modelPut(t *testing.T, rt *rapid.T, s broker.Store, m model) {
+func modelPut(t *testing.T, rt *rapid.T, s store.Store, m model) {
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[ab/]{1,3}`), 1, 4, rapid.ID[string]).Draw(rt, "names")
-	var writes []broker.Write
+	var writes []store.Write
 	for _, n := range names {
-		w := broker.Write{Name: n, Base: m[n].Generation}
+		w := store.Write{Name: n, Base: m[n].Generation}
 		if rapid.IntRange(0, 9).Draw(rt, "stale") == 0 {
 			w.Base++
 		}
 		if rapid.IntRange(0, 3).Draw(rt, "delete") > 0 {
-			w.Record = broker.Record{Generation: w.Base + 1, Sealed: rapid.SliceOf(rapid.Byte()).Draw(rt, "content")}
+			w.Record = store.Record{Generation: w.Base + 1, Sealed: rapid.SliceOf(rapid.Byte()).Draw(rt, "content")}
 		}
 		writes = append(writes, w)
 	}
@@ -83,11 +83,11 @@ func modelPut(t *testing.T, rt *rapid.T, s broker.Store, m model) {
 	}
 }
 
-func modelGet(t *testing.T, rt *rapid.T, s broker.Store, m model) {
+func modelGet(t *testing.T, rt *rapid.T, s store.Store, m model) {
 	name := modelName(rt, "name")
 	got, err := s.Get(t.Context(), name)
 	want, ok := m[name]
-	if ok != (err == nil) || !ok && !errors.Is(err, broker.ErrNotFound) {
+	if ok != (err == nil) || !ok && !errors.Is(err, store.ErrNotFound) {
 		rt.Fatalf("Get %q: %v; the model has it: %t", name, err, ok)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -95,7 +95,7 @@ func modelGet(t *testing.T, rt *rapid.T, s broker.Store, m model) {
 	}
 }
 
-func modelList(t *testing.T, rt *rapid.T, s broker.Store, m model) {
+func modelList(t *testing.T, rt *rapid.T, s store.Store, m model) {
 	prefix := rapid.StringMatching(`[ab/]{0,2}`).Draw(rt, "prefix")
 	after := rapid.StringMatching(`[ab/]{0,3}`).Draw(rt, "after")
 	limit := rapid.IntRange(0, 5).Draw(rt, "limit")

@@ -1,8 +1,8 @@
-// Package storetest is what every [broker.Store] has to pass: the contract of that
+// Package storetest is what every [store.Store] has to pass: the contract of that
 // interface as tests.
 //
 //	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T) broker.Store { return … })
+//		storetest.Run(t, func(t *testing.T) store.Store { return … })
 //	}
 //
 // The package is for tests only and makes no API promise outside this module.
@@ -15,18 +15,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // Open returns an empty store for one test, and sees to it (t.Cleanup) that it is
 // closed after it.
-type Open func(t *testing.T) broker.Store
+type Open func(t *testing.T) store.Store
 
 // Run runs the suite; each part gets a store of its own.
 func Run(t *testing.T, open Open) {
 	parts := []struct {
 		name string
-		run  func(*testing.T, broker.Store)
+		run  func(*testing.T, store.Store)
 	}{
 		{"GetAndPut", testGetAndPut},
 		{"NotFound", testNotFound},
@@ -55,33 +55,33 @@ func Run(t *testing.T, open Open) {
 }
 
 // rec is a record of that generation with that content.
-func rec(generation uint64, content string) broker.Record {
-	return broker.Record{Generation: generation, Sealed: []byte(content)}
+func rec(generation uint64, content string) store.Record {
+	return store.Record{Generation: generation, Sealed: []byte(content)}
 }
 
 // set is a write over base that makes the next generation.
-func set(name string, base uint64, content string) broker.Write {
-	return broker.Write{Name: name, Base: base, Record: rec(base+1, content)}
+func set(name string, base uint64, content string) store.Write {
+	return store.Write{Name: name, Base: base, Record: rec(base+1, content)}
 }
 
 // remove is a write over base that deletes.
-func remove(name string, base uint64) broker.Write { return broker.Write{Name: name, Base: base} }
+func remove(name string, base uint64) store.Write { return store.Write{Name: name, Base: base} }
 
-func put(t *testing.T, s broker.Store, writes ...broker.Write) {
+func put(t *testing.T, s store.Store, writes ...store.Write) {
 	t.Helper()
 	if err := s.Put(t.Context(), writes...); err != nil {
 		t.Fatalf("Put: %v", err)
 	}
 }
 
-func conflicts(t *testing.T, s broker.Store, writes ...broker.Write) {
+func conflicts(t *testing.T, s store.Store, writes ...store.Write) {
 	t.Helper()
-	if err := s.Put(t.Context(), writes...); !errors.Is(err, broker.ErrConflict) {
+	if err := s.Put(t.Context(), writes...); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("Put: %v, want ErrConflict", err)
 	}
 }
 
-func holds(t *testing.T, s broker.Store, name string, want broker.Record) {
+func holds(t *testing.T, s store.Store, name string, want store.Record) {
 	t.Helper()
 	got, err := s.Get(t.Context(), name)
 	if err != nil {
@@ -93,15 +93,15 @@ func holds(t *testing.T, s broker.Store, name string, want broker.Record) {
 	}
 }
 
-func absent(t *testing.T, s broker.Store, name string) {
+func absent(t *testing.T, s store.Store, name string) {
 	t.Helper()
-	if got, err := s.Get(t.Context(), name); !errors.Is(err, broker.ErrNotFound) {
+	if got, err := s.Get(t.Context(), name); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get %q: generation %d, %v, want ErrNotFound", name, got.Generation, err)
 	}
 }
 
 // lists compares the names that List gives.
-func lists(t *testing.T, s broker.Store, prefix, after string, limit int, want ...string) {
+func lists(t *testing.T, s store.Store, prefix, after string, limit int, want ...string) {
 	t.Helper()
 	got, err := s.List(t.Context(), prefix, after, limit)
 	if err != nil {
@@ -118,9 +118,9 @@ func lists(t *testing.T, s broker.Store, prefix, after string, limit int, want .
 }
 
 // all returns every record below prefix, read by pages.
-func all(t *testing.T, s broker.Store, prefix string, limit int) []broker.Named {
+func all(t *testing.T, s store.Store, prefix string, limit int) []store.Named {
 	t.Helper()
-	var out []broker.Named
+	var out []store.Named
 	for after := ""; ; {
 		page, err := s.List(t.Context(), prefix, after, limit)
 		if err != nil {

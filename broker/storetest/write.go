@@ -6,22 +6,22 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
-func testGetAndPut(t *testing.T, s broker.Store) {
+func testGetAndPut(t *testing.T, s store.Store) {
 	put(t, s, set("a", 0, "one"))
 	holds(t, s, "a", rec(1, "one"))
 	put(t, s, set("a", 1, "two"))
 	holds(t, s, "a", rec(2, "two"))
-	put(t, s, broker.Write{Name: "a", Base: 2, Record: rec(2, "two, amended")})
+	put(t, s, store.Write{Name: "a", Base: 2, Record: rec(2, "two, amended")})
 	holds(t, s, "a", rec(2, "two, amended"))
 	put(t, s, set("b", 0, "other"))
 	holds(t, s, "a", rec(2, "two, amended"))
 	holds(t, s, "b", rec(1, "other"))
 }
 
-func testNotFound(t *testing.T, s broker.Store) {
+func testNotFound(t *testing.T, s store.Store) {
 	absent(t, s, "a")
 	put(t, s, set("ab", 0, "x"))
 	absent(t, s, "a")
@@ -29,7 +29,7 @@ func testNotFound(t *testing.T, s broker.Store) {
 	absent(t, s, "")
 }
 
-func testDelete(t *testing.T, s broker.Store) {
+func testDelete(t *testing.T, s store.Store) {
 	put(t, s, set("a", 0, "one"), set("b", 0, "one"))
 	conflicts(t, s, remove("a", 0))
 	conflicts(t, s, remove("a", 2))
@@ -44,23 +44,23 @@ func testDelete(t *testing.T, s broker.Store) {
 	holds(t, s, "a", rec(1, "anew"))
 }
 
-func testEmptyContent(t *testing.T, s broker.Store) {
-	put(t, s, broker.Write{Name: "a", Record: broker.Record{Generation: 1, Sealed: []byte{}}})
-	holds(t, s, "a", broker.Record{Generation: 1, Sealed: []byte{}})
+func testEmptyContent(t *testing.T, s store.Store) {
+	put(t, s, store.Write{Name: "a", Record: store.Record{Generation: 1, Sealed: []byte{}}})
+	holds(t, s, "a", store.Record{Generation: 1, Sealed: []byte{}})
 	lists(t, s, "", "", 10, "a")
 }
 
-func testCompareAndSet(t *testing.T, s broker.Store) {
+func testCompareAndSet(t *testing.T, s store.Store) {
 	conflicts(t, s, set("a", 1, "x"))
 	absent(t, s, "a")
 	put(t, s, set("a", 0, "one"))
 	conflicts(t, s, set("a", 0, "late"))
 	conflicts(t, s, set("a", 2, "early"))
-	conflicts(t, s, broker.Write{Name: "a", Base: 0, Record: rec(1, "late, same generation")})
+	conflicts(t, s, store.Write{Name: "a", Base: 0, Record: rec(1, "late, same generation")})
 	holds(t, s, "a", rec(1, "one"))
 }
 
-func testAllOrNone(t *testing.T, s broker.Store) {
+func testAllOrNone(t *testing.T, s store.Store) {
 	put(t, s, set("a", 0, "a1"), set("b", 0, "b1"), set("c", 0, "c1"))
 	conflicts(t, s, set("a", 1, "a2"), set("b", 9, "b2"), remove("c", 1))
 	conflicts(t, s, set("d", 0, "d1"), remove("a", 1), set("c", 0, "c1 again"))
@@ -75,33 +75,33 @@ func testAllOrNone(t *testing.T, s broker.Store) {
 	lists(t, s, "", "", 10, "a", "c", "d")
 }
 
-func testNothingToWrite(t *testing.T, s broker.Store) {
+func testNothingToWrite(t *testing.T, s store.Store) {
 	put(t, s)
 	lists(t, s, "", "", 10)
 }
 
 // testFaults: what no correct caller asks for is refused, but not as a conflict,
 // which the caller would try to resolve for ever.
-func testFaults(t *testing.T, s broker.Store) {
+func testFaults(t *testing.T, s store.Store) {
 	put(t, s, set("a", 0, "one"))
-	refused := func(what string, writes ...broker.Write) {
+	refused := func(what string, writes ...store.Write) {
 		t.Helper()
-		if err := s.Put(t.Context(), writes...); err == nil || errors.Is(err, broker.ErrConflict) {
+		if err := s.Put(t.Context(), writes...); err == nil || errors.Is(err, store.ErrConflict) {
 			t.Errorf("%s: %v, want an error other than ErrConflict", what, err)
 		}
 	}
-	refused("generation goes back", broker.Write{Name: "a", Base: 1, Record: rec(0, "x")})
-	refused("generation 0", broker.Write{Name: "b", Base: 0, Record: rec(0, "x")})
+	refused("generation goes back", store.Write{Name: "a", Base: 1, Record: rec(0, "x")})
+	refused("generation 0", store.Write{Name: "b", Base: 0, Record: rec(0, "x")})
 	refused("no name", set("", 0, "x"))
 	refused("one name twice", set("b", 0, "x"), set("b", 0, "y"))
-	refused("a fault beside a good write", set("b", 0, "x"), broker.Write{Name: "a", Base: 1, Record: rec(0, "x")})
+	refused("a fault beside a good write", set("b", 0, "x"), store.Write{Name: "a", Base: 1, Record: rec(0, "x")})
 	holds(t, s, "a", rec(1, "one"))
 	lists(t, s, "", "", 10, "a")
 }
 
-func testBytesAreOwned(t *testing.T, s broker.Store) {
+func testBytesAreOwned(t *testing.T, s store.Store) {
 	content := []byte("content")
-	put(t, s, broker.Write{Name: "a", Record: broker.Record{Generation: 1, Sealed: content}})
+	put(t, s, store.Write{Name: "a", Record: store.Record{Generation: 1, Sealed: content}})
 	clear(content)
 	want := rec(1, "content")
 	holds(t, s, "a", want)
@@ -127,7 +127,7 @@ func testBytesAreOwned(t *testing.T, s broker.Store) {
 	}
 }
 
-func testSizes(t *testing.T, s broker.Store) {
+func testSizes(t *testing.T, s store.Store) {
 	for i, n := range []int{1, 1000, 4095, 4096, 4097, 65535, 65536, 1 << 20} {
 		content := bytes.Repeat([]byte{byte(i + 1)}, n)
 		put(t, s, set(nameOf(i), 0, string(content)))
@@ -137,7 +137,7 @@ func testSizes(t *testing.T, s broker.Store) {
 	}
 }
 
-func testCancelled(t *testing.T, s broker.Store) {
+func testCancelled(t *testing.T, s store.Store) {
 	put(t, s, set("a", 0, "one"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

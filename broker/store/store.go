@@ -1,4 +1,9 @@
-package broker
+// Package store is what a store of the broker's records must do.
+//
+// Implementations are boltstore and memstore beside it; storetest is what they pass.
+//
+// The package makes no API promise outside this module.
+package store
 
 import (
 	"context"
