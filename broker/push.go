@@ -35,7 +35,7 @@ func (b *Broker) HandlePush(ctx context.Context, p wechat.Push) error {
 	}
 }
 
-// takeTicket keeps a ticket durably. It renews nothing that lives.
+// takeTicket keeps a ticket durably. A token that is still valid is not renewed.
 func (b *Broker) takeTicket(ctx context.Context, c *component, p wechat.Push) error {
 	now := b.clock.now()
 	t := ticket{value: p.Ticket, created: p.CreateTime, received: now}

@@ -60,9 +60,9 @@ func (b *Broker) goOn(kind Kind) {
 	}
 }
 
-// overrun is when the last call beyond the day's budget of e was made. Those that a
-// rejected token forces have an hour of their own: however often an app has tokens
-// rejected, the renewals whose time has come are made. Broker.mu is held.
+// overrun is when the last call beyond the day's budget of e was made. Forced and
+// scheduled renewals are counted separately, so rejections cannot starve scheduled
+// ones. Broker.mu is held.
 func (e *entry) overrun() *time.Time {
 	if e.suspect != nil {
 		return &e.overrunForced

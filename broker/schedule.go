@@ -82,8 +82,8 @@ func (q *queue) next() (time.Time, bool) {
 
 // place puts e where it belongs: urgent for those with waiting callers, which
 // pass the rate limit. It takes it from wherever it waited, and wakes the scheduler.
-// While a renewal of e is under way it is not put anywhere, else a second would begin
-// beside it: the end of that renewal has it tried again. A dropped entry is not
+// While a renewal of e is under way e is in no queue, else a second renewal would begin
+// beside it; the end of the first tries e again. A dropped entry is not
 // rescheduled; a new entry for the key may exist. Broker.mu is held.
 func (b *Broker) place(e *entry, at time.Time, urgent bool) {
 	b.unplace(e)

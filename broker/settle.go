@@ -64,9 +64,9 @@ func (b *Broker) generation(e *entry) uint64 {
 	return 0
 }
 
-// release gives the rejected token back unless a newer one is in force: a renewal
-// that failed leaves nothing better, and one that brought the same value back
-// says that WeChat holds it for good. Broker.mu is held.
+// release gives the rejected token back unless a newer one is in force. A renewal
+// that failed leaves nothing better. One that brought the same value back shows that
+// WeChat still considers it valid. Broker.mu is held.
 func (b *Broker) release(e *entry, out outcome) {
 	suspect := e.suspect
 	e.suspect = nil

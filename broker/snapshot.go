@@ -25,9 +25,8 @@ func (b *Broker) Missing() []Missing {
 	return missing
 }
 
-// living reports whether e has a token that is not known to be rejected for good:
-// one whose successor is on its way, and nothing against it, does not count as missing.
-// Broker.mu is held.
+// living reports whether e has a usable token, or one that is being replaced without
+// trouble. Broker.mu is held.
 func (b *Broker) living(e *entry, now time.Time) bool {
 	return b.sound(e, now) != nil || e.suspect.Alive(now) && e.cond.trouble == StateUnknown
 }

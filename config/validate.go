@@ -195,7 +195,7 @@ func (l *Loaded) atLeast(key string, value, least any) {
 
 func (l *Loaded) oneOf(key, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
-		l.fault(key, value, "none of "+strings.Join(allowed, ", "), "write one of them")
+		l.fault(key, value, "must be one of: "+strings.Join(allowed, ", "), defaultHint)
 	}
 }
 

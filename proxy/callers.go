@@ -117,7 +117,7 @@ func (c *callers) admit(r *request, later bool) *fault {
 		return stranger()
 	}
 	if r.caller == nil {
-		return forbidden("caller_refused", "the key is no caller's (callers): compare its SHA-256 with key_sha256")
+		return forbidden("caller_refused", "the key matches no entry in callers: compare its SHA-256 with key_sha256")
 	}
 	return nil
 }
