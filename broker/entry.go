@@ -31,6 +31,8 @@ type entry struct {
 	suspect   *Token        // rejected by WeChat and held back while its successor is awaited
 	rejected  uint64        // the generation that WeChat rejected and that is served for want of a better; 0: none
 	unchanged uint64        // the generation that a forced renewal brought back unchanged; 0: none
+	doubted   uint64        // the generation that was refused last; 0: none
+	idle      time.Time     // when it was first refused since it last served a call
 	forces    dayBudget
 	forceAt   time.Time // when a force_refresh is allowed again
 	forced    forcedBudget

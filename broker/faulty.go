@@ -32,9 +32,9 @@ func (r Refusal) refutes(t *Token) bool {
 
 const (
 	// faultyMemory is how long a call that was found at fault is remembered unless it
-	// succeeds, and faultyPause how long one that was found at fault twice forces
-	// nothing; twice as long each further time, at most faultyPauseMax. Both are for
-	// a token of the full life.
+	// succeeds. One that was found so twice then forces a renewal only once its token
+	// has served nothing for faultyPause, twice as long after each further finding, at
+	// most faultyPauseMax. All are for a token of the full life.
 	faultyMemory   = 10 * time.Minute
 	faultyPause    = 30 * time.Second
 	faultyPauseMax = 20 * time.Minute
@@ -46,10 +46,10 @@ const (
 
 // faultyCall is a call that WeChat refuses whatever its token is. It is immutable.
 type faultyCall struct {
-	times  int       // found at fault, without having been cured by a fresh token between
-	until  time.Time // remembered until then; zero once it has succeeded
-	paused time.Time // forces nothing until then
-	kept   time.Time // forgotten altogether then
+	times int       // found at fault, without having been cured by a fresh token between
+	found time.Time // so last
+	until time.Time // remembered until then; zero once it has succeeded
+	kept  time.Time // forgotten altogether then
 	// refused is when a call that is not sent again was refused, until the next one is
 	// judged or succeeds.
 	refused time.Time
@@ -63,35 +63,43 @@ type faultyCalls struct {
 	calls atomic.Pointer[map[string]faultyCall] // replaced, never changed; nil for none
 }
 
-// found notes that the call of path was refused with a token that had just been
-// obtained.
-func (f *faultyCalls) found(path string, now time.Time, life time.Duration) {
+// found notes that a call of path, refused at first, was refused again with a token that
+// had been obtained since. Calls that were under way together are one finding: somebody
+// outside may have displaced that token at once.
+func (f *faultyCalls) found(path string, first, now time.Time, life time.Duration) {
 	path = clip(path)
 	f.change(now, func(calls map[string]faultyCall) {
 		c := room(calls, path)
-		c.times, c.refused = c.times+1, time.Time{}
+		if first.After(c.found) {
+			c.times++
+		}
+		c.found, c.refused = now, time.Time{}
 		c.until = now.Add(share(faultyMemory, life))
 		c.kept = now.Add(max(life, share(faultyMemory, life)))
-		if c.times > 1 {
-			pause := min(faultyPause<<min(c.times-2, 10), faultyPauseMax)
-			c.paused = now.Add(share(pause, life))
-		}
 		calls[path] = c
 	})
 }
 
 // mayForce reports whether a refusal of the call of path may force a renewal. One that
-// is remembered may not while the token has served another call, since that shows that
-// the token is good. One that was found at fault several times, although it may have
-// succeeded between, waits longer each time: a login form answers like this to a code
-// that is spent, and whoever sends those must not force renewals.
-func (f *faultyCalls) mayForce(path string, served bool, now time.Time) bool {
+// is remembered may not if the token has served another call, since that shows that the
+// token is good. One that was found at fault several times, although it may have
+// succeeded between, waits until the token has served nothing since the time idle: a
+// login form answers like this to a code that is spent, and whoever sends those must not
+// force renewals, but where no login succeeds any more the token is to be replaced.
+func (f *faultyCalls) mayForce(path string, served bool, idle, now time.Time, life time.Duration) bool {
 	calls := f.calls.Load()
 	if calls == nil {
 		return true
 	}
 	c := (*calls)[path[:min(len(path), faultyPath)]]
-	return !now.Before(c.paused) && (!served || !now.Before(c.until))
+	if served && now.Before(c.until) {
+		return false
+	}
+	if c.times < 2 {
+		return true
+	}
+	pause := min(faultyPause<<min(c.times-2, 10), faultyPauseMax)
+	return !now.Before(idle.Add(share(pause, life)))
 }
 
 // succeeded notes that WeChat took the token in a call of path; cured, that it was a

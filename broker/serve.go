@@ -206,13 +206,14 @@ func (b *Broker) mayForceFor(e *entry, t *Token, r Refusal, now time.Time) bool 
 	if r.Final {
 		r.First = e.faulty.firstRefused(r.Path, now)
 	}
+	served, idle := e.doubt(t, now)
 	attrs := []any{"key", e.key.String(), "generation", t.Generation, "errcode", r.Errcode, "path", clip(r.Path)}
 	switch {
 	case r.refutes(t) || !r.First.IsZero() && e.confirmed(t, now):
-		e.faulty.found(r.Path, now, e.life())
+		e.faulty.found(r.Path, r.First, now, e.life())
 		b.log.Warn("WeChat refuses a call again with a token that it has given since: the call is at fault, not the token", attrs...)
 		return false
-	case !e.faulty.mayForce(r.Path, t.served.Load(), now):
+	case !e.faulty.mayForce(r.Path, served, idle, now, e.life()):
 		b.log.Debug("WeChat refuses a call that it refused lately whatever the token was; the token is kept", attrs...)
 		return false
 	case e.forced.take(now, e.life()):
@@ -225,6 +226,15 @@ func (b *Broker) mayForceFor(e *entry, t *Token, r Refusal, now time.Time) bool 
 	}
 	b.log.Error("a token is rejected again and again although it is fresh: "+cause, attrs...)
 	return false
+}
+
+// doubt notes that e's living token t was refused at now. It returns whether t has ever
+// served a call, and the first refusal since it last did. Broker.mu is held.
+func (e *entry) doubt(t *Token, now time.Time) (served bool, idle time.Time) {
+	if t.served.CompareAndSwap(servedLately, servedBefore) || e.doubted != t.Generation {
+		e.doubted, e.idle = t.Generation, now
+	}
+	return t.served.Load() != servedNever, e.idle
 }
 
 // releaseHopeless gives the rejected token back where nothing can replace it within a
