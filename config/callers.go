@@ -42,7 +42,11 @@ const howToHash = "make it with: printf %s KEY | sha256sum"
 // once reports a value that another caller has too.
 func (l *Loaded) once(key, value string, seen map[string]string) {
 	if first, ok := seen[value]; ok && value != "" {
-		l.fault(key, "", "the same as "+first, "each caller needs its own")
+		hint := "each caller needs its own"
+		if caller, _, _ := strings.Cut(key, "."); strings.HasPrefix(first, caller+".") {
+			hint = "keep one of the two"
+		}
+		l.fault(key, "", "the same as "+first, hint)
 		return
 	}
 	seen[value] = key

@@ -158,7 +158,7 @@ func TestLoad_Faults(t *testing.T) {
 	f("", "neither a component nor an account is configured", "secret_file:")
 	f("# nothing but a comment\n", "neither a component nor an account")
 	f("a: b: c\n", "c.yaml:1: not valid YAML: mapping values are not allowed")
-	f("store: *s3cr3t\n", "unknown anchor … referenced")
+	f("store: *s3cr3t\n", "c.yaml:1: a value that begins with *; put quotes around it")
 	f("a: &x 1\ndata_dir: *x\n", "data_dir: aliases are not supported")
 	f("log: {}\n---\nlog: {}\n", "a second document begins here")
 	// A secret where its file belongs, as the likes of it have slashes too.

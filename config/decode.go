@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -16,12 +17,14 @@ type decoder struct {
 	// origins has the nodes that are not from the file.
 	origins map[*yaml.Node]Origin
 	// at has the place of every key that is given.
-	at     map[string]Origin
+	at map[string]Origin
+	// odd has the key of every value that looks like a slip of writing.
+	odd    map[string]oddity
 	faults []fault
 }
 
 func newDecoder(file string) *decoder {
-	return &decoder{file: file, origins: map[*yaml.Node]Origin{}, at: map[string]Origin{}}
+	return &decoder{file: file, origins: map[*yaml.Node]Origin{}, at: map[string]Origin{}, odd: map[string]oddity{}}
 }
 
 func (d *decoder) origin(n *yaml.Node) Origin {
@@ -44,6 +47,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
 	case isMapping(v.Type()):
 		d.mapping(n, v, path)
 	case v.Type() == severalType && n.Kind == yaml.ScalarNode:
+		d.note(path, v.Type(), n.Value)
 		v.Set(reflect.ValueOf(OneOrMore{n.Value}))
 	case v.Kind() == reflect.Slice:
 		d.list(n, v, path)
@@ -68,9 +72,8 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 	seen := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
-		full := keyPath(path, key.Value)
 		if first, ok := seen[key.Value]; ok {
-			d.fault(key, full, "", fmt.Sprintf("the key is given a second time (first in line %d)", first), "keep one")
+			d.fault(key, keyPath(path, shownName(key.Value)), "", fmt.Sprintf("the key is given a second time (first in line %d)", first), "keep one")
 			continue
 		}
 		seen[key.Value] = key.Line
@@ -96,7 +99,26 @@ func (d *decoder) entry(key, value *yaml.Node, v reflect.Value, path string) {
 		d.fault(key, full, "", "aliases are not supported", "write the keys out")
 		return
 	}
-	d.fault(key, full, "", "unknown key", unknownKeyHint(key.Value, path, names))
+	if reason, hint := slipOfKey(key.Value); reason != "" {
+		d.fault(key, path, "", reason, hint)
+		return
+	}
+	d.fault(key, keyPath(path, shownName(key.Value)), "", "unknown key", unknownKeyHint(key.Value, path, names))
+}
+
+var (
+	nameForm = regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_.-]*$`)
+	// longestName is more than any key's name has, and less than an AppSecret.
+	longestName = 30
+)
+
+// shownName returns the name of an unknown key for a report. What has not the form of
+// a name may be a secret, put where its key belongs, and is not shown.
+func shownName(name string) string {
+	if len(name) > longestName || !nameForm.MatchString(name) {
+		return "…"
+	}
+	return name
 }
 
 func unknownKeyHint(key, path string, names []string) string {
@@ -129,6 +151,7 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
 		d.fault(n, path, "", "want a single value, got "+kindName(n), "write one value behind the colon; quotes keep special characters together")
 		return
 	}
+	d.note(path, v.Type(), n.Value)
 	reason, hint := setScalar(v, n.Value)
 	if reason == "" {
 		return

@@ -22,6 +22,7 @@ type Address struct {
 	Text string
 }
 
+// IsOff reports whether nothing is to listen.
 func (a Address) IsOff() bool { return a.Network == "" }
 
 // String writes the address as the configuration does.
@@ -125,6 +126,7 @@ func (a Address) Reachable() Address {
 // ListenKey is one key that holds an address.
 type ListenKey struct{ Key, Value string }
 
+// ListenKeys returns every key that holds an address, off or not.
 func (c *Config) ListenKeys() []ListenKey {
 	return []ListenKey{
 		{"listen.apps", c.Listen.Apps},

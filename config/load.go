@@ -35,6 +35,7 @@ type Loaded struct {
 	Files FileSums
 
 	at     map[string]Origin
+	odd    map[string]oddity
 	faults []fault
 }
 
@@ -54,24 +55,15 @@ func Load(src Sources) *Loaded {
 		d.assign(root, a)
 	}
 	d.value(root, reflect.ValueOf(&l.Config).Elem(), "")
-	l.at = d.at
+	l.at, l.odd = d.at, d.odd
 	l.faults = append(l.faults, d.faults...)
 	l.resolveSecrets(src.Env)
 	l.resolvePaths()
 	l.fillDefaults()
 	l.validate()
 	l.warnOfProxyVariables(src.Env)
-	l.hintAtQuotes()
+	l.explainOddities()
 	return l
-}
-
-// hintAtQuotes explains values of the environment that are wrong for their quotes.
-func (l *Loaded) hintAtQuotes() {
-	for i, f := range l.faults {
-		if f.at.rank == fromEnv && inQuotes(f.value) {
-			l.faults[i].hint = quotesHint
-		}
-	}
 }
 
 // Err returns a *[FaultsError] with everything that is wrong, or nil.
@@ -223,6 +215,9 @@ func (l *Loaded) warn(key, text string) {
 func (l *Loaded) place(key string) Origin {
 	for key != "" {
 		if at, ok := l.at[key]; ok {
+			return at
+		}
+		if at, ok := l.at[key+"_file"]; ok {
 			return at
 		}
 		key = key[:max(0, strings.LastIndexAny(key, ".["))]

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -73,8 +74,15 @@ func (l *Loaded) storeLeftBehind(path, resolved string) {
 // made.
 func (l *Loaded) validateWritable() {
 	c := &l.Config
+	if l.given("data_dir") {
+		l.unexpandedPath("data_dir", c.DataDir)
+	}
+	if inQuotes(c.DataDir) {
+		l.fault("data_dir", c.DataDir, "a path in quotes that are part of the value", quotesHint)
+		return
+	}
 	store, ok := strings.CutPrefix(c.Store.Reveal(), boltPrefix)
-	if !ok || store == "" || l.faulty("store") {
+	if !ok || store == "" || l.faulty("store") || l.storeUnknown() {
 		return
 	}
 	if _, err := os.Stat(store); err == nil {
@@ -88,6 +96,15 @@ func (l *Loaded) validateWritable() {
 		l.writableFolder("data_dir", c.DataDir)
 	}
 }
+
+// unexpandedPath warns of a path with something in it that shells expand.
+func (l *Loaded) unexpandedPath(key, path string) {
+	if strings.HasPrefix(path, "~/") || strings.Contains(path, "/~/") || unexpandedPathForm.MatchString(path) {
+		l.warn(key, "nothing expands ~ or $NAME in this path; write it out")
+	}
+}
+
+var unexpandedPathForm = regexp.MustCompile(`\$[A-Za-z_({]`)
 
 const unwritableHint = "let the user that wxsidecar runs as write it, or name another"
 

@@ -38,6 +38,8 @@ func TestLoad_Proxy(t *testing.T) {
 		}
 	}
 	bad("u:s3cr3t@10.0.0.8:3128", "has no scheme")
+	bad("\uFEFFhttp://u:s3cr3t@10.0.0.8:3128", "has U+FEFF (byte order mark) in it; write it again; save a file without a byte order mark")
+	bad("http://u:s3cr3t@10.0.0.8:3128 ", "has white space or a control character in it; write it again")
 	bad("http://u:s3cr3t@10.0.0.8", "has no port")
 	bad("socks4://u:s3cr3t@10.0.0.8:1080", "the scheme is none of")
 	bad("http://u:s3cr3t/x@10.0.0.8:1080", "not a URL")

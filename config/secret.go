@@ -34,7 +34,7 @@ func (s FileSums) read(path string) ([]byte, error) {
 	return content, nil
 }
 
-// changed reports whether a file reads differently now.
+// Changed reports whether a file reads differently now.
 func (s FileSums) Changed() bool {
 	now := FileSums{}
 	for path, sum := range s {

@@ -49,6 +49,85 @@ func TestLoad_SecretThatCannotBe(t *testing.T) {
 	f("<secret>", "placeholder")
 }
 
+// Each fault of a component's credentials is told once.
+func TestLoad_CredentialsOfComponentOnce(t *testing.T) {
+	for _, text := range []string{
+		oneComponentWith(goodSecret, "..."),
+		oneComponentWith("...", "token1"),
+		strings.Replace(oneComponentWith(goodSecret, "token1"), goodAESKey, `'"`+goodAESKey+`"'`, 1),
+	} {
+		if got := report(loadText(t, text, nil)); !strings.HasSuffix(got, "the configuration has 1 fault") {
+			t.Errorf("%q:\n%s", text, got)
+		}
+	}
+}
+
+// What is wrong with a secret's file is told at the line that names it, with the cure
+// for a file.
+func TestLoad_SecretFileThatCannotBe(t *testing.T) {
+	f := func(content, want string) {
+		t.Helper()
+		path := write(t, filepath.Join(t.TempDir(), "s"), content)
+		got := report(loadText(t, "accounts:\n  - appid: wx00000000000000aa\n    secret_file: "+path+"\n", nil))
+		if !strings.Contains(got, "c.yaml:3: accounts[0].secret: "+want) {
+			t.Errorf("%q: the report lacks %q:\n%s", content, want, got)
+		}
+	}
+	f("\uFEFF"+goodSecret, "has U+FEFF (byte order mark) in it; copy it again from WeChat's console; save a file without a byte order mark")
+	f("\u200B"+goodSecret, "has U+200B (zero width space) in it; copy it again from WeChat's console\n")
+	f("\xff\xfe1\x002\x00", "is not UTF-8 text; save the file as UTF-8 or ASCII, without a byte order mark")
+	f("${WX_SECRET}\n", "a variable that is not expanded; write the secret itself into the file")
+}
+
+// A value that stands where a key belongs may be a secret, and is not shown.
+func TestLoad_UnknownKeyShowsNoSecret(t *testing.T) {
+	f := func(text string, want ...string) {
+		t.Helper()
+		got := report(loadText(t, text, nil))
+		for _, w := range want {
+			if !strings.Contains(got, w) {
+				t.Errorf("the report of %q\nlacks %q:\n%s", text, w, got)
+			}
+		}
+		if strings.Contains(got, "0123456789ab") || strings.Contains(got, "GFEDCBA") || strings.Contains(got, "s3cr3t") {
+			t.Errorf("the report of %q shows a secret:\n%s", text, got)
+		}
+	}
+	f("accounts: [{appid: wx00000000000000aa, secret:"+goodSecret+"}]\n", "c.yaml:1: accounts[0]: no blank behind secret:; write secret: and the value", "1 fault")
+	f("accounts: [{appid: wx00000000000000aa, secret:\""+goodSecret+"\"}]\n", "accounts[0]: no blank behind secret:", "1 fault")
+	f("accounts: [{appid: wx00000000000000aa, secret："+goodSecret+"}]\n", "accounts[0]: a full-width colon behind secret", "1 fault")
+	f("accounts: [{appid: wx00000000000000aa, secret="+goodSecret+"}]\n", "accounts[0]: an equals sign behind secret", "1 fault")
+	f("accounts:\n  - appid: wx00000000000000aa\n    secret="+goodSecret+"\nstore: bolt:/x\n", "c.yaml:3: an equals sign behind secret")
+	f("upstream: {proxy:http://u:s3cr3t@h:1}\n", "upstream: no blank behind proxy:")
+	f("listen: {push:\"off\"}\n", "c.yaml:1: listen: no blank behind push:")
+	f("accounts: [{"+goodSecret+"}]\n", "accounts[0].…: unknown key")
+	f("accounts: [{"+goodAESKey+": a, "+goodAESKey+": a}]\n", "accounts[0].…: unknown key", "accounts[0].…: the key is given a second time")
+	f("accounts: [{appid: wx00000000000000aa, 密钥: s3cr3t}]\n", "accounts[0].密钥: unknown key")
+	f("accounts: [{appid: "+goodSecret+", secret: wx00000000000000aa}]\n", "accounts[0].appid: not an appid")
+	f(minimal+"apps: {default_appid: "+goodSecret+"}\n", "apps.default_appid: not an appid")
+}
+
+// A variable is expanded in secrets only; elsewhere that is said.
+func TestLoad_VariableThatIsNoSecret(t *testing.T) {
+	got := report(loadText(t, "accounts: [{appid: '${APPID}', secret: "+goodSecret+"}]\nconnect: {allow: ['$HOST']}\n", nil))
+	for _, want := range []string{
+		"accounts[0].appid: value \"${APPID}\": not an appid; variables are expanded in secrets only: leave the key out and set WXSIDECAR_ACCOUNTS_0_APPID",
+		"leave the key out and set WXSIDECAR_CONNECT_ALLOW\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the report lacks %q:\n%s", want, got)
+		}
+	}
+	l := loadText(t, minimal+"data_dir: '${HOME}/x'\nstore: bolt:$HOME/x.db\n", nil)
+	all := strings.Join(l.Warnings, "\n")
+	if l.Err() != nil || len(l.Warnings) != 2 || !strings.Contains(all, "data_dir: ") || !strings.Contains(all, "store: ") {
+		t.Errorf("%v, the warnings:\n%s", l.Err(), all)
+	}
+	if l = loadText(t, minimal+"store: 'bolt:~/x.db'\n", nil); len(l.Warnings) != 1 {
+		t.Errorf("the warnings: %q", l.Warnings)
+	}
+}
+
 // What is unlikely is warned of: some day WeChat's secrets may have another form.
 func TestLoad_SecretThatIsUnlikely(t *testing.T) {
 	f := func(text string, want ...string) {
@@ -81,10 +160,13 @@ func TestLoad_SecretThatIsUnlikely(t *testing.T) {
 func TestLoad_QuotesOfEnvironment(t *testing.T) {
 	l := Load(Sources{Env: Environment{
 		"WXSIDECAR_ACCOUNTS_0_APPID": `"wx00000000000000aa"`, "WXSIDECAR_ACCOUNTS_0_SECRET": `"` + goodSecret + `"`,
-		"WXSIDECAR_LOG_LEVEL": `'debug'`,
+		"WXSIDECAR_LOG_LEVEL": `'debug'`, "WXSIDECAR_STORE": `"bolt:/x.db"`, "WXSIDECAR_DATA_DIR": `"/data"`,
+		"WXSIDECAR_CALLERS_0_NAME": "shop", "WXSIDECAR_CALLERS_0_KEY_SHA256": `"` + strings.Repeat("ab", 32) + `"`,
+		"WXSIDECAR_UPSTREAM_PROXY": `"http://u:s3cr3t@10.0.0.8:3128"`, "WXSIDECAR_ADMIN_KEY_SHA256": `"` + strings.Repeat("ab", 32) + `"`,
 	}})
 	got := report(l)
-	if strings.Count(got, "docker's --env-file keeps them") != 3 || strings.Contains(got, goodSecret) {
+	if strings.Count(got, "docker's --env-file keeps them") != 8 || !strings.HasSuffix(got, "has 8 faults") ||
+		strings.Contains(got, goodSecret) || strings.Contains(got, "s3cr3t") || strings.Contains(got, "abab") {
 		t.Errorf("the report:\n%s", got)
 	}
 }
@@ -110,6 +192,16 @@ func TestLoad_SlipsOfWriting(t *testing.T) {
 	f("accounts:\n  - {appid: wx00000000000000aa, secret: ${WX_SECRET}}\n", "c.yaml:2: ${…} without quotes inside { }; put quotes around it: \"${NAME}\"")
 	f("accounts: [{appid: wx00000000000000aa,\n  secret: ${WX_SECRET}}]\n", "c.yaml:2: ${…} without quotes inside { }")
 	f("connect: {allow: [${HOST}]}\n", "c.yaml:1: ${…} without quotes inside { }")
+	f("accounts:\n  - appid: wx00000000000000aa\n\u3000\u3000secret: s3cr3t\nstore: bolt:/x\n", "c.yaml:3: U+3000 before secret; indent with blanks")
+	f("accounts:\n  - appid: wx00000000000000aa\n    push_token: s3cr3t\n\u3000\u3000\u3000secret: s3cr3t\n", "c.yaml:4: U+3000 before secret")
+	f("accounts:\n  - appid: wx00000000000000aa\n\u00a0\u00a0secret: s3cr3t\nstore: bolt:/x\n", "c.yaml:3: U+00A0 before secret")
+	f("accounts:\n  -appid: wx00000000000000aa\n    secret: s3cr3t\n", "c.yaml:2: no blank behind -; write - appid:")
+	f("callers:\n  - {name: a， appids: []}\n", "c.yaml:2: a full-width comma inside { } or [ ]; write the comma of ASCII")
+	f("connect: {allow: [*.weixin.qq.com]}\n", "c.yaml:1: a value that begins with *; put quotes around it")
+	f("accounts:\n  - <<: *a\n    appid: wx00000000000000aa\n", "c.yaml:2: aliases are not supported; write the keys out")
+	f("store: memory:\n", `c.yaml:1: a colon at the end of the value of store; put quotes around it, like store: "memory:"`)
+	f("accounts:\n  - secret: \"s3cr3t\n    appid: wx00000000000000aa\n", "c.yaml:2: the quotes behind secret: are not closed")
+	f("a\x00c\x00", "c.yaml:1: a zero byte (the file may be UTF-16); save the file as UTF-8")
 	f("a: &a {level: debug}\nlog: {<<: *a}\n", "c.yaml:2: log.<<: aliases are not supported; write the keys out")
 	f("accounts: [{appid: gh_0123456789ab, secret: s3cr3t}]\n", "accounts[0].appid: value \"gh_0123456789ab\": the 原始ID of an account, not its AppID")
 	f("apps: {default_appid: gh_0123456789ab}\n", "apps.default_appid: value \"gh_0123456789ab\": the 原始ID")
@@ -126,6 +218,18 @@ func TestLoad_NoSlipOfWriting(t *testing.T) {
 	f("# appid:x\na: b: c\n", "c.yaml:2: not valid YAML: mapping values are not allowed")
 	f("store: bolt:/x\na: b: c\n", "c.yaml:2: not valid YAML: mapping values are not allowed")
 	f("log: {level: '${A}'\n", "not valid YAML")
+	f("log: {level: \"a, *b，\"}\nstore: 'x # y'\na: b: c\n", "c.yaml:3: not valid YAML: mapping values are not allowed")
+}
+
+// Of a file that cannot be read nothing is known, so no default of it is a fault.
+func TestLoad_NothingElseOfBrokenFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("wxsidecar.db", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := report(loadText(t, "a: b: c\n", nil)); !strings.HasSuffix(got, "the configuration has 1 fault") {
+		t.Errorf("the report:\n%s", got)
+	}
 }
 
 func write(t *testing.T, path, text string) string {

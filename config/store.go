@@ -12,19 +12,25 @@ import (
 )
 
 // redisSchemes are the stores that replicas share.
-var redisSchemes = []string{"redis://", "rediss://", "redis-cluster://"}
+var redisSchemes = []string{"redis://", "rediss://", "redis-sentinel://", "redis-cluster://"}
 
 func (l *Loaded) validateStore() {
 	c := &l.Config
 	l.keyFile("seal.key_file", c.Seal.KeyFile)
 	l.keyFile("seal.previous_key_file", c.Seal.PreviousKeyFile)
+	if l.storeUnknown() {
+		return
+	}
 	store := c.Store.Reveal()
 	if store == "memory:" {
 		l.warn("store", "with memory: every token and authorization is lost at the end of the process")
 		return
 	}
 	if path, ok := strings.CutPrefix(store, boltPrefix); ok {
+		l.unexpandedPath("store", path)
 		switch {
+		case inQuotes(path):
+			l.fault("store", "", "a path in quotes that are part of the value", quotesHint)
 		case path == "":
 			l.fault("store", "", "bolt: without a path", "write it like bolt:/data/wxsidecar.db")
 		case isFolder(path):
@@ -41,8 +47,14 @@ func (l *Loaded) validateStore() {
 		}
 	}
 	if !l.faulty("store") && !l.faulty("store_file") {
-		l.fault("store", "", "not a store", "write bolt:PATH, or memory: for trials")
+		l.fault("store", "", "not a store", `write bolt:PATH, or for trials "memory:" in quotes`)
 	}
+}
+
+// storeUnknown reports whether the store is the default for no better reason than that
+// the file cannot be read.
+func (l *Loaded) storeUnknown() bool {
+	return l.faulty("") && !l.given("store") && !l.given("store_file")
 }
 
 // isFolder reports whether path is a folder, or would be one by the way it is written.

@@ -87,7 +87,15 @@ func (l *Loaded) validateProxy(text string) {
 	if text == "" {
 		return
 	}
+	if inQuotes(text) {
+		l.fault(key, "", "stands in quotes that are part of the value", quotesHint)
+		return
+	}
 	if err := dial.CheckProxyURL(text); err != nil {
+		if reason, hint := foreignCharacter(text); reason != "" {
+			l.fault(key, "", reason, "write it again"+hint)
+			return
+		}
 		l.fault(key, "", err.Error(), "write it like http://10.0.0.8:3128, or socks5://user:password@10.0.0.8:1080")
 		return
 	}

@@ -73,8 +73,6 @@ func (l *Loaded) validateComponent(key string, c *Component) {
 		l.required(key+".push_token", c.PushToken)
 		l.required(key+".encoding_aes_key", c.EncodingAESKey)
 	}
-	l.credential(key+".push_token", c.PushToken)
-	l.credential(key+".previous.push_token", c.Previous.PushToken)
 	l.appSecret(key+".secret", c.Secret, c.PushToken)
 	l.pushToken(key+".push_token", c.PushToken)
 	l.pushToken(key+".previous.push_token", c.Previous.PushToken)
@@ -93,7 +91,7 @@ func (l *Loaded) newAppID(key, appID string, seen map[string]string) {
 		return
 	}
 	if first, ok := seen[appID]; ok {
-		l.fault(key, appID, "the same as "+first, "each appid may stand once")
+		l.fault(key, shownAppID(appID), "the same as "+first, "each appid may stand once")
 		return
 	}
 	seen[appID] = key
@@ -106,19 +104,25 @@ func (l *Loaded) appID(key, appID string) {
 		return
 	}
 	if !appIDPattern.MatchString(appID) {
-		l.fault(key, appID, "not an appid", "an appid is wx and 16 hexadecimal digits in lower case")
+		l.fault(key, shownAppID(appID), "not an appid", "an appid is wx and 16 hexadecimal digits in lower case")
 	}
 }
 
-// required reports a secret that is missing, unless a fault of its own says why,
-// or one that cannot be right.
+// shownAppID returns an appid for a report, or nothing if it is so long that it may be
+// a secret.
+func shownAppID(appID string) string {
+	if len(appID) > len("wx0123456789abcdef")*3/2 {
+		return ""
+	}
+	return appID
+}
+
+// required reports a secret that is missing, unless a fault of its own says why.
 func (l *Loaded) required(key string, s secret.Text) {
 	entry := key[:strings.LastIndex(key, ".")]
 	if s.IsZero() && !l.faulty(entry) && !l.faulty(key) && !l.faulty(key+"_file") {
 		l.fault(key, "", "missing", fmt.Sprintf("give %s, %s_file, or the variable %s", key, key, variableOfPath(key)))
-		return
 	}
-	l.credential(key, s)
 }
 
 func (l *Loaded) faulty(key string) bool {
@@ -126,10 +130,7 @@ func (l *Loaded) faulty(key string) bool {
 }
 
 func (l *Loaded) aesKey(key string, s secret.Text) {
-	if s.IsZero() || aesKeyPattern.MatchString(s.Reveal()) {
-		return
-	}
-	if !l.credential(key, s) {
+	if s.IsZero() || aesKeyPattern.MatchString(s.Reveal()) || !l.credential(key, s) {
 		return
 	}
 	if n := len(s.Reveal()); n != 43 {
@@ -154,12 +155,16 @@ func (l *Loaded) validateNumbers() {
 	c := &l.Config
 	l.atLeast("limits.max_inflight", c.Limits.MaxInflight, 1)
 	l.atLeast("limits.max_inflight_per_account", c.Limits.MaxInflightPerAccount, 1)
-	l.atLeast("limits.replay_body", c.Limits.ReplayBody, 1)
+	l.atLeast("limits.replay_memory", c.Limits.ReplayMemory, 1)
+	if l.given("limits.replay_body") {
+		l.atLeast("limits.replay_body", c.Limits.ReplayBody, 1)
+	}
 	if c.Limits.ReplayMemory < c.Limits.ReplayBody {
 		l.fault("limits.replay_memory", strconv.FormatInt(int64(c.Limits.ReplayMemory), 10), "less than limits.replay_body",
 			"it must hold at least one body")
 	} else if c.Limits.ReplayBody > 64<<10 && c.Limits.ReplayMemory/4*3 < c.Limits.ReplayBody {
-		l.warn("limits.replay_memory", "bodies of more than 64 KiB take at most three quarters of it, so those of limits.replay_body are never kept")
+		l.warn("limits.replay_memory", "bodies of more than 64 KiB take at most three quarters of it, so those of limits.replay_body are never kept; "+
+			"make it larger than that by a third")
 	}
 	// Later than three quarters there would not be half an hour left of two in
 	// which WeChat may be away unnoticed.
