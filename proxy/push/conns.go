@@ -47,19 +47,36 @@ func newConns(o Options) *conns {
 // as a byte now and then costs its sender nothing. add returns nil, and closes nc,
 // once the set is stopped, or where all are proven.
 func (s *conns) add(nc net.Conn) *conn {
+	c, leaves := s.note(nc)
+	if leaves != nil {
+		_ = leaves.Close() // whatever was answered has been written
+	}
+	return c
+}
+
+// note returns what nc is in the set, or nil, and the connection to close, or nil.
+// Nothing is closed under the lock: for the kernel that may be long work, and the
+// newcomers behind wait for the lock.
+func (s *conns) note(nc net.Conn) (c *conn, leaves net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped || s.open() >= s.max && !s.closeOldest() {
-		_ = nc.Close() // nothing was said
-		return nil
+	if s.stopped {
+		return nil, nc
 	}
-	c := &conn{Conn: nc, now: s.now}
+	if s.open() >= s.max {
+		oldest := s.takeOldest()
+		if oldest == nil {
+			return nil, nc
+		}
+		leaves = oldest
+	}
+	c = &conn{Conn: nc, now: s.now}
 	c.place = s.strangers.PushBack(c)
 	if s.open() >= crowd && !s.crowded {
 		s.crowded = true
 		time.AfterFunc(ebbEvery, s.ebb)
 	}
-	return c
+	return c, leaves
 }
 
 const (
@@ -89,12 +106,16 @@ func (s *conns) open() int { return s.strangers.Len() + s.proven.Len() }
 // makeRoom closes the stranger that has been open for longest.
 func (s *conns) makeRoom() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closeOldest()
+	oldest := s.takeOldest()
+	s.mu.Unlock()
+	if oldest != nil {
+		_ = oldest.Close() // whatever was answered has been written
+	}
 }
 
-// closeOldest needs the lock. It reports whether there was a stranger.
-func (s *conns) closeOldest() bool {
+// takeOldest needs the lock. It takes the stranger that has been open for longest out
+// of the set, and returns nil where there is none.
+func (s *conns) takeOldest() *conn {
 	if now := s.now(); now.Sub(s.warned) >= time.Minute {
 		s.warned = now
 		s.log.Warn("push listener is full; connections that brought no valid push are closed, the longest open first",
@@ -102,15 +123,15 @@ func (s *conns) closeOldest() bool {
 	}
 	oldest := s.strangers.Front()
 	if oldest == nil {
-		return false
+		return nil
 	}
-	s.close(oldest.Value.(*conn))
-	return true
+	c := oldest.Value.(*conn)
+	s.remove(c)
+	return c
 }
 
-// close needs the lock. A connection may be closed more than once.
-func (s *conns) close(c *conn) {
-	_ = c.Close() // whatever was answered has been written
+// remove needs the lock. A connection may be removed more than once.
+func (s *conns) remove(c *conn) {
 	if c.place == nil {
 		return
 	}
@@ -129,11 +150,12 @@ func (s *conns) listOf(c *conn) *list.List {
 	return &s.strangers
 }
 
-// end closes a connection.
+// end closes a connection. It may have been closed before.
 func (s *conns) end(c *conn) {
+	_ = c.Close() // whatever was answered has been written
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.close(c)
+	s.remove(c)
 }
 
 // prove notes that a connection has brought a valid push.
@@ -184,7 +206,8 @@ func (s *conns) stop() (left int, changed <-chan struct{}) {
 			c := e.Value.(*conn)
 			e = e.Next()
 			if !c.active {
-				s.close(c)
+				_ = c.Close() // nothing was said
+				s.remove(c)
 			}
 		}
 	}

@@ -67,6 +67,33 @@ func TestConns_TheOldestStrangerMakesRoom(t *testing.T) {
 	}
 }
 
+// slowToClose notes whether the set's lock is held while it is closed.
+type slowToClose struct {
+	net.Conn
+	of     *conns
+	locked bool
+}
+
+func (c *slowToClose) Close() error {
+	if c.locked = !c.of.mu.TryLock(); !c.locked {
+		c.of.mu.Unlock()
+	}
+	return nil
+}
+
+// What takes long to close, as much was sent and not read, keeps no newcomer waiting.
+func TestConns_ClosesOutsideTheLock(t *testing.T) {
+	s := newConns(Options{MaxConns: 1, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	crowdedOut, short, ended := &slowToClose{of: s}, &slowToClose{of: s}, &slowToClose{of: s}
+	s.add(crowdedOut)
+	s.add(short)
+	s.makeRoom()
+	s.end(s.add(ended))
+	if crowdedOut.locked || short.locked || ended.locked {
+		t.Errorf("closed under the lock: by a newcomer %v, by a shortage %v, at its end %v", crowdedOut.locked, short.locked, ended.locked)
+	}
+}
+
 // shortListener is short of files at first.
 type shortListener struct {
 	net.Listener
