@@ -42,6 +42,9 @@ func (s *Server) checkWithoutBody(ctx *fasthttp.RequestCtx, r *request) *fault {
 		return f
 	}
 	if _, local := s.local[r.route.Pattern]; local {
+		if r.body.length > formBytes {
+			return bodyTooLarge(formBytes)
+		}
 		return nil
 	}
 	appid, f := s.checkAccount(r, callers)

@@ -141,6 +141,7 @@ func TestExpect_RefusedWithoutTheBody(t *testing.T) {
 	f("/a%20b", local, "bad_request")
 	f("/x", local+"Origin: https://evil.example\r\n", "browser_refused")
 	f("/x", local, "no_account")
+	f("/cgi-bin/token?appid="+merchant, local, "body_too_large")
 	f("/x", local+"X-Wechat-Appid: wxdeadbeefdeadbeef\r\n", "unknown_account")
 	slot, _ := s.inflight.enterAccount(merchant)
 	f("/"+merchant+"/x", local, "too_many_requests")
