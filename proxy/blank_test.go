@@ -39,13 +39,13 @@ func TestBlank_NamesAreRefused(t *testing.T) {
 	f("X-Wechat-Component", "/wxa/gettemplatelist", "", "X-Wechat-Component: \t")
 	f("X-Wxsidecar-Key", call, "", "X-Wxsidecar-Key:", forMerchant())
 	f("X-Wxsidecar-Key", call, "", "X-Wxsidecar-Key: ")
-	for _, query := range []string{"from_appid", "from_appid=", "a=1&from_appid&b=2", "from_appid=&" + handle} {
+	for _, query := range []string{"from_appid", "from_appid=", "a=1&from_appid&b=2", "from_appid=&" + handle, "from_appid=%20", "from_appid=+&a=1"} {
 		f("from_appid", call+"?"+query, "")
 		f("from_appid", call+"?"+query, "", forMerchant())
 		f("from_appid", "/"+merchant2+call+"?"+query, "")
 		f("from_appid", "/cgi-bin/token?appid="+merchant2+"&"+query, "")
 	}
-	for _, query := range []string{"component_appid", "component_appid=", "a=1&component_appid"} {
+	for _, query := range []string{"component_appid", "component_appid=", "a=1&component_appid", "component_appid=%20+"} {
 		f("component_appid", call+"?"+query, "")
 		f("component_appid", "/wxa/gettemplatelist?"+query, "")
 		f("component_appid", "/sns/component/jscode2session?"+query, "")
@@ -57,6 +57,9 @@ func TestBlank_NamesAreRefused(t *testing.T) {
 		{"/cgi-bin/stable_token", "appid"},
 		{"/cgi-bin/component/api_component_token", "component_appid"},
 		{"/cgi-bin/component/api_authorizer_token", "authorizer_appid"},
+		{"/cgi-bin/component/api_authorizer_token", "component_appid"},
+		{"/cgi-bin/stable_token", "component_appid"},
+		{"/cgi-bin/ticket/getticket", "component_appid"},
 		{"/cgi-bin/component/api_query_auth", "component_appid"},
 		{"/cgi-bin/component/api_get_authorizer_list", "component_appid"},
 		{"/cgi-bin/component/api_get_authorizer_info", "component_appid"},

@@ -75,9 +75,17 @@ func (p *params) takeAppID(which named, value []byte) {
 	if which == namedFrom {
 		name, p.from = paramFromAppID, value
 	}
-	if len(value) == 0 {
+	if isBlank(value) {
 		p.blank = name
 	}
+}
+
+// isBlank reports whether a raw value is empty or holds nothing but spaces.
+func isBlank(value []byte) bool {
+	if bytes.IndexByte(value, '%') >= 0 {
+		value = unescape(value)
+	}
+	return len(bytes.Trim(value, " +")) == 0
 }
 
 // plainHandle decodes a handle: one that is not seen names no account, and the call

@@ -261,7 +261,8 @@ func (s *Server) accountIn(r *request, field string) (broker.Account, *fault) {
 const formBytes = 1 << 20
 
 // readForm reads the whole body, which must be short. How much is kept to be sent
-// again does not matter here, so that a small limits.replay_body stops no SDK.
+// again does not matter here, so that a small limits.replay_body stops no SDK. Any
+// of these forms may name a component, so none may name it blank.
 func (s *Server) readForm(r *request) *fault {
 	if f := s.keepBody(r, formBytes); f != nil {
 		return f
@@ -269,7 +270,7 @@ func (s *Server) readForm(r *request) *fault {
 	switch {
 	case r.body.whole:
 		r.body.join()
-		return nil
+		return r.refuseBlank(paramComponentAppID)
 	case r.body.notKept == replayNoMemory:
 		return noReplayMemory()
 	default:
@@ -290,17 +291,25 @@ func (r *request) field(name string) string {
 }
 
 // appIDField returns the appid that the call's form holds under name, and nothing
-// where the form has no such name. One that is there without an appid is refused: it
-// is a variable that is not set, and no wish for the default account.
+// where the form has no such name.
 func (r *request) appIDField(name string) (string, *fault) {
-	appid := r.field(name)
-	if strings.TrimSpace(appid) == "" && r.hasField(name) {
-		return "", holdsNo("appid", name)
+	if f := r.refuseBlank(name); f != nil {
+		return "", f
 	}
+	appid := r.field(name)
 	if appid != "" {
 		r.formAppID = appid
 	}
 	return appid, nil
+}
+
+// refuseBlank refuses a call whose form has a name of an account without an appid: it
+// is a variable that is not set, and no wish for the default account.
+func (r *request) refuseBlank(name string) *fault {
+	if strings.TrimSpace(r.field(name)) == "" && r.hasField(name) {
+		return holdsNo("appid", name)
+	}
+	return nil
 }
 
 // hasField reports whether the call's form has a name, whatever its value.
