@@ -127,6 +127,9 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *request, f *fault) {
 	if f.closes {
 		resp.SetConnectionClose()
 	}
+	if r.caller == nil {
+		r.caller = s.callers.Load().named(r) // it may be refused before that is looked at
+	}
 	s.logRefusal(ctx, r, f)
 }
 

@@ -100,14 +100,12 @@ func (c *callers) admit(r *request, later bool) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
+	r.caller = c.named(r)
 	switch {
-	case len(r.key) > 0:
-		r.caller = c.byKey(r.key)
-	case len(r.credentials) > 0:
-		r.caller = c.byCredentials(r.credentials)
-	case r.handle != nil && !r.handle.void:
-		r.caller = r.handle.caller
+	case r.caller != nil:
 		return nil
+	case len(r.key) > 0, len(r.credentials) > 0:
+		return forbidden("caller_refused", "the key matches no entry in callers: compare its SHA-256 with key_sha256")
 	case later:
 		return nil
 	case r.handle != nil:
@@ -116,10 +114,21 @@ func (c *callers) admit(r *request, later bool) *fault {
 	default:
 		return stranger()
 	}
-	if r.caller == nil {
-		return forbidden("caller_refused", "the key matches no entry in callers: compare its SHA-256 with key_sha256")
+}
+
+// named returns the caller whose key comes with the call, else the one to whom its handle
+// was given; nil if that is nobody.
+func (c *callers) named(r *request) *caller {
+	switch {
+	case len(r.key) > 0:
+		return c.byKey(r.key)
+	case len(r.credentials) > 0:
+		return c.byCredentials(r.credentials)
+	case r.handle != nil && !r.handle.void:
+		return r.handle.caller
+	default:
+		return nil
 	}
-	return nil
 }
 
 // admitBySecret takes the secret in a call for the caller's key, where callers are

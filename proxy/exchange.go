@@ -47,7 +47,7 @@ var secretPaths = map[string]secretFields{
 // serveSecret puts the configured secret in place of the one that the app sent,
 // wherever that is, and forwards the call.
 func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fields secretFields) *fault {
-	if f := s.admitBySecret(r, c, fields.secret); f != nil {
+	if f := s.admitBySecret(r, c, fields); f != nil {
 		return f
 	}
 	if f := r.refuseTwice(fields.appid); f != nil {

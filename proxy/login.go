@@ -55,8 +55,8 @@ func (s *Server) serveLogin(r *request, c *callers, resp *fasthttp.Response) *fa
 // admitLogin reads the form of a login, who makes it, and for which account: the secret
 // in it may be the caller's key, but for a refresh, which carries none.
 func (s *Server) admitLogin(r *request, c *callers) (appid string, f *fault) {
-	if takesSecret(r.route.Pattern) {
-		f = s.admitBySecret(r, c, "secret")
+	if fields, carries := secretPaths[r.route.Pattern]; carries {
+		f = s.admitBySecret(r, c, fields)
 	} else {
 		f = s.readForm(r)
 	}

@@ -59,6 +59,9 @@ func TestRefuse_LogsOneLine(t *testing.T) {
 		if line.Msg != "call refused" || line.AppID != appid || line.Caller != caller || line.RequestID != got.header.Get("X-Wxsidecar-Request-Id") {
 			t.Errorf("%s: %s; want the appid %q and the caller %q", name, lines[0], appid, caller)
 		}
+		if p, _, _ := strings.Cut(path, "?"); line.Path == "" || !strings.HasSuffix(p, line.Path) {
+			t.Errorf("%s: the path is %q", name, line.Path)
+		}
 		if host, port, err := net.SplitHostPort(line.Remote); err != nil || host != "127.0.0.1" || port == s.port() {
 			t.Errorf("%s: remote %q", name, line.Remote)
 		}
@@ -73,6 +76,11 @@ func TestRefuse_LogsOneLine(t *testing.T) {
 	f("account", broken, "GET", "/x", "", "caller_refused", merchant2, "shop", merchant2, key, "X-Wechat-Appid: "+merchant2)
 	f("account of a form", broken, "GET", "/cgi-bin/token?appid="+merchant2+"&secret="+secret, "", "caller_refused", merchant2, "shop", merchant2)
 	f("nobody's key", broken, "GET", "/x", "", "caller_refused", merchant, "", "key", "X-Wxsidecar-Key: z", forMerchant())
+	f("a form's account", broken, "GET", "/cgi-bin/token?appid="+merchant+"&secret=z", "", "caller_refused", merchant, "", "callers that it knows")
+	f("a body's account", broken, "POST", "/sns/jscode2session", "appid="+merchant+"&secret=z", "caller_refused", merchant, "", "callers that it knows")
+	f("a page", broken, "GET", "/x?from_appid="+merchant, "", "browser_refused", merchant, "shop", "web page", key, "Origin: https://evil.example")
+	f("a page's prefix", broken, "GET", "/"+merchant+"/x", "", "browser_refused", merchant, "", "web page", "Origin: https://evil.example")
+	f("blank", broken, "GET", "/"+merchant+"/x?from_appid=", "", "bad_request", merchant, "shop", "not set", key)
 	f("unknown", broken, "GET", "/wxdeadbeefdeadbeef/x", "", "unknown_account", "wxdeadbeefdeadbeef", "shop", "nobody knows", key)
 	f("not an appid", broken, "GET", "/x?from_appid=%20"+secret, "", "bad_request", "", "shop", "appid", key)
 	f("unreachable", broken, "POST", "/x", "b", "upstream_unreachable", merchant, "shop", "connection refused", key, forMerchant())

@@ -109,6 +109,11 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f != nil {
 		return f
 	}
+	r.prefix, r.path = cutAppIDPrefix(t.path)
+	r.query = t.query
+	// Whoever is refused, the log says for which path and account.
+	params, unclear := scanQuery(t.query)
+	r.params = params
 	if f := s.checkHost(t, host, ctx.LocalAddr()); f != nil {
 		return f
 	}
@@ -116,10 +121,8 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 		return sentByPage()
 	}
 	r.foreignPage = len(head.referer) > 0 && s.foreign(head.referer)
-	r.prefix, r.path = cutAppIDPrefix(t.path)
-	r.query = t.query
-	if r.params, f = scanQuery(t.query); f != nil {
-		return f
+	if unclear != nil {
+		return unclear
 	}
 	length := h.ContentLength()
 	if length == lengthNone {

@@ -55,7 +55,7 @@ func (s *Server) localHandlers() map[string]localHandler {
 //
 // See https://developers.weixin.qq.com/doc/offiaccount/Basic_Information/Get_access_token.html
 func (s *Server) serveToken(r *request, c *callers, resp *fasthttp.Response) *fault {
-	f := s.admitBySecret(r, c, "secret")
+	f := s.admitBySecret(r, c, secretFields{"appid", "secret"})
 	if f != nil {
 		return f
 	}
@@ -76,7 +76,7 @@ func (s *Server) serveToken(r *request, c *callers, resp *fasthttp.Response) *fa
 //
 // See https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getComponentAccessToken.html
 func (s *Server) serveComponentToken(r *request, c *callers, resp *fasthttp.Response) *fault {
-	if f := s.admitBySecret(r, c, "component_appsecret"); f != nil {
+	if f := s.admitBySecret(r, c, secretFields{paramComponentAppID, "component_appsecret"}); f != nil {
 		return f
 	}
 	component, f := s.componentIn(r)
@@ -217,15 +217,16 @@ func (s *Server) answerJSON(r *request, resp *fasthttp.Response, body []byte) {
 
 // admitBySecret reads the form that the call carries, and takes the secret in it
 // for the caller's key where callers are configured and no key came otherwise.
-func (s *Server) admitBySecret(r *request, c *callers, field string) *fault {
+func (s *Server) admitBySecret(r *request, c *callers, fields secretFields) *fault {
 	if f := s.readForm(r); f != nil {
 		return f
 	}
+	r.formAppID = r.field(fields.appid) // for the log, should the caller be refused
 	// One of two could be the caller's key, which is not WeChat's to see.
-	if f := r.refuseTwice(field); f != nil {
+	if f := r.refuseTwice(fields.secret); f != nil {
 		return f
 	}
-	return c.admitBySecret(r, r.field(field))
+	return c.admitBySecret(r, r.field(fields.secret))
 }
 
 // takesSecret reports whether a path carries a secret, which may be a caller's key.
