@@ -42,8 +42,8 @@ type fault struct {
 	retryAfter time.Duration
 	closes     bool // the app's connection ends with it
 	cut        bool // WeChat's answer had begun
-	// cause is what the log says in place of message, where that points to the log;
-	// nil for message. It holds no secret, but may hold addresses.
+	// cause is what the log says in place of message, where that points to the log or
+	// is worded for SDKs; nil for message. It holds no secret, but may hold addresses.
 	cause    error
 	asWeChat bool // message is worded as WeChat would
 }
@@ -109,10 +109,11 @@ func forbidden(code, message string) *fault {
 // voidHandle answers a void handle as WeChat answers a dead token, in such words that
 // each SDK finds what makes it fetch a new one.
 func voidHandle() *fault {
+	const reason = "this handle was not given out under the keys in force: fetch a new one"
 	return &fault{
 		status: fasthttp.StatusOK, code: "bad_handle", errcode: wechat.CodeInvalidCredential, asWeChat: true,
-		message: "invalid credential, access_token is invalid or not latest, 42001 access_token expired; " +
-			"wxsidecar: this handle was not given out under the keys in force: fetch a new one",
+		message: "invalid credential, access_token is invalid or not latest, 42001 access_token expired; wxsidecar: " + reason,
+		cause:   errors.New(reason),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -90,6 +91,37 @@ func TestRefuse_LogsOneLine(t *testing.T) {
 	f("store", broken, "GET", "/x", "", "store_unavailable", merchant, "shop", "the disk is full", key, forMerchant())
 	f("internal", sends(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(deep), deep)),
 		"POST", "/cgi-bin/component/api_get_authorizer_list", "{}", "internal", component, "shop", "nested", key)
+}
+
+// What was asked for is logged too where the head of a call is refused, and a void
+// handle in words of our own: nobody is to look for the fault at WeChat.
+func TestRefuse_LogsPathOfRefusedHead(t *testing.T) {
+	t.Parallel()
+	f := func(host, path, header, code, wantPath, wantAppID, reason string) {
+		t.Helper()
+		var logged lockedBuffer
+		s := start(t, Options{Source: platform(), Callers: []Caller{callerOf("shop", "k1")}, Log: slog.New(slog.NewJSONHandler(&logged, nil))})
+		req, err := http.NewRequest("GET", s.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		name, value, _ := strings.Cut(header, ": ")
+		req.Header.Set(name, value)
+		got := s.do(req)
+		var line refusal
+		if err := json.Unmarshal([]byte(logged.String()), &line); err != nil {
+			t.Fatalf("%s: %v %s: not one line: %s", path, got.status, got.body, logged.String())
+		}
+		if got.fault() != code || line.Path != wantPath || line.AppID != wantAppID || !strings.HasPrefix(line.Error, code+": "+reason) {
+			t.Errorf("%s: %s, logged %s", path, got.fault(), logged.String())
+		}
+	}
+	f("", "/cgi-bin/menu/get?x=1", "X-Wechat-Appid: ", "bad_request", "/cgi-bin/menu/get", "", "the header X-Wechat-Appid")
+	f("", "/"+merchant+"/cgi-bin/menu/get", "Origin: https://x.example", "browser_refused", "/cgi-bin/menu/get", merchant, "a web page")
+	f("evil.example", "/"+merchant+"/cgi-bin/menu/get", "X: y", "forbidden_host", "/cgi-bin/menu/get", merchant, "the host")
+	f("", "/cgi-bin/%2e/x", "X: y", "bad_request", "", "", "the path")
+	f("", "/cgi-bin/menu/get?access_token=wxs_x", "X: y", "bad_handle", "/cgi-bin/menu/get", "", "this handle")
 }
 
 // What is no call yet, and CONNECT, are logged in the same way.

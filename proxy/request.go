@@ -98,6 +98,11 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	}
 	r.http11 = h.IsHTTP11()
 	raw, host := r.own(h)
+	t, targetFault := splitTarget(raw.target)
+	if targetFault == nil {
+		// Known before the head is judged, so that the log of a refusal has them.
+		r.prefix, r.path = cutAppIDPrefix(t.path)
+	}
 	head, f := readHeadInto(r, raw.head)
 	if f != nil {
 		return f
@@ -105,13 +110,11 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if c, ok := ctx.Conn().(*appConn); ok && c.inside && r.key == nil && r.credentials == nil {
 		r.key, r.credentials = c.key, c.credentials
 	}
-	t, f := splitTarget(raw.target)
-	if f != nil {
-		return f
+	if targetFault != nil {
+		return targetFault
 	}
-	r.prefix, r.path = cutAppIDPrefix(t.path)
-	r.query = t.query
 	// Whoever is refused, the log says for which path and account.
+	r.query = t.query
 	params, unclear := scanQuery(t.query)
 	r.params = params
 	if f := s.checkHost(t, host, ctx.LocalAddr()); f != nil {
