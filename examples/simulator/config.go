@@ -73,7 +73,7 @@ func defaults() config {
 		Components: []componentConfig{{
 			AppID:          "wx7f00c0de00000001",
 			Secret:         "0123456789abcdef0123456789abcdef",
-			PushToken:      "simulator-push-token",
+			PushToken:      "simulatorPushToken",
 			EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
 			Authorizers:    3,
 		}},
