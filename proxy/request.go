@@ -99,9 +99,12 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	r.http11 = h.IsHTTP11()
 	raw, host := r.own(h)
 	t, targetFault := splitTarget(raw.target)
+	var unclear *fault
 	if targetFault == nil {
-		// Known before the head is judged, so that the log of a refusal has them.
+		// Whoever is refused below, the log says for which path and account.
 		r.prefix, r.path = cutAppIDPrefix(t.path)
+		r.query = t.query
+		r.params, unclear = scanQuery(t.query)
 	}
 	head, f := readHeadInto(r, raw.head)
 	if f != nil {
@@ -113,10 +116,6 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if targetFault != nil {
 		return targetFault
 	}
-	// Whoever is refused, the log says for which path and account.
-	r.query = t.query
-	params, unclear := scanQuery(t.query)
-	r.params = params
 	if f := s.checkHost(t, host, ctx.LocalAddr()); f != nil {
 		return f
 	}
