@@ -90,7 +90,9 @@ func (b *Broker) recoverRefreshToken(ctx context.Context, e *entry, rec *record,
 	return found, nil
 }
 
-// shownRefreshToken is what the account's info shows, or else the whole list.
+// shownRefreshToken is what the account's info shows, or else the whole list. An info
+// that was answered with nothing of use decides nothing: the list may help, but there is
+// no verdict without it.
 func (b *Broker) shownRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text) (secret.Text, error) {
 	ask := b.confirmedInfo
 	if rec.verdict == StateUnauthorized {
@@ -99,6 +101,12 @@ func (b *Broker) shownRefreshToken(ctx context.Context, e *entry, rec *record, f
 	info, err := ask(ctx, rec.component, e.key.AppID)
 	if wechat.Code(err) == wechat.CodeNotAuthorized {
 		return secret.Text{}, &voidError{what: happenedRevoked, err: err}
+	}
+	var unusable *wechat.BadAnswerError
+	if wechat.Code(err) != 0 || errors.As(err, &unusable) {
+		if found, err := b.listedRefreshToken(ctx, e, rec, failed); err == nil {
+			return found, nil
+		}
 	}
 	if err != nil {
 		return secret.Text{}, err

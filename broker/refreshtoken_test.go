@@ -32,6 +32,36 @@ func TestRefreshToken_VoidIsRecovered(t *testing.T) {
 	})
 }
 
+// TestRefreshToken_InfoThatCannotBeRead has WeChat answer the question for one account
+// with something of no use: the list has the new refresh token all the same. While the
+// list shows no other either nothing is decided, as what the info would say is not known.
+func TestRefreshToken_InfoThatCannotBeRead(t *testing.T) {
+	for name, fault := range map[string]wechattest.Fault{
+		"broken": {Body: "{{{"}, "refused": {Errcode: 40001}, "busy": {Errcode: -1}, "html": {Mode: wechattest.HTML},
+	} {
+		lit(t, worldOptions{merchants: 1}, func(w *world) {
+			key := authorizerKey(merchant(0))
+			w.sim.Fault(infoPath, fault)
+			w.sim.Fault(authorizerPath, wechattest.Fault{Errcode: 61023})
+			w.sim.ExpireToken(key.AppID)
+			w.mustFail(key, broker.StateRetrying)
+			pass(time.Minute)
+			w.mustFail(key, broker.StateRetrying)
+			w.sim.ClearFaults()
+			pass(time.Minute)
+			w.mustCall(key)
+
+			w.sim.Fault(infoPath, fault)
+			w.sim.RotateRefreshToken(componentID, key.AppID)
+			w.sim.ExpireToken(key.AppID)
+			pass(2 * time.Minute) // the list is read once a minute at most
+			if code, err := w.call(key); code != 0 || err != nil {
+				t.Errorf("%s: errcode %d, error %v", name, code, err)
+			}
+		})
+	}
+}
+
 func TestRefreshToken_VoidForGood(t *testing.T) {
 	lit(t, worldOptions{merchants: 2}, func(w *world) {
 		key := authorizerKey(merchant(0))
