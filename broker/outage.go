@@ -60,6 +60,10 @@ func (b *Broker) awaitReturn(ctx context.Context) (failed int, ok bool) {
 		}
 		if who := b.whoIsSilent(err, late); who != said {
 			said = who
+			var silent *wechat.NoAnswerError
+			if errors.As(err, &silent) {
+				err = silent.Err // which path the probe asked for helps nobody
+			}
 			b.log.Warn(who+"; renewals wait for its return, living tokens are served", "error", err)
 		}
 		failed++

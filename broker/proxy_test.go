@@ -56,7 +56,7 @@ func TestOutage_OfTheProxyIsNotWeChats(t *testing.T) {
 			}
 		}
 		logs := w.logs.String()
-		if strings.Contains(logs, "WeChat does not answer") || !strings.Contains(logs, "upstream.proxy does not let us through") {
+		if strings.Contains(logs, "WeChat does not answer") || strings.Contains(logs, `"/: no answer`) || !strings.Contains(logs, "upstream.proxy does not let us through") {
 			t.Error("the log blames WeChat, or does not name the proxy")
 		}
 		way.down.Store(false)
