@@ -8,8 +8,9 @@ const errcodeScanBytes = 4096
 
 // findErrcode returns the errcode at the top level of an answer whose first
 // byte, behind a byte order mark and white space, is '{', given as a number or as a
-// text of digits, and 0 where there is none. The Content-Type does not count: WeChat sends JSON as text/plain
-// too. Only the first 4096 bytes are looked at, and nothing is allocated.
+// text of digits, also with a fraction of zeros, and 0 where there is none. The
+// Content-Type does not count: WeChat sends JSON as text/plain too. Only the first 4096
+// bytes are looked at, and nothing is allocated.
 func findErrcode(body []byte) int {
 	s := scanner{b: bytes.TrimPrefix(body[:min(len(body), errcodeScanBytes)], byteOrderMark)}
 	if s.space(); !s.take('{') {
@@ -73,7 +74,7 @@ func (s *scanner) text() ([]byte, bool) {
 	return nil, false
 }
 
-// number reads an integer, bare or in quotes, and returns 0 for anything else.
+// number reads a whole number, bare or in quotes, and returns 0 for anything else.
 func (s *scanner) number() int {
 	quoted := s.take('"')
 	negative := s.take('-')
@@ -82,13 +83,24 @@ func (s *scanner) number() int {
 		n = n*10 + int(s.b[s.i]-'0')
 		s.i++
 	}
-	if digits == 0 || s.i >= len(s.b) || !endsNumber(s.b[s.i], quoted) {
+	if digits == 0 || !s.zeroFraction() || s.i >= len(s.b) || !endsNumber(s.b[s.i], quoted) {
 		return 0
 	}
 	if negative {
 		return -n
 	}
 	return n
+}
+
+// zeroFraction moves behind a fraction of zeros, if there is a fraction.
+func (s *scanner) zeroFraction() bool {
+	if !s.take('.') {
+		return true
+	}
+	start := s.i
+	for s.take('0') {
+	}
+	return s.i > start
 }
 
 func endsNumber(c byte, quoted bool) bool {
