@@ -237,10 +237,10 @@ func componentAsked(appid string) *fault {
 }
 
 // noPageTickets refuses tickets for the pages of a component, which has none.
-func noPageTickets(appid string) *fault {
+func noPageTickets() *fault {
 	return &fault{
 		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: errcodeAppID,
-		message: "the call names the component " + appid + " (or its token, by component_access_token), and only accounts have tickets for pages: " +
+		message: "component_access_token names a component's token, and only accounts have tickets for pages: " +
 			"name the account, and send its token as access_token",
 	}
 }

@@ -138,15 +138,12 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 	if f := r.refuseTwice("type"); f != nil {
 		return f
 	}
-	if f := s.identify(r); f != nil {
-		return f
+	if r.params.named&namedComponent != 0 {
+		return noPageTickets()
 	}
-	appid := r.cred.key.AppID
-	if f := c.mayCall(r, appid); f != nil {
+	appid, f := s.checkAccount(r, c)
+	if f != nil {
 		return f
-	}
-	if r.cred.key.Kind == broker.KindComponent {
-		return noPageTickets(appid)
 	}
 	kind := broker.KindJSAPITicket
 	switch r.field("type") {

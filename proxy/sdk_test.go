@@ -196,7 +196,7 @@ func TestSDK_TicketsOfAComponent(t *testing.T) {
 	f := func(method, target, body string, headers ...string) {
 		t.Helper()
 		got := s.call(t, method, target, body, headers...)
-		if got.status != 400 || got.fault() != "bad_request" || !strings.Contains(got.body, component) {
+		if got.status != 400 || got.fault() != "bad_request" || !strings.Contains(got.body, "name the account") {
 			t.Errorf("%s %s %v: %d %q", method, target, headers, got.status, got.body)
 		}
 	}
@@ -210,6 +210,8 @@ func TestSDK_TicketsOfAComponent(t *testing.T) {
 		f("POST", path+kind+"&access_token="+s.keys.make(broker.KindComponent, component, nil), "{}")
 	}
 	f("POST", path+"?component_access_token=x", "type=wx_card")
+	src.accounts[component2] = broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2}
+	f("GET", path+"?type=jsapi&component_access_token=x", "")
 	if n := up.calls.Load(); n != 0 {
 		t.Errorf("%d calls reached WeChat", n)
 	}
