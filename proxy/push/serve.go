@@ -47,22 +47,22 @@ func (s *Server) serveRequest(c *conn) (again bool) {
 			// The value may quote a push; its type and the stack cannot.
 			s.log.Error("panic while a push was handled", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			s.metrics.Push("", "panic")
-			c.answer(failed, nil, false)
+			s.answerLast(c, failed)
 			again = false
 		}
 	}()
 	if err != nil {
-		s.turnAway(c, s.refuse(&request{remote: c.RemoteAddr().String()}, headRefusal(err)))
+		s.answerLast(c, s.refuse(&request{remote: c.RemoteAddr().String()}, headRefusal(err)))
 		return false
 	}
 	list, why := s.admit(r)
 	if why != nil {
-		s.turnAway(c, s.refuse(r, why))
+		s.answerLast(c, s.refuse(r, why))
 		return false
 	}
 	push, why := s.take(c, r, list, h)
 	if why != nil {
-		s.turnAway(c, s.refuse(r, why))
+		s.answerLast(c, s.refuse(r, why))
 		return false
 	}
 	h.release()
@@ -71,8 +71,11 @@ func (s *Server) serveRequest(c *conn) (again bool) {
 	if push.ID != "" {
 		a = s.hand(push, r.signedAt)
 	}
-	again = !r.last && r.length != chunked && !s.conns.isStopped()
-	return c.answer(a, r, again) && again
+	if r.last || r.length == chunked || s.conns.isStopped() {
+		s.answerLast(c, a)
+		return false
+	}
+	return c.answer(a, r, true)
 }
 
 func headRefusal(err error) *refusal {
@@ -137,9 +140,9 @@ func (c *conn) answer(a answer, r *request, again bool) bool {
 	return err == nil
 }
 
-// turnAway answers a request that was refused, and reads away what is still being
-// sent.
-func (s *Server) turnAway(c *conn, a answer) {
+// answerLast answers the last request of a connection, and reads away what is still
+// being sent: the end of a body that was refused or of one in chunks, or more requests.
+func (s *Server) answerLast(c *conn, a answer) {
 	c.answer(a, nil, false)
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {

@@ -232,6 +232,21 @@ func TestServer_ChunkedBody(t *testing.T) {
 	r.wantCounted("none", "too_large", 1)
 }
 
+// What is sent behind the last push of a connection does not reset it: its sender
+// might miss the answer.
+func TestServer_MoreBehindTheLastPush(t *testing.T) {
+	r := newRig(t)
+	c := ticketPush(t)
+	inChunks := raw(c, "Transfer-Encoding: chunked") + strconv.FormatInt(int64(len(c.body)), 16) + "\r\n" + c.body + "\r\n0\r\n"
+	last := raw(c, "Connection: close", "Content-Length: "+strconv.Itoa(len(c.body))) + c.body
+	for _, text := range []string{inChunks, last} {
+		answer := r.exchange(text+"X-Trailer: "+strings.Repeat("x", 1<<20)+"\r\n\r\n", true)
+		if !strings.HasSuffix(answer, "Connection: close\r\n\r\nsuccess") {
+			t.Errorf("answer %q", answer)
+		}
+	}
+}
+
 func TestShutdown_WaitsForPush(t *testing.T) {
 	r := newRig(t)
 	entered, release := make(chan struct{}), make(chan struct{})
