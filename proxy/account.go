@@ -12,14 +12,13 @@ import (
 // answers names the account: a handle in the token parameter, X-Wechat-Appid, the
 // path prefix, from_appid; unnamed, it is the default or the only one.
 func (s *Server) identify(r *request) *fault {
-	switch r.route.Kind {
-	case routes.User:
-		return nil
-	case routes.None:
-		r.cred.drop = namedAccess | namedComponent
+	if r.route.Kind == routes.User {
 		return nil
 	}
 	r.cred.drop = namedAccess | namedComponent | namedFrom
+	if r.route.Kind == routes.None {
+		return nil
+	}
 	named, explicit, f := s.namedAccount(r)
 	if f != nil {
 		return f

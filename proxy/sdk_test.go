@@ -440,6 +440,8 @@ func TestExchange_Secrets(t *testing.T) {
 	f("POST", "/cgi-bin/clear_quota/v2?appid="+own, "{}", "/cgi-bin/clear_quota/v2?appid="+own+` {"appsecret":"real&`+own+`"}`)
 	f("POST", "/cgi-bin/clear_quota/v2", "appid="+own, "/cgi-bin/clear_quota/v2 appid="+own+"&appsecret=real%26"+own)
 	f("POST", "/cgi-bin/clear_quota/v2?appid="+own, "[1]", "/cgi-bin/clear_quota/v2?appid="+own+"&appsecret=real%26"+own+" [1]")
+	// What names the account for the sidecar is not for WeChat.
+	f("GET", "/sns/jscode2session?from_appid="+merchant+"&appid="+own+"&js_code=c", "", "/sns/jscode2session?appid="+own+"&js_code=c&secret=real%26"+own+" ")
 	// An account that nobody knows: the app's own secret goes on.
 	f("GET", "/sns/jscode2session?appid=wxdeadbeefdeadbeef&secret=mine", "", "/sns/jscode2session?appid=wxdeadbeefdeadbeef&secret=mine ")
 }
