@@ -33,10 +33,12 @@ func (r Refusal) refutes(t *Token) bool {
 const (
 	// faultyMemory is how long a call that was found at fault is remembered unless it
 	// succeeds. One that was found so twice then forces a renewal only once its token
-	// has served nothing for faultyPause, twice as long after each further finding, at
-	// most faultyPauseMax. All are for a token of the full life.
+	// has served nothing for faultyPause, or for faultyIdle if it did serve before, which
+	// tells more; twice as long after each further finding, at most faultyPauseMax. All
+	// are for a token of the full life.
 	faultyMemory   = 10 * time.Minute
 	faultyPause    = 30 * time.Second
+	faultyIdle     = 5 * time.Second
 	faultyPauseMax = 20 * time.Minute
 	// faultyKept is how many calls are remembered of a key, and faultyPath how many
 	// bytes of their paths: apps may call whatever they like.
@@ -98,7 +100,11 @@ func (f *faultyCalls) mayForce(path string, served bool, idle, now time.Time, li
 	if c.times < 2 {
 		return true
 	}
-	pause := min(faultyPause<<min(c.times-2, 10), faultyPauseMax)
+	pause := faultyPause
+	if served {
+		pause = faultyIdle
+	}
+	pause = min(pause<<min(c.times-2, 10), faultyPauseMax)
 	return !now.Before(idle.Add(share(pause, life)))
 }
 
