@@ -48,6 +48,7 @@ var leaves = []struct {
 	{"broker/seal", []string{"broker/secret"}, "cryptography is read alone"},
 	{"broker/pushdoc", nil, "it reads what anybody may send, and is read alone"},
 	{"broker/msgcrypt", []string{"broker/pushdoc", "broker/secret"}, "cryptography is read alone"},
+	{"broker/clock", nil, "a clock knows nothing of tokens"},
 	{"broker/store", nil, "stores, what seals them anew and the suite for them need the contract, not the broker"},
 	{"broker/boltstore", []string{"broker/seal", "broker/secret", "broker/store"}, "a store knows names and sealed bytes"},
 	{"broker/memstore", []string{"broker/store"}, "a store knows names and sealed bytes"},

@@ -36,13 +36,13 @@ func (b *Broker) entryOf(ctx context.Context, key Key) (*entry, error) {
 			return nil, err
 		}
 	}
-	known, epoch := b.directory.knownUnknown(key.AppID, b.clock.now())
+	known, epoch := b.directory.knownUnknown(key.AppID, b.clock.Now())
 	if known {
 		return nil, unknown(key.AppID)
 	}
 	e, err := b.load(ctx, key)
 	if errors.Is(err, ErrUnknownAccount) {
-		b.directory.noteUnknown(key.AppID, b.clock.now(), epoch)
+		b.directory.noteUnknown(key.AppID, b.clock.Now(), epoch)
 	}
 	return e, err
 }
@@ -87,7 +87,7 @@ func (b *Broker) activate(key Key, rec *record, permanent bool) *entry {
 	b.adopt(e, rec)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.clock.now()
+	now := b.clock.Now()
 	t := e.token.Load()
 	e.cond = condition{since: now} // unknown: nobody has asked for its token yet
 	if ev := eventOf(rec, t.Alive(now)); t.Alive(now) || permanent || ev.what != happenedDue {

@@ -53,7 +53,7 @@ func (b *Broker) askForTickets(ctx context.Context, c *component) time.Duration 
 	if err != nil {
 		return time.Minute
 	}
-	now := b.clock.now()
+	now := b.clock.Now()
 	if wait := b.untilAskAgain(c, p, now); wait > 0 {
 		return wait
 	}
@@ -139,7 +139,7 @@ func (b *Broker) noteAsked(c *component, err error) {
 		c.askFails, c.barred = 0, nil
 	}
 	e := b.active[componentKey(c.appID)]
-	now := b.clock.now()
+	now := b.clock.Now()
 	switch {
 	case e == nil || e.token.Load().Alive(now):
 		return

@@ -61,7 +61,7 @@ func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Te
 		var err error
 		// In whole seconds, as WeChat's events tell theirs: one that takes the
 		// authorization back within the second must not look older.
-		answer, err = b.exchange(ctx, component, code, time.Time{}, b.clock.now().Truncate(time.Second))
+		answer, err = b.exchange(ctx, component, code, time.Time{}, b.clock.Now().Truncate(time.Second))
 		if ctx.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
 			// It goes on for whoever asks next.
 			return nil, &wechat.NoAnswerError{Path: "api_query_auth", Err: wechat.ErrTimeUp, Sent: true}
@@ -122,7 +122,7 @@ func (b *Broker) exchangeOnce(ctx context.Context, name, component string, code 
 		return kept, nil
 	}
 	b.checkpoint("exchange-sending")
-	sent := b.clock.local()
+	sent := b.clock.Local()
 	x, err := withToken(b, componentKey(component), "api_query_auth", func(token secret.Text) (wechat.Exchange, error) {
 		return b.wechat.QueryAuth(ctx, component, token, code)
 	})
@@ -130,7 +130,7 @@ func (b *Broker) exchangeOnce(ctx context.Context, name, component string, code 
 		return nil, err
 	}
 	b.checkpoint("exchange-answered")
-	skew, _ := b.clock.offset()
+	skew, _ := b.clock.Offset()
 	obtained := sent.Add(skew)
 	if expires.IsZero() {
 		expires = obtained.Add(codeLife)

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/wxsidecar/wxsidecar/broker/clock"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/store"
@@ -32,7 +33,7 @@ type Options struct {
 	Locker  store.Locker
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
-	// Now is our clock; nil means [BootClock]. Rand gives jitter within [0, 1); nil
+	// Now is our clock; nil means [clock.Boot]. Rand gives jitter within [0, 1); nil
 	// means math/rand.
 	Now  func() time.Time
 	Rand func() float64
@@ -62,7 +63,7 @@ func (o *Options) setDefaults() {
 		o.Locker = noLocker{}
 	}
 	if o.Now == nil {
-		o.Now = BootClock()
+		o.Now = clock.Boot()
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Float64
@@ -104,7 +105,7 @@ type Broker struct {
 	wechat  *wechat.Client
 	metrics *metrics.Metrics
 	log     *slog.Logger
-	clock   *clock
+	clock   *clock.Clock
 	records *records
 	locks   *keyLocks
 	cache   *cache
@@ -149,7 +150,7 @@ func New(o Options) (*Broker, error) {
 	o.setDefaults()
 	b := &Broker{
 		opts: o, wechat: o.WeChat, metrics: o.Metrics, log: o.Log,
-		clock:   &clock{local: o.Now},
+		clock:   clock.New(o.Now),
 		records: &records{store: o.Store, seal: o.Seal, metrics: o.Metrics, log: o.Log},
 		locks:   newKeyLocks(),
 		limiter: rate.NewLimiter(rate.Limit(o.Rate), 1),
@@ -239,7 +240,7 @@ func (b *Broker) keepHouse(ctx context.Context) {
 	var purged, counted time.Time
 	for {
 		b.saveUnsaved(ctx)
-		now := b.clock.now()
+		now := b.clock.Now()
 		if now.Sub(counted) > time.Minute {
 			b.saveUses(ctx, useSlack)
 			counted = now
@@ -267,7 +268,7 @@ func (b *Broker) loadInUse(ctx context.Context) {
 				stray = append(stray, change{name: key.String(), base: r.generation, generation: r.generation})
 				return ctx.Err() == nil
 			}
-			if b.clock.now().Sub(r.used) < 2*max(r.fullLife, r.dies.Sub(r.obtained)) || r.verdict == StateNeedsAuthorization {
+			if b.clock.Now().Sub(r.used) < 2*max(r.fullLife, r.dies.Sub(r.obtained)) || r.verdict == StateNeedsAuthorization {
 				_, _ = b.entryOf(ctx, key) // what cannot be read now is read at its next call
 			}
 			return ctx.Err() == nil
@@ -311,7 +312,7 @@ func (b *Broker) isPaused() bool {
 
 // pace waits for a place under the rate limit, in WeChat's time like everybody.
 func (b *Broker) pace(ctx context.Context) error {
-	for !b.limiter.AllowN(b.clock.now(), 1) {
+	for !b.limiter.AllowN(b.clock.Now(), 1) {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -323,18 +324,18 @@ func (b *Broker) pace(ctx context.Context) error {
 
 // Now returns WeChat's time: our clock, which runs through suspend, corrected by
 // the skew measured against the Date of WeChat's answers.
-func (b *Broker) Now() time.Time { return b.clock.now() }
+func (b *Broker) Now() time.Time { return b.clock.Now() }
 
 // Skew returns WeChat's clock minus ours, and whether it was measured in this run.
-func (b *Broker) Skew() (time.Duration, bool) { return b.clock.offset() }
+func (b *Broker) Skew() (time.Duration, bool) { return b.clock.Offset() }
 
 func (b *Broker) observeDate(date, sent, received time.Time) {
 	if b.moveClock(date, sent, received) {
-		skew, _ := b.clock.offset()
+		skew, _ := b.clock.Offset()
 		b.log.Warn("our clock is not WeChat's; the difference is allowed for", "wechat_ahead_by", skew)
 		b.saveSkew(skew)
 		b.wakeUp()
 	}
-	skew, _ := b.clock.offset()
+	skew, _ := b.clock.Offset()
 	b.metrics.ClockSkew(skew)
 }

@@ -242,7 +242,7 @@ func (b *Broker) awaitComing(ctx context.Context, appID string, unknown error) (
 // one reading in unknownDoubt, whatever they call.
 func (b *Broker) doubtLists() {
 	b.mu.Lock()
-	now := b.clock.now()
+	now := b.clock.Now()
 	doubt := now.Sub(b.doubted) > unknownDoubt
 	if doubt {
 		b.doubted = now

@@ -48,7 +48,7 @@
 // # Time
 //
 // All times that the broker keeps are WeChat's: our clock, which runs through
-// suspend, corrected by the skew against the Date of WeChat's answers (clock.go).
+// suspend, corrected by the skew against the Date of WeChat's answers (clock/).
 // Windows and margins are shares of a token's own life.
 //
 // # Which file
@@ -71,7 +71,7 @@
 //	               to apps show)
 //	faulty.go      calls that WeChat refuses whatever their token
 //	budget.go      how often WeChat may be asked; quota.go, outage.go
-//	clock.go       WeChat's time; bootclock_linux.go
+//	moveclock.go   what is timed by the clock moves with it; clock/ tells WeChat's time
 //	snapshot.go    what is shown; trouble.go (what a living token hides), advice.go and
 //	               errors.go (how it is worded)
 //

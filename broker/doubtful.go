@@ -47,7 +47,7 @@ func (b *Broker) askDoubtful(ctx context.Context, c *component) time.Duration {
 		if wanted || b.isPaused() {
 			return time.Minute // the list's end, or WeChat's return, wakes us
 		}
-		now, reset := b.clock.now(), b.resets.Load()
+		now, reset := b.clock.Now(), b.resets.Load()
 		if wait := c.askAt.Sub(now); wait > 0 && c.askReset == reset {
 			return wait
 		}
@@ -87,7 +87,7 @@ func (b *Broker) askInfo(ctx context.Context, c *component, appID string) error 
 	key := Key{Kind: KindAuthorizer, AppID: appID}
 	switch {
 	case wechat.Code(err) == wechat.CodeNotAuthorized:
-		return b.revoke(ctx, key, c.appID, b.clock.now(), err.Error())
+		return b.revoke(ctx, key, c.appID, b.clock.Now(), err.Error())
 	case wechat.Code(err) == wechat.CodeQuotaExhausted:
 		return err
 	case wechat.Code(err) != 0:

@@ -59,7 +59,7 @@ func (b *Broker) Orphan(key Key) bool {
 func (b *Broker) SpendDay() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.spent.take(b.clock.now(), 1)
+	b.spent.take(b.clock.Now(), 1)
 	b.spent.used = 1 << 30
 }
 
@@ -68,7 +68,7 @@ func (b *Broker) SpendDayOf(key Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.active[key]
-	e.spent.take(b.clock.now(), 1)
+	e.spent.take(b.clock.Now(), 1)
 	e.spent.used = 1 << 30
 }
 

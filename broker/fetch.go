@@ -47,7 +47,7 @@ func (b *Broker) fetchAccount(ctx context.Context, e *entry) (wechat.Grant, erro
 func (b *Broker) mayForce(e *entry) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.clock.now()
+	now := b.clock.Now()
 	if e.suspect == nil || e.suspect.Generation != e.unchanged || now.Before(e.forceAt) || !e.forces.take(now, forceRefreshPerDay) {
 		return false
 	}

@@ -117,7 +117,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 	}
 	reset := b.resets.Load()
 	for _, p := range items {
-		now := b.clock.local()
+		now := b.clock.Local()
 		t := tried[p.name]
 		if left := t.after.Sub(now); left > 0 && t.reset == reset {
 			wait = min(wait, left)
@@ -168,7 +168,7 @@ func (b *Broker) workItem(ctx context.Context, name string, generation uint64, i
 	if errors.Is(err, errUnsaved) {
 		return err
 	}
-	if err != nil && b.clock.now().Sub(moment(item.Created)) < inboxPatience {
+	if err != nil && b.clock.Now().Sub(moment(item.Created)) < inboxPatience {
 		b.log.Warn("an authorization waits", "component", item.Component, "authorizer", item.AppID, "error", err)
 		return err
 	}
@@ -215,7 +215,7 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 		b.Reconcile(item.Component)
 		return nil
 	}
-	asked := b.clock.now()
+	asked := b.clock.Now()
 	info, err := b.confirmedInfo(ctx, item.Component, item.AppID)
 	if wechat.Code(err) == wechat.CodeNotAuthorized {
 		return nil // taken back meanwhile

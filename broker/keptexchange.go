@@ -46,7 +46,7 @@ func (b *Broker) keptExchange(ctx context.Context, name string) ([]byte, bool) {
 	if plain == nil || json.Unmarshal(plain, &kept) != nil {
 		return nil, false
 	}
-	return kept.Answer, b.clock.now().Before(moment(kept.Expires))
+	return kept.Answer, b.clock.Now().Before(moment(kept.Expires))
 }
 
 // keepUnsaved keeps an exchange in memory, as the store did not take it.
@@ -93,7 +93,7 @@ func (b *Broker) saveCodes(ctx context.Context) {
 // purgeExchanges deletes exchanges whose codes have come to their end.
 func (b *Broker) purgeExchanges(ctx context.Context) {
 	var gone []change
-	now := b.clock.now()
+	now := b.clock.Now()
 	_ = b.records.list(ctx, codePrefix, func(name string, generation uint64, plain []byte) bool {
 		var kept keptExchange
 		if plain == nil || json.Unmarshal(plain, &kept) != nil || now.After(moment(kept.Expires)) {

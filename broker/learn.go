@@ -28,7 +28,7 @@ func (b *Broker) Learn(component, appID string, refreshToken secret.Text) {
 	if b.component(component) == nil || !wechat.ValidAppID(appID) || !wechat.ValidToken(refreshToken.Reveal()) {
 		return
 	}
-	l := lesson{component, wechat.Authorizer{AppID: appID, RefreshToken: refreshToken}, b.clock.now()}
+	l := lesson{component, wechat.Authorizer{AppID: appID, RefreshToken: refreshToken}, b.clock.Now()}
 	select {
 	case b.lessons <- l:
 	default:

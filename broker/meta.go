@@ -50,7 +50,7 @@ func (b *Broker) recallSkew(ctx context.Context) {
 	plain, _, err := b.records.read(ctx, clockName)
 	var w wireClock
 	if err == nil && plain != nil && json.Unmarshal(plain, &w) == nil {
-		b.clock.assume(time.Duration(w.SkewMillis) * time.Millisecond)
+		b.clock.Assume(time.Duration(w.SkewMillis) * time.Millisecond)
 	}
 }
 

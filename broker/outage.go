@@ -133,7 +133,7 @@ const freedAgain = 75 * time.Second
 
 // afterOutage has those tried that found WeChat silent. Broker.mu is held.
 func (b *Broker) afterOutage() {
-	now := b.clock.now()
+	now := b.clock.Now()
 	for _, e := range b.active {
 		if e.cond.silent && e.queue != nil && now.Sub(e.freed).Abs() >= freedAgain {
 			e.freed, e.cond.notBefore = now, time.Time{}

@@ -37,7 +37,7 @@ func (b *Broker) HandlePush(ctx context.Context, p wechat.Push) error {
 
 // takeTicket keeps a ticket durably. A token that is still valid is not renewed.
 func (b *Broker) takeTicket(ctx context.Context, c *component, p wechat.Push) error {
-	now := b.clock.now()
+	now := b.clock.Now()
 	t := ticket{value: p.Ticket, created: p.CreateTime, received: now}
 	if t.created.After(now.Add(ticketFuture)) {
 		t.created = now // else no later ticket could replace it
@@ -62,7 +62,7 @@ func (b *Broker) ticketCame(c *component) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.active[componentKey(c.appID)]
-	now := b.clock.now()
+	now := b.clock.Now()
 	if e == nil {
 		return
 	}
@@ -95,7 +95,7 @@ func (b *Broker) revoke(ctx context.Context, key Key, component string, when tim
 		}
 		r.generation++
 		r.forget()
-		r.judge(StateUnauthorized, b.clock.now(), reason, wechat.CodeNotAuthorized)
+		r.judge(StateUnauthorized, b.clock.Now(), reason, wechat.CodeNotAuthorized)
 		return true
 	})
 	if revoked {
@@ -149,7 +149,7 @@ func (b *Broker) follow(key Key, ev event) {
 	if e == nil {
 		return
 	}
-	now := b.clock.now()
+	now := b.clock.Now()
 	t := e.token.Load()
 	ev.alive = t.Alive(now)
 	b.turn(e, ev, now)
@@ -213,7 +213,7 @@ func (b *Broker) PushRefused(appID, cause string) {
 	if c := b.component(appID); c != nil {
 		note = &c.refused
 	}
-	note.Store(&refusedPush{cause: cause, at: b.clock.now()})
+	note.Store(&refusedPush{cause: cause, at: b.clock.Now()})
 }
 
 // lastRefused returns the last push for c that was not taken, if any came lately;

@@ -8,7 +8,7 @@ import (
 
 // untilQuotaProbe is an hour, or less if the day ends in China before.
 func (b *Broker) untilQuotaProbe() time.Duration {
-	now := b.clock.now()
+	now := b.clock.Now()
 	spread := time.Duration(b.opts.Rand() * float64(time.Minute))
 	return min(quotaProbe, chinaMidnight(now).Sub(now)+spread)
 }
@@ -27,7 +27,7 @@ func (b *Broker) pauseAfter(err error, failures int) time.Duration {
 func (b *Broker) noteQuota(e *entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.clock.now()
+	now := b.clock.Now()
 	if !e.metQuota(now) {
 		b.breakers[e.key.Kind].note(e.key, now)
 	}
@@ -42,7 +42,7 @@ func (e *entry) metQuota(now time.Time) bool {
 // quotaLeft notes that a call for e went well. Broker.mu is held.
 func (b *Broker) quotaLeft(e *entry) {
 	e.quotaMet = time.Time{}
-	if b.breakers[e.key.Kind].succeeded(e.key, b.clock.now()) {
+	if b.breakers[e.key.Kind].succeeded(e.key, b.clock.Now()) {
 		b.goOn(e.key.Kind)
 	}
 }
@@ -50,7 +50,7 @@ func (b *Broker) quotaLeft(e *entry) {
 // goOn has those of a kind, or of every kind for the zero Kind, tried again that
 // were stopped for what others did. Broker.mu is held.
 func (b *Broker) goOn(kind Kind) {
-	now := b.clock.now()
+	now := b.clock.Now()
 	for key, e := range b.active {
 		if !e.stopped || kind != 0 && kind != key.Kind {
 			continue
@@ -87,7 +87,7 @@ func (b *Broker) RetryStopped() {
 		c.unbar()
 		b.attend(appID)
 	}
-	now := b.clock.now()
+	now := b.clock.Now()
 	b.resetAt = now
 	for _, e := range b.active {
 		e.spent, e.quotaMet, e.stopped = dayBudget{}, time.Time{}, false
@@ -103,7 +103,7 @@ func (b *Broker) RetryStopped() {
 // somebody else's must not use up what a merchant has for the day.
 func (b *Broker) overBudget(e *entry) (outcome, bool) {
 	b.mu.Lock()
-	now := b.clock.now()
+	now := b.clock.Now()
 	most := callsPerKey(e.presentLife())
 	reason := ""
 	e.stopped = true

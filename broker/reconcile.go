@@ -73,7 +73,7 @@ func (b *Broker) Reconcile(appID string) {
 
 // readList reads the list if it is time, and returns when to look again.
 func (b *Broker) readList(ctx context.Context, c *component) time.Duration {
-	now := b.clock.now()
+	now := b.clock.Now()
 	if wait := b.untilList(ctx, c, now); wait > 0 {
 		return wait
 	}
@@ -93,7 +93,7 @@ func (b *Broker) readList(ctx context.Context, c *component) time.Duration {
 	if errors.As(err, &blocked) {
 		return time.Minute
 	}
-	return max(time.Second, retryAt.Sub(b.clock.now()))
+	return max(time.Second, retryAt.Sub(b.clock.Now()))
 }
 
 func (b *Broker) untilList(ctx context.Context, c *component, now time.Time) time.Duration {
@@ -147,7 +147,7 @@ func (b *Broker) reconcileFor(ctx context.Context, appID string) error {
 		return errListTaken
 	}
 	defer c.listing.give()
-	now := b.clock.now()
+	now := b.clock.Now()
 	if now.Sub(c.listing.finished) < c.listing.memory() {
 		return nil
 	}
@@ -161,7 +161,7 @@ func (b *Broker) reconcileFor(ctx context.Context, appID string) error {
 // turn is the caller's.
 func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	l := &c.listing
-	now, reset := b.clock.now(), b.resets.Load()
+	now, reset := b.clock.Now(), b.resets.Load()
 	if l.seen == nil || now.Sub(l.paged) > listPatience {
 		l.offset, l.skipped, l.unsaved, l.seen, l.started = 0, 0, false, map[string]struct{}{}, now
 	}
@@ -172,14 +172,14 @@ func (b *Broker) reconcile(ctx context.Context, c *component) error {
 	}
 	if err != nil {
 		l.fails++
-		l.retryAt = b.clock.now().Add(b.pauseAfter(err, l.fails))
+		l.retryAt = b.clock.Now().Add(b.pauseAfter(err, l.fails))
 		l.reset = reset
 		b.metrics.Reconciliation("error")
 		b.log.Warn("the list of authorizers could not be read to its end; it goes on later", "component", c.appID, "offset", l.offset, "error", err)
 		return err
 	}
 	seen, started := l.seen, l.started
-	l.seen, l.fails, l.retryAt, l.finished = nil, 0, time.Time{}, b.clock.now()
+	l.seen, l.fails, l.retryAt, l.finished = nil, 0, time.Time{}, b.clock.Now()
 	b.metrics.Reconciliation("ok")
 	b.listRead(ctx, c, started)
 	return b.noteDoubtful(ctx, c, seen, started)
@@ -205,7 +205,7 @@ func (b *Broker) readPages(ctx context.Context, c *component) error {
 		b.metrics.ListItemsSkipped(page.Skipped)
 		l.skipped += page.Skipped
 		l.offset += page.Len()
-		l.paged = b.clock.now()
+		l.paged = b.clock.Now()
 		if page.Len() == 0 || l.offset >= page.Total {
 			return nil
 		}

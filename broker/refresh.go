@@ -55,13 +55,13 @@ func (b *Broker) refresh(ctx context.Context, e *entry) outcome {
 		return out
 	}
 	b.checkpoint("renewal-sending")
-	sent := b.clock.local()
+	sent := b.clock.Local()
 	g, err := b.fetch(ctx, e, rec)
 	if err != nil {
 		return b.stillJudged(e, rec, b.judged(ctx, e, rec, b.failed(e, err)))
 	}
 	b.checkpoint("renewal-answered")
-	skew, _ := b.clock.offset()
+	skew, _ := b.clock.Offset()
 	return b.keep(ctx, e, rec, g, sent.Add(skew))
 }
 
@@ -78,7 +78,7 @@ func (b *Broker) reread(ctx context.Context, e *entry) (rec *record, adopted boo
 		return cur, false
 	}
 	b.adopt(e, cur)
-	return cur, cur.tokenOf(e.key).Alive(b.clock.now())
+	return cur, cur.tokenOf(e.key).Alive(b.clock.Now())
 }
 
 // keep makes a new token durable, then visible. If the store does not take it, it
@@ -149,12 +149,12 @@ func (b *Broker) renewed(e *entry, rec *record, result string) outcome {
 		t = e.suspect // held back until settle
 	}
 	if t == nil {
-		out.due = b.clock.now()
+		out.due = b.clock.Now()
 		return out
 	}
 	b.quotaLeft(e)
 	out.due = due(t, rec.fullLife, b.opts.RenewAt, b.opts.Rand())
-	if again := askAgain(t, rec.fullLife, b.clock.now(), b.opts.Rand()); out.unchanged && out.due.Before(again) {
+	if again := askAgain(t, rec.fullLife, b.clock.Now(), b.opts.Rand()); out.unchanged && out.due.Before(again) {
 		out.due = again
 	}
 	return out

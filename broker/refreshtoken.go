@@ -52,7 +52,7 @@ func (f firstTry) confirmedBy(refresh secret.Text, now time.Time) bool {
 // another one that WeChat shows, else with the same one a moment later. Only a second
 // refusal is a verdict: the merchant must never authorise again because of one slip.
 func (b *Broker) replaceRefreshToken(ctx context.Context, e *entry, rec *record, failed secret.Text, refusal error) (wechat.Grant, error) {
-	refused := b.clock.now()
+	refused := b.clock.Now()
 	if e.refused.confirmedBy(failed, refused) {
 		return wechat.Grant{}, &voidError{what: happenedRefreshVoid, err: refusal}
 	}
@@ -65,7 +65,7 @@ func (b *Broker) replaceRefreshToken(ctx context.Context, e *entry, rec *record,
 		return wechat.Grant{}, err
 	}
 	e.refused = firstTry{refresh: failed, at: refused}
-	wait := secondTryAfter - b.clock.now().Sub(refused)
+	wait := secondTryAfter - b.clock.Now().Sub(refused)
 	return wechat.Grant{}, &unconfirmedError{err: refusal, wait: max(wait, time.Millisecond)}
 }
 

@@ -193,7 +193,7 @@ func (b *Broker) dispatch(ctx context.Context) time.Duration {
 	if b.paused {
 		return never
 	}
-	now := b.clock.now()
+	now := b.clock.Now()
 	urgent := b.dispatchFrom(ctx, &b.urgent, now)
 	return min(urgent, b.dispatchFrom(ctx, &b.ahead, now))
 }

@@ -13,7 +13,7 @@ import (
 // own memory: it may be looked at after the caller has left.
 func (b *Broker) Token(ctx context.Context, key Key) (*Token, error) {
 	if e := b.cache.get(key); e != nil {
-		now := b.clock.now()
+		now := b.clock.Now()
 		if t := e.token.Load(); t.Alive(now) {
 			b.metrics.CacheRequest(true)
 			e.touch(now, t.Life())
@@ -64,12 +64,12 @@ func (b *Broker) await(ctx context.Context, e *entry, spent uint64) (*Token, err
 	defer b.mu.Unlock()
 	e.waiters++
 	defer func() { e.waiters-- }()
-	end := b.clock.now().Add(b.opts.Wait)
+	end := b.clock.Now().Add(b.opts.Wait)
 	for {
 		if b.active[e.key] != e {
 			return nil, errLetGo
 		}
-		now := b.clock.now()
+		now := b.clock.Now()
 		e.touch(now, e.life())
 		if t := e.good(now, spent); t != nil {
 			return t, nil
@@ -84,10 +84,10 @@ func (b *Broker) await(ctx context.Context, e *entry, spent uint64) (*Token, err
 		case <-changed:
 		case <-ctx.Done():
 			b.mu.Lock()
-			if t := e.good(b.clock.now(), spent); t != nil {
+			if t := e.good(b.clock.Now(), spent); t != nil {
 				return t, nil
 			}
-			return nil, b.stateError(e, b.clock.now())
+			return nil, b.stateError(e, b.clock.Now())
 		}
 		b.mu.Lock()
 	}
@@ -160,7 +160,7 @@ func (b *Broker) whyNot(key Key) error {
 	if e == nil {
 		return unknown(key.AppID)
 	}
-	return b.stateError(e, b.clock.now())
+	return b.stateError(e, b.clock.Now())
 }
 
 // Report says that WeChat refused a call that carried generation of key. If that
@@ -183,7 +183,7 @@ func (b *Broker) Report(key Key, generation uint64, r Refusal) bool {
 		b.want(e) // known, and its successor is being tried for
 		return true
 	}
-	now := b.clock.now()
+	now := b.clock.Now()
 	if t.Alive(now) && !b.mayForceFor(e, t, r, now) {
 		return false
 	}
@@ -254,7 +254,7 @@ func (b *Broker) held(key Key) *Token {
 	if e == nil {
 		return nil
 	}
-	now := b.clock.now()
+	now := b.clock.Now()
 	t := b.sound(e, now)
 	if t != nil {
 		e.touch(now, t.Life())

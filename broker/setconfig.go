@@ -143,7 +143,7 @@ func (b *Broker) Renew(key Key) {
 	if e == nil {
 		return
 	}
-	now := b.clock.now()
+	now := b.clock.Now()
 	b.breakers[key.Kind].reset()
 	e.spent, b.spent, e.quotaMet = dayBudget{}, dayBudget{}, time.Time{}
 	b.goOn(0)

@@ -19,7 +19,7 @@ func (b *Broker) settle(e *entry, out outcome) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.clock.now()
+	now := b.clock.Now()
 	b.running--
 	e.running = false
 	switch out.what {
@@ -119,7 +119,7 @@ func (b *Broker) unblock(e *entry) {
 
 // free has those renewed that wait for key. Broker.mu is held.
 func (b *Broker) free(key Key) {
-	now := b.clock.now()
+	now := b.clock.Now()
 	for d := range b.blocked[key] {
 		b.unblock(d)
 		b.turn(d, event{what: happenedUnblocked, alive: d.token.Load().Alive(now)}, now)
@@ -131,7 +131,7 @@ func (b *Broker) free(key Key) {
 // tellDependents wakes those that wait for e: to renew when it is live, to hear
 // of its trouble otherwise. Broker.mu is held.
 func (b *Broker) tellDependents(e *entry) {
-	now := b.clock.now()
+	now := b.clock.Now()
 	live := b.sound(e, now) != nil
 	if live {
 		b.free(e.key)

@@ -45,7 +45,7 @@ func (b *Broker) countKeys(keys, troubled func(kind, state string, n int)) {
 		counts[k.Label()] = count{make([]int, len(stateNames)), make([]int, len(stateNames))}
 	}
 	b.mu.Lock()
-	now := b.clock.now()
+	now := b.clock.Now()
 	for key, e := range b.active {
 		c, state := counts[key.Kind.Label()], b.stateOf(e, now)
 		c.all[state]++
@@ -102,6 +102,6 @@ func (b *Broker) ticketAge(c *component) func() (time.Duration, bool) {
 		c.mu.Lock()
 		t, ok := c.last.newest()
 		c.mu.Unlock()
-		return b.clock.now().Sub(t.received), ok
+		return b.clock.Now().Sub(t.received), ok
 	}
 }

@@ -60,7 +60,7 @@ func (b *Broker) letIn(appID string) {
 // worthTrying returns the tickets of p that are not too old, newest first. Where all
 // were refused already it is the newest alone, as that may have been a slip of WeChat's.
 func (b *Broker) worthTrying(appID string, p platformRecord) []ticket {
-	now := b.clock.now()
+	now := b.clock.Now()
 	var fresh []ticket
 	for _, t := range p.tickets {
 		if now.Sub(t.received) <= ticketLife {

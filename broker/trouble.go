@@ -37,7 +37,7 @@ func (b *Broker) Status() []KeyStatus {
 	keys := b.config.Load().secrets
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.clock.now()
+	now := b.clock.Now()
 	all := []KeyStatus{}
 	for key := range keys {
 		if e := b.active[key]; e != nil {

@@ -6,7 +6,7 @@ import "context"
 // only the merchant can lift, or a quota that is used up. It does not if the record
 // was changed meanwhile, by an authorization, say: then that is what counts.
 func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome) outcome {
-	now := b.clock.now()
+	now := b.clock.Now()
 	var note func(*record)
 	switch out.what {
 	case happenedRevoked:

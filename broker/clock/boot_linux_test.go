@@ -1,4 +1,4 @@
-package broker
+package clock
 
 import (
 	"testing"
@@ -13,7 +13,7 @@ func overSleep(slept time.Duration) *bootClock {
 	return b
 }
 
-func TestBootClock_GoesOnWhileTheMachineSleeps(t *testing.T) {
+func TestBoot_GoesOnWhileTheMachineSleeps(t *testing.T) {
 	const slept = 3 * time.Hour
 	b := overSleep(slept)
 	if off := time.Until(b.now()) - slept; off.Abs() > time.Minute {
@@ -21,7 +21,7 @@ func TestBootClock_GoesOnWhileTheMachineSleeps(t *testing.T) {
 	}
 }
 
-func TestBootClock_DoesNotTremble(t *testing.T) {
+func TestBoot_DoesNotTremble(t *testing.T) {
 	b := overSleep(time.Hour)
 	last := b.now()
 	for range 10_000 {

@@ -1,4 +1,4 @@
-package broker
+package clock
 
 import (
 	"sync/atomic"
@@ -11,11 +11,11 @@ import (
 // also how long the clock may stay behind after a sleep.
 const lookInterval = 50 * time.Millisecond
 
-// BootClock returns a clock that starts at the wall clock's present time and then
+// Boot returns a clock that starts at the wall clock's present time and then
 // runs on CLOCK_BOOTTIME: it goes on while the machine sleeps (within 50 ms of its
 // waking), and no step of the wall clock moves it. It is safe for concurrent use,
 // and a reading costs less than time.Now.
-func BootClock() func() time.Time {
+func Boot() func() time.Time {
 	start := time.Now()
 	b := &bootClock{start: start, wall: start.Round(0), boot: bootTime()}
 	return b.now
