@@ -48,7 +48,7 @@ func TestRefreshToken_InfoThatCannotBeRead(t *testing.T) {
 			pass(time.Minute)
 			w.mustFail(key, broker.StateRetrying)
 			w.sim.ClearFaults()
-			pass(time.Minute)
+			pass(2 * time.Minute) // the pause between two attempts is up to 105 seconds
 			w.mustCall(key)
 
 			w.sim.Fault(infoPath, fault)
