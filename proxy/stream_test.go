@@ -48,7 +48,8 @@ func TestStream_FlatMemory(t *testing.T) {
 	const parallel = 8
 	size := int64(50 << 20)
 	if raceEnabled {
-		size = 8 << 20 // the race detector makes copying ten times as dear
+		// The race detector makes copying ten times as dear. More than is kept for a replay.
+		size = DefaultReplayBody + 2<<20
 	}
 	want, _, _ := sum(&pattern{n: size})
 	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
