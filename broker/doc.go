@@ -35,7 +35,7 @@
 //
 // [Broker.Report] says that WeChat rejected a token. It names the generation, so
 // that a thousand late reports of one token cause one renewal. A call that is refused
-// again with a token obtained since is at fault itself, and is remembered (faulty.go).
+// again with a token obtained since is at fault itself, and is remembered (faulty.go; served.go).
 //
 // # How a push is taken
 //

@@ -75,7 +75,7 @@ func (b *Broker) SpendDayOf(key Key) {
 // Faulty returns how many calls are remembered of key as at fault, and the length of the
 // longest of their paths.
 func (b *Broker) Faulty(key Key) (calls, longest int) {
-	all := b.inMemory(key).faulty.calls.Load()
+	all := b.inMemory(key).calls.faulty.calls.Load()
 	for path := range *all {
 		longest = max(longest, len(path))
 	}

@@ -133,7 +133,7 @@ func (b *Broker) authorizerToken(ctx context.Context, e *entry, rec *record, ref
 	if err != nil {
 		return g, err
 	}
-	e.refused = firstTry{}
+	e.refused = nil
 	if g.RefreshToken.IsZero() {
 		g.RefreshToken = refresh
 	}

@@ -120,18 +120,11 @@ func (b *Broker) adopt(e *entry, rec *record) {
 	}
 }
 
-// tokenOf returns the token of a record, which has served if that of its generation in
-// memory has; nil for none. Broker.mu is held.
+// tokenOf returns the token of a record; nil for none.
 func (e *entry) tokenOf(rec *record) *Token {
 	t := rec.tokenOf(e.key)
-	if t == nil {
-		return nil
-	}
-	t.faulty = &e.faulty
-	for _, held := range []*Token{e.token.Load(), e.suspect} {
-		if held != nil && held.Generation == t.Generation {
-			t.served.Store(held.served.Load())
-		}
+	if t != nil {
+		t.calls = &e.calls
 	}
 	return t
 }

@@ -36,16 +36,15 @@ func (e *unconfirmedError) Error() string {
 
 func (e *unconfirmedError) Unwrap() error { return e.err }
 
-// firstTry is a refresh token that WeChat has refused once, and when. The zero value is
-// none.
+// firstTry is a refresh token that WeChat has refused once, and when. Nil is none.
 type firstTry struct {
 	refresh secret.Text
 	at      time.Time
 }
 
 // confirmedBy reports whether another refusal of refresh at now is the second.
-func (f firstTry) confirmedBy(refresh secret.Text, now time.Time) bool {
-	return !f.at.IsZero() && f.refresh.Equal(refresh) && now.Sub(f.at).Abs() < firstTryMemory
+func (f *firstTry) confirmedBy(refresh secret.Text, now time.Time) bool {
+	return f != nil && f.refresh.Equal(refresh) && now.Sub(f.at).Abs() < firstTryMemory
 }
 
 // replaceRefreshToken goes on after WeChat refused the token failed with 61023: with
@@ -64,7 +63,7 @@ func (b *Broker) replaceRefreshToken(ctx context.Context, e *entry, rec *record,
 	if !errors.As(err, &void) || void.what != happenedRefreshVoid || rec.verdict == StateNeedsAuthorization {
 		return wechat.Grant{}, err
 	}
-	e.refused = firstTry{refresh: failed, at: refused}
+	e.refused = &firstTry{refresh: failed, at: refused}
 	wait := secondTryAfter - b.clock.Now().Sub(refused)
 	return wechat.Grant{}, &unconfirmedError{err: refusal, wait: max(wait, time.Millisecond)}
 }

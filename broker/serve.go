@@ -204,16 +204,16 @@ func (b *Broker) Report(key Key, generation uint64, r Refusal) bool {
 // to force a renewal, and notes and says why not. Broker.mu is held.
 func (b *Broker) mayForceFor(e *entry, t *Token, r Refusal, now time.Time) bool {
 	if r.Final {
-		r.First = e.faulty.firstRefused(r.Path, now)
+		r.First = e.calls.faulty.firstRefused(r.Path, now)
 	}
 	served, idle := e.doubt(t, now)
 	attrs := []any{"key", e.key.String(), "generation", t.Generation, "errcode", r.Errcode, "path", clip(r.Path)}
 	switch {
 	case r.refutes(t) || !r.First.IsZero() && e.confirmed(t, now):
-		e.faulty.found(r.Path, r.First, now, e.life())
+		e.calls.faulty.found(r.Path, r.First, now, e.life())
 		b.log.Warn("WeChat refuses a call again with a token that it has given since: the call is at fault, not the token", attrs...)
 		return false
-	case !e.faulty.mayForce(r.Path, served, idle, now, e.life()):
+	case !e.calls.faulty.mayForce(r.Path, served, idle, now, e.life()):
 		b.log.Debug("WeChat refuses a call that it refused lately whatever the token was; the token is kept", attrs...)
 		return false
 	case e.forced.take(now, e.life()):
@@ -221,7 +221,7 @@ func (b *Broker) mayForceFor(e *entry, t *Token, r Refusal, now time.Time) bool 
 	}
 	b.metrics.Displaced(e.key.Kind.Label())
 	cause := "somebody outside this sidecar renews it too"
-	if e.faulty.any(now) {
+	if e.calls.faulty.any(now) {
 		cause += ", or WeChat refuses calls whatever their token"
 	}
 	b.log.Error("a token is rejected again and again although it is fresh: "+cause, attrs...)
@@ -231,10 +231,10 @@ func (b *Broker) mayForceFor(e *entry, t *Token, r Refusal, now time.Time) bool 
 // doubt notes that e's living token t was refused at now. It returns whether t has ever
 // served a call, and the first refusal since it last did. Broker.mu is held.
 func (e *entry) doubt(t *Token, now time.Time) (served bool, idle time.Time) {
-	if t.served.CompareAndSwap(servedLately, servedBefore) || e.doubted != t.Generation {
-		e.doubted, e.idle = t.Generation, now
+	if e.calls.served.refused(t.Generation) || e.doubted != t.Generation {
+		e.doubted, e.idle = t.Generation, now.UnixNano()
 	}
-	return t.served.Load() != servedNever, e.idle
+	return e.calls.served.ever(t.Generation), time.Unix(0, e.idle)
 }
 
 // releaseHopeless gives the rejected token back where nothing can replace it within a

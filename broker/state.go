@@ -58,10 +58,11 @@ func (s State) String() string {
 // new one.
 type condition struct {
 	state State
-	since time.Time // when the state began
 	// trouble is the state that shows once no token lives; StateUnknown for none.
 	// A living token hides it: the key is live, and its next renewal is awaited.
 	trouble  State
+	silent   bool      // WeChat did not answer the last one at all
+	since    time.Time // when the state began
 	troubled time.Time // since when the trouble is what it is
 	reason   string    // of the trouble, for people
 	errcode  int       // of the trouble, where WeChat gave one
@@ -69,7 +70,6 @@ type condition struct {
 	// ticketless is since when a component has had no usable ticket; zero while none
 	// was missed.
 	ticketless time.Time
-	silent     bool // WeChat did not answer the last one at all
 	notBefore  time.Time
 }
 

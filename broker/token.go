@@ -3,7 +3,6 @@ package broker
 import (
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -67,10 +66,9 @@ func (k Key) String() string { return k.Kind.String() + "/" + k.AppID }
 // immutable, and it is safe for concurrent use; fmt, slog and encoding/json show its
 // key and generation, never its value.
 type Token struct {
-	key    Key
-	value  secret.Text
-	faulty *faultyCalls  // of its key; nil where none are remembered
-	served atomic.Uint32 // servedNever and so on
+	key   Key
+	value secret.Text
+	calls *keyCalls // what calls showed of its key; nil where that is not kept
 	// Generation grows by one with each new value of the key, on whichever
 	// replica it was obtained. It never goes back.
 	Generation uint64
@@ -78,13 +76,6 @@ type Token struct {
 	// computed from expires_in, never assumed.
 	ObtainedAt, DiesAt time.Time
 }
-
-// Whether WeChat has taken a token in a call.
-const (
-	servedNever  = iota
-	servedBefore // but not since it was last refused
-	servedLately
-)
 
 // NewToken returns a token of key with that value. The broker makes its own; this
 // is for what stands in for a broker in tests.
@@ -103,11 +94,9 @@ func (t *Token) Value() string { return t.value.Reveal() }
 // call had been refused with an older one. It takes no lock and costs no allocation,
 // unless that call is remembered as one that WeChat refuses whatever its token.
 func (t *Token) Served(path []byte, cured bool) {
-	if t.served.Load() != servedLately { // a store on each call would cost more than the rest
-		t.served.Store(servedLately)
-	}
-	if t.faulty != nil {
-		t.faulty.succeeded(path, cured)
+	if t.calls != nil {
+		t.calls.served.note(t.Generation)
+		t.calls.faulty.succeeded(path, cured)
 	}
 }
 
