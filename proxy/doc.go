@@ -29,7 +29,8 @@
 //	answer.go     errcode.go, hidden.go: what came back, looked at and passed on
 //	result.go     how a call ended, counted
 //	errors.go     what an answer of our own looks like: status, code, errcode, shape;
-//	              refusal.go: what the log says of it
+//	              errors_account.go, errors_upstream.go (their words), refusal.go (what
+//	              the log says of it)
 //
 // Only request.go reads what fasthttp lends us, into a request that is ours until
 // the answer is written. Nothing is allocated for a call whose token is in memory.

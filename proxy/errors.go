@@ -2,9 +2,7 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -156,200 +153,6 @@ func chunkedNotKept(reason string, limit int) *fault {
 
 func noReplayMemory() *fault {
 	return tooMany("the bodies of other calls take up all memory for bodies (limits.replay_memory): send fewer at once, or raise it")
-}
-
-func noAccount() *fault {
-	return &fault{
-		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
-		message: "cannot tell which account this call is for: name its appid in the header X-Wechat-Appid, " +
-			"as a path prefix (/wx0123456789abcdef/cgi-bin/...), as from_appid in the query, " +
-			"by the handle that /cgi-bin/token gave for it, or set apps.default_appid",
-	}
-}
-
-// holdsNo refuses a name, of an account or of who calls, that is given without a
-// value. what is an appid or a key.
-func holdsNo(what, name string) *fault {
-	f := badRequest(name + " holds no " + what + ", perhaps from a variable that is not set: give the " + what + ", or leave it out")
-	if what == "appid" {
-		f.errcode = errcodeAppID
-	}
-	return f
-}
-
-func noComponent() *fault {
-	return &fault{
-		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
-		message: "this path takes a component's token, and there is not exactly one component: " +
-			"name its appid, or that of one of its accounts, in the header X-Wechat-Appid",
-	}
-}
-
-func unknownAccount(appid string) *fault {
-	return &fault{
-		status: fasthttp.StatusNotFound, code: "unknown_account", errcode: errcodeAppID,
-		message: "nobody knows the account " + appid + ", which is neither configured nor has authorised the component: " +
-			"compare the appid with the one in WeChat's console; let the merchant authorise; an account of your own, add it to accounts" + originalIDHint(appid),
-	}
-}
-
-// originalIDHint names what people often take for an appid.
-func originalIDHint(appid string) string {
-	if !strings.HasPrefix(appid, "gh_") {
-		return ""
-	}
-	return " (gh_... is the account's 原始ID, its original id; an appid begins with wx)"
-}
-
-// notComponent says that appid is no component's, where one's is wanted.
-func notComponent(appid string) *fault {
-	f := unknownAccount(appid)
-	f.message = appid + " is none of the sidecar's components: compare it with components in the configuration"
-	return f
-}
-
-// notAuthorizer says that appid is a component's, where an authorizer's is wanted.
-func notAuthorizer(appid string) *fault {
-	f := unknownAccount(appid)
-	f.message = appid + " is a component, and no authorizer: give the merchant's appid as authorizer_appid, " +
-		"or fetch the component's token from /cgi-bin/component/api_component_token"
-	return f
-}
-
-// noSecret refuses a call that carries a secret which is not held.
-func noSecret(field, appid string) *fault {
-	f := &fault{status: fasthttp.StatusBadRequest, code: "no_secret", errcode: errcodeAppID}
-	if appid == "" {
-		f.message = field + " is missing: give it in the query or in the body"
-		return f
-	}
-	f.message = "no AppSecret is configured for " + appid + ", and this call needs one: for an account that authorised " +
-		"the component use the component's form of the call, such as /cgi-bin/component/clear_quota/v2"
-	return f
-}
-
-// componentAsked refuses to give a component's token where an account's is given.
-func componentAsked(appid string) *fault {
-	return &fault{
-		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: wechat.CodeUseComponentAPI,
-		message: appid + " is a component: its token comes from /cgi-bin/component/api_component_token",
-	}
-}
-
-// noPageTickets refuses tickets for the pages of a component, which has none.
-func noPageTickets() *fault {
-	return &fault{
-		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: errcodeAppID,
-		message: "component_access_token names a component's token, and only accounts have tickets for pages: " +
-			"name the account, and send its token as access_token",
-	}
-}
-
-// internalFault is an error inside the sidecar. The log says which; the app is told where
-// to look.
-func internalFault(cause string) *fault {
-	return &fault{
-		cause:  errors.New(cause),
-		status: fasthttp.StatusInternalServerError, code: "internal", errcode: errcodeForbidden,
-		message: "an error inside the sidecar; report it with the lines of its log that have the request id",
-	}
-}
-
-// upstreamFault says that WeChat gave no answer that can be read.
-func upstreamFault(r *request, err error) *fault {
-	f := &fault{
-		status: fasthttp.StatusBadGateway, code: "upstream_unreachable", errcode: errcodeBusy,
-		message: "no answer from WeChat; the sidecar's log says why", retryAfter: time.Second,
-	}
-	switch {
-	case !r.sent:
-		f.message = "WeChat cannot be reached, and nothing of the call was sent; the sidecar's log says why"
-		if p := proxyFailure(err); p != nil {
-			f.message = "WeChat cannot be reached, and nothing of the call was sent: " + p.Reason
-		}
-	case isTimeout(err):
-		f.status, f.code = fasthttp.StatusGatewayTimeout, "upstream_timeout"
-		f.message = "WeChat did not answer in time (upstream.timeout)"
-	case r.uncertain():
-		f.code = "answer_broken"
-	}
-	return f
-}
-
-// connectFailed says that a host could not be reached. It does not say more: an app
-// is not to learn about networks through us.
-func connectFailed(host string, err error) *fault {
-	f := &fault{status: fasthttp.StatusBadGateway, code: "connect_failed", errcode: errcodeBusy, message: "cannot connect to " + host}
-	f.cause = fmt.Errorf("%s: %w", f.message, err)
-	if p := proxyFailure(err); p != nil {
-		f.message += ": " + p.Reason
-	} else if isTimeout(err) || errors.Is(err, context.DeadlineExceeded) {
-		f.status, f.message = fasthttp.StatusGatewayTimeout, "cannot connect to "+host+" in time"
-	}
-	return f
-}
-
-// statusClientGone is what nginx logs for an app that left. Nobody reads it.
-const statusClientGone = 499
-
-func clientGone() *fault {
-	return &fault{
-		status: statusClientGone, code: "client_gone", closes: true,
-		message: "the app closed its connection before WeChat answered",
-	}
-}
-
-func answerTooLarge(message string) *fault {
-	return &fault{status: fasthttp.StatusBadGateway, code: "answer_too_large", message: message}
-}
-
-func answerEncoded() *fault {
-	return &fault{
-		status: fasthttp.StatusBadGateway, code: "answer_encoded",
-		message: "WeChat's answer came compressed although it was not asked to, so the secrets in it cannot be taken out: look at what is between the sidecar and WeChat",
-	}
-}
-
-func answerBroken() *fault {
-	return &fault{
-		status: fasthttp.StatusBadGateway, code: "answer_broken", errcode: errcodeBusy, retryAfter: time.Second,
-		message: "WeChat's answer broke off before its end",
-	}
-}
-
-// brokerFault words what the broker said of the account or key of appid.
-func brokerFault(err error, appid string) *fault {
-	var state *broker.StateError
-	switch {
-	case errors.Is(err, broker.ErrUnknownAccount):
-		return unknownAccount(appid)
-	case errors.As(err, &state):
-		return stateFault(state)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return passing("renewing", "no token in time; a renewal is under way", time.Second)
-	default:
-		f := passing("store_unavailable", "the store does not answer; the sidecar's log says why", time.Second)
-		f.cause = err
-		return f
-	}
-}
-
-func stateFault(e *broker.StateError) *fault {
-	f := passing(e.State.String(), e.Reason, max(e.RetryAfter, time.Second))
-	if !e.Passing() {
-		f.status, f.errcode, f.retryAfter = fasthttp.StatusForbidden, errcodeForbidden, 0
-	}
-	if e.Errcode != 0 {
-		f.errcode = e.Errcode
-	}
-	return f
-}
-
-func passing(code, message string, retryAfter time.Duration) *fault {
-	return &fault{
-		status: fasthttp.StatusServiceUnavailable, code: code, errcode: errcodeBusy,
-		message: message, retryAfter: retryAfter,
-	}
 }
 
 // write makes f the answer. With as200 the status is always 200, for SDKs that

@@ -1,0 +1,98 @@
+package proxy
+
+import (
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// Whose call it is, and what is not held of that account.
+
+func noAccount() *fault {
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
+		message: "cannot tell which account this call is for: name its appid in the header X-Wechat-Appid, " +
+			"as a path prefix (/wx0123456789abcdef/cgi-bin/...), as from_appid in the query, " +
+			"by the handle that /cgi-bin/token gave for it, or set apps.default_appid",
+	}
+}
+
+// holdsNo refuses a name, of an account or of who calls, that is given without a
+// value. what is an appid or a key.
+func holdsNo(what, name string) *fault {
+	f := badRequest(name + " holds no " + what + ", perhaps from a variable that is not set: give the " + what + ", or leave it out")
+	if what == "appid" {
+		f.errcode = errcodeAppID
+	}
+	return f
+}
+
+func noComponent() *fault {
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
+		message: "this path takes a component's token, and there is not exactly one component: " +
+			"name its appid, or that of one of its accounts, in the header X-Wechat-Appid",
+	}
+}
+
+func unknownAccount(appid string) *fault {
+	return &fault{
+		status: fasthttp.StatusNotFound, code: "unknown_account", errcode: errcodeAppID,
+		message: "nobody knows the account " + appid + ", which is neither configured nor has authorised the component: " +
+			"compare the appid with the one in WeChat's console; let the merchant authorise; an account of your own, add it to accounts" + originalIDHint(appid),
+	}
+}
+
+// originalIDHint names what people often take for an appid.
+func originalIDHint(appid string) string {
+	if !strings.HasPrefix(appid, "gh_") {
+		return ""
+	}
+	return " (gh_... is the account's 原始ID, its original id; an appid begins with wx)"
+}
+
+// notComponent says that appid is no component's, where one's is wanted.
+func notComponent(appid string) *fault {
+	f := unknownAccount(appid)
+	f.message = appid + " is none of the sidecar's components: compare it with components in the configuration"
+	return f
+}
+
+// notAuthorizer says that appid is a component's, where an authorizer's is wanted.
+func notAuthorizer(appid string) *fault {
+	f := unknownAccount(appid)
+	f.message = appid + " is a component, and no authorizer: give the merchant's appid as authorizer_appid, " +
+		"or fetch the component's token from /cgi-bin/component/api_component_token"
+	return f
+}
+
+// noSecret refuses a call that carries a secret which is not held.
+func noSecret(field, appid string) *fault {
+	f := &fault{status: fasthttp.StatusBadRequest, code: "no_secret", errcode: errcodeAppID}
+	if appid == "" {
+		f.message = field + " is missing: give it in the query or in the body"
+		return f
+	}
+	f.message = "no AppSecret is configured for " + appid + ", and this call needs one: for an account that authorised " +
+		"the component use the component's form of the call, such as /cgi-bin/component/clear_quota/v2"
+	return f
+}
+
+// componentAsked refuses to give a component's token where an account's is given.
+func componentAsked(appid string) *fault {
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: wechat.CodeUseComponentAPI,
+		message: appid + " is a component: its token comes from /cgi-bin/component/api_component_token",
+	}
+}
+
+// noPageTickets refuses tickets for the pages of a component, which has none.
+func noPageTickets() *fault {
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: errcodeAppID,
+		message: "component_access_token names a component's token, and only accounts have tickets for pages: " +
+			"name the account, and send its token as access_token",
+	}
+}
