@@ -8,9 +8,9 @@ import (
 )
 
 // Token returns a living token of key. With one in memory it takes no lock of the
-// broker's, and costs no I/O and no allocation. Without one it waits for a renewal until ctx ends, at
-// most Options.Wait, and then returns a *StateError. ctx must not be a request's
-// own memory: it may be looked at after the caller has left.
+// broker's, and costs no I/O and no allocation. Without one it waits for a renewal until
+// ctx ends, at most Options.Wait, and then returns a *StateError. ctx must not be a
+// request's own memory: it may be looked at after the caller has left.
 func (b *Broker) Token(ctx context.Context, key Key) (*Token, error) {
 	if e := b.cache.get(key); e != nil {
 		now := b.clock.Now()

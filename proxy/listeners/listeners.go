@@ -29,7 +29,8 @@ type Set struct {
 }
 
 // Add notes ln and returns what to serve in its place, which may be closed more than
-// once, and whose Accept tries again where the process is short of files or memory. It returns nil when the set was stopped already; ln is then closed.
+// once, and whose Accept tries again where the process is short of files or memory. It
+// returns nil when the set was stopped already; ln is then closed.
 func (s *Set) Add(ln net.Listener) net.Listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
