@@ -108,8 +108,8 @@ func TestDocs_WalksInOrder(t *testing.T) {
 			walk = after
 		}
 	}
-	f("## Walk 1", "## Walk 2", "proxy/server.go", "proxy/request.go", "proxy/routes/match.go", "proxy/account.go", "proxy/forward.go",
-		"broker/cache.go", "broker/refresh.go", "broker/records.go", "proxy/inject.go", "proxy/upstream.go", "proxy/answer.go")
+	f("## Walk 1", "## Walk 2", "proxy/server.go", "proxy/request.go", "proxy/routes/match.go", "proxy/identify.go", "proxy/replay.go",
+		"broker/cache.go", "broker/refresh.go", "broker/records.go", "proxy/inject.go", "proxy/upstream_pick.go", "proxy/upstream_answer.go")
 	f("## Walk 2", "## States", "proxy/push/server.go", "proxy/push/event.go", "broker/msgcrypt/codec.go", "broker/wechat/push.go",
 		"broker/push.go", "broker/records.go", "broker/schedule.go")
 }

@@ -3,12 +3,9 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -104,31 +101,6 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
 	return s.tunnel(ctx, host, port, r)
 }
 
-// intercept makes the tunnel end here. Who calls is asked for each call inside,
-// since an SDK that cannot give proxy credentials shows its key there.
-func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r *request) *fault {
-	if port != tunnelPort {
-		return forbidden("connect_refused", "WeChat's API is on port 443 of "+host)
-	}
-	if s.connect.tls == nil {
-		return forbidden("connect_refused", "this sidecar has no CA certificate and cannot end TLS for "+host)
-	}
-	raw := ctx.Conn()
-	inner := &insideConn{raw: raw}
-	if !s.connect.tunnels.add(inner) {
-		return tooMany("too many tunnels, or the sidecar is stopping")
-	}
-	key, credentials := slices.Clone(r.key), slices.Clone(r.credentials)
-	s.hijack(ctx, func(conn net.Conn) {
-		defer s.connect.tunnels.remove(inner)
-		inner.Conn = conn
-		end := newTLSEnd(inner, s.connect.tls, s.now, s.log)
-		// Its errors are those of one connection, which the app sees as well.
-		_ = s.http.ServeConn(&appConn{Conn: end, now: s.now, inside: true, key: key, credentials: credentials})
-	})
-	return nil
-}
-
 // tunnel connects to a host that is not WeChat's API and passes all bytes.
 func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *request) *fault {
 	if !s.connect.permits(host, port) {
@@ -153,29 +125,6 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 	return nil
 }
 
-// reach connects to a host that the rules have: by name through the proxy, or straight
-// where there is none. An address that is listed as such is reached straight in any
-// case: it is in a network of ours.
-func (s *Server) reach(host string, port uint16) (conn net.Conn, f *fault) {
-	c := s.connect
-	a, err := netip.ParseAddr(host)
-	if c.proxy == nil || err == nil && c.rules.listed(a, port) {
-		var addrs []netip.AddrPort
-		if addrs, f = c.addresses(s.base, host, port); f != nil {
-			return nil, f
-		}
-		conn, err = c.reach(s.base, addrs)
-	} else {
-		ctx, cancel := context.WithTimeout(s.base, dial.Timeout)
-		defer cancel()
-		conn, err = c.proxy.Dial(ctx, host, strconv.Itoa(int(port)))
-	}
-	if err != nil {
-		return nil, connectFailed(host, err)
-	}
-	return conn, nil
-}
-
 // hijack answers 200, and gives the connection to serve once the app has it.
 func (s *Server) hijack(ctx *fasthttp.RequestCtx, serve func(net.Conn)) {
 	// Written by us: fasthttp adds a length, and an answer to CONNECT has none.
@@ -191,60 +140,6 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, serve func(net.Conn)) {
 		}
 		serve(conn)
 	})
-}
-
-// permits reports whether the rules have a tunnel to host, as far as can be told
-// without asking what a name means.
-func (c *connector) permits(host string, port uint16) bool {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return c.rules.literal(a, port) && !c.own.Has(netip.AddrPortFrom(a, port))
-	}
-	// Where the proxy looks names up nobody checks where they lead; then '*', any public
-	// host, has only names that can be public.
-	return !numeric(host) && c.rules.name(host, port, c.proxy == nil || publicName(host))
-}
-
-// addresses returns where a tunnel to host, which the rules have, may go. What the
-// name means is asked once: the address that was checked is the one that is
-// connected to.
-func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]netip.AddrPort, *fault) {
-	if a, err := netip.ParseAddr(host); err == nil {
-		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), port)}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, dial.Timeout)
-	defer cancel()
-	found, err := c.lookup(ctx, host)
-	if err != nil {
-		return nil, connectFailed(host, err)
-	}
-	var good []netip.AddrPort
-	for _, a := range found {
-		at := netip.AddrPortFrom(a.Unmap(), port)
-		if (dial.OpenInternet(a) || c.rules.listed(a, port)) && !c.own.Has(at) {
-			good = append(good, at)
-		}
-	}
-	if len(good) == 0 {
-		return nil, forbidden("connect_refused", host+" has no public address; a private one must be allowed as well, "+
-			"as an address or a range in connect.allow")
-	}
-	slices.SortStableFunc(good, func(a, b netip.AddrPort) int { return dial.Family(a.Addr()) - dial.Family(b.Addr()) })
-	return good, nil
-}
-
-// reach connects to the first address that answers; each gets its share of the
-// time that is left.
-func (c *connector) reach(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, err error) {
-	share := dial.Timeout / time.Duration(len(addrs))
-	for _, a := range addrs {
-		one, cancel := context.WithTimeout(ctx, share)
-		conn, err = c.dial(one, "tcp", a.String())
-		cancel()
-		if err == nil {
-			return conn, nil
-		}
-	}
-	return nil, fmt.Errorf("connect: %w", err)
 }
 
 // unauthenticated asks for the key of one who showed none. Many clients (Java's,

@@ -235,26 +235,3 @@ func lists(names, name []byte) bool {
 	}
 	return false
 }
-
-// isToken reports whether b is what RFC 9110 calls a token.
-func isToken(b []byte) bool {
-	for _, c := range b {
-		if !tokenByte(c) {
-			return false
-		}
-	}
-	return len(b) > 0
-}
-
-func tokenByte(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	switch c {
-	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
-		return true
-	default:
-		return false
-	}
-}

@@ -1,23 +1,8 @@
 package proxy
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"net"
-	"net/url"
 	"strings"
-	"sync/atomic"
-	"time"
-
-	"github.com/wxsidecar/wxsidecar/broker/wechat"
-	"github.com/wxsidecar/wxsidecar/proxy/dial"
-)
-
-const (
-	// hostFailures in a row take a host out for hostOut.
-	hostFailures = 3
-	hostOut      = 30 * time.Second
 )
 
 // wechatHosts are WeChat's hosts for the API; they all serve the same. See
@@ -27,103 +12,6 @@ var wechatHosts = []string{
 	"sh.api.weixin.qq.com", "sz.api.weixin.qq.com", "hk.api.weixin.qq.com",
 	// The former name for uploads, which some SDKs still call.
 	"file.api.weixin.qq.com",
-}
-
-// host is one upstream host: how to reach it, its idle connections, its health.
-type host struct {
-	name   string // host or host:port as the Host header has it
-	dialer dial.Host
-	tls    *tls.Config // nil for plain HTTP
-	pool   pool
-
-	failures atomic.Int32
-	outUntil atomic.Int64 // nanoseconds since 1970
-}
-
-// newHost reads an upstream URL: scheme and host, nothing else.
-func newHost(raw string, roots *x509.CertPool) (*host, error) {
-	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("upstream.url %q: not a URL like %s", redactURL(raw), wechat.DefaultURL)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-		return nil, fmt.Errorf("upstream.url %q: only scheme, host and port may be given", redactURL(raw))
-	}
-	h := &host{name: u.Host}
-	port := u.Port()
-	switch u.Scheme {
-	case "https":
-		h.tls = &tls.Config{
-			ServerName: u.Hostname(), MinVersion: tls.VersionTLS12, RootCAs: roots,
-			// A new connection each minute resumes instead of a whole handshake.
-			ClientSessionCache: tls.NewLRUClientSessionCache(64),
-			// Else a call of more than a packet is two records and two system calls
-			// until the connection has carried 128 KiB.
-			DynamicRecordSizingDisabled: true,
-		}
-		port = orDefault(port, "443")
-	case "http":
-		port = orDefault(port, "80")
-	default:
-		return nil, fmt.Errorf("upstream.url %q: the scheme must be https or http", redactURL(raw))
-	}
-	// WeChat is never at a private address; whoever gives another name, or a port,
-	// knows where that leads.
-	h.dialer = dial.Host{Name: u.Hostname(), Port: port, MayBePrivate: !dial.IsWeChat(u.Hostname()) || u.Port() != ""}
-	return h, nil
-}
-
-func orDefault(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
-}
-
-// redactURL takes out of a URL whatever could be a secret.
-func redactURL(raw string) string {
-	if i := strings.IndexAny(raw, "?#"); i >= 0 {
-		raw = raw[:i] + "…"
-	}
-	if i := strings.LastIndexByte(raw, '@'); i >= 0 {
-		raw = "…" + raw[i:]
-	}
-	return raw
-}
-
-// available reports whether the host may be tried. A host that is out is tried by
-// one call in each hostOut.
-func (h *host) available(now time.Time) bool {
-	if h.failures.Load() < hostFailures {
-		return true
-	}
-	until := h.outUntil.Load()
-	return now.UnixNano() >= until && h.outUntil.CompareAndSwap(until, now.Add(hostOut).UnixNano())
-}
-
-// succeeded notes that the host answered.
-func (h *host) succeeded() {
-	if h.failures.Load() != 0 {
-		h.failures.Store(0)
-	}
-}
-
-// failed notes a connection failure or timeout; true when that takes the host out.
-func (h *host) failed(now time.Time) bool {
-	n := h.failures.Add(1)
-	if n >= hostFailures {
-		h.outUntil.Store(now.Add(hostOut).UnixNano())
-	}
-	return n == hostFailures
-}
-
-// authorities returns the hosts as their URLs name them: host or host:port.
-func authorities(hosts []*host) map[string]struct{} {
-	all := map[string]struct{}{}
-	for _, h := range hosts {
-		all[h.name] = struct{}{}
-	}
-	return all
 }
 
 // hostNames returns the names under which apps may call: WeChat's, those of the
@@ -144,4 +32,66 @@ func hostNames(hosts []*host, extra []string) map[string]struct{} {
 		names[strings.ToLower(strings.Trim(n, "[]"))] = struct{}{}
 	}
 	return names
+}
+
+// authorities returns the hosts as their URLs name them: host or host:port.
+func authorities(hosts []*host) map[string]struct{} {
+	all := map[string]struct{}{}
+	for _, h := range hosts {
+		all[h.name] = struct{}{}
+	}
+	return all
+}
+
+// checkHost refuses hosts that are neither ours nor WeChat's: a name that an
+// attacker's DNS points at the loopback address must not open a merchant's
+// account. The request target may have an authority as well.
+func (s *Server) checkHost(t target, host []byte, local net.Addr) *fault {
+	absolute := t.host
+	var buf [maxHost]byte
+	name, ok := hostName(buf[:0], host)
+	if !ok {
+		return forbidden("forbidden_host", "the Host is missing or malformed: send the name by which the sidecar is called")
+	}
+	if absolute != nil && !sameHost(absolute, host) {
+		return badRequest("the Host and the host of the request target differ: make them the same")
+	}
+	_, known := s.hosts[string(name)]
+	if absolute != nil && isLoopback(name) {
+		// Else it is an app's call to another service of this machine, as a proxy's
+		// client sends it.
+		known = s.ourselves(t, local)
+	}
+	if known || absolute == nil && isLoopback(name) {
+		return nil
+	}
+	if absolute != nil {
+		return forbidden("forbidden_host", "as an HTTP proxy the sidecar serves WeChat's API hosts, not "+string(name)+
+			": send the app's other traffic past it (NO_PROXY)")
+	}
+	if local.Network() == "unix" {
+		// No browser reaches a unix socket, and its clients make the Host up.
+		return nil
+	}
+	return forbidden("forbidden_host", "the host "+string(name)+" is not one of the sidecar's: "+
+		"call it by a loopback name, or add the host to apps.allowed_hosts")
+}
+
+// ourselves reports whether the target's loopback authority is the listener that
+// the call came to, or WeChat's stand-in in a trial.
+func (s *Server) ourselves(t target, local net.Addr) bool {
+	if _, upstream := s.authorities[string(t.host)]; upstream {
+		return true
+	}
+	_, own, err := net.SplitHostPort(local.String())
+	_, port, err2 := net.SplitHostPort(string(t.host))
+	return err == nil && err2 == nil && own == port && !t.secure
+}
+
+// sameHost compares two authorities, for which :80 goes without saying.
+func sameHost(a, b []byte) bool {
+	var bufA, bufB [maxHost]byte
+	nameA, okA := hostName(bufA[:0], a)
+	nameB, okB := hostName(bufB[:0], b)
+	return okA && okB && string(nameA) == string(nameB)
 }

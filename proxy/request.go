@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -85,7 +84,8 @@ func (r *request) reset() {
 	}
 }
 
-func (r *request) isGet() bool  { return string(r.method) == fasthttp.MethodGet }
+func (r *request) isGet() bool { return string(r.method) == fasthttp.MethodGet }
+
 func (r *request) isHead() bool { return string(r.method) == fasthttp.MethodHead }
 
 // read takes everything that a call says out of fasthttp's buffers, and refuses
@@ -184,59 +184,6 @@ func checkProtocol(h *fasthttp.RequestHeader) *fault {
 	return nil
 }
 
-// checkHost refuses hosts that are neither ours nor WeChat's: a name that an
-// attacker's DNS points at the loopback address must not open a merchant's
-// account. The request target may have an authority as well.
-func (s *Server) checkHost(t target, host []byte, local net.Addr) *fault {
-	absolute := t.host
-	var buf [maxHost]byte
-	name, ok := hostName(buf[:0], host)
-	if !ok {
-		return forbidden("forbidden_host", "the Host is missing or malformed: send the name by which the sidecar is called")
-	}
-	if absolute != nil && !sameHost(absolute, host) {
-		return badRequest("the Host and the host of the request target differ: make them the same")
-	}
-	_, known := s.hosts[string(name)]
-	if absolute != nil && isLoopback(name) {
-		// Else it is an app's call to another service of this machine, as a proxy's
-		// client sends it.
-		known = s.ourselves(t, local)
-	}
-	if known || absolute == nil && isLoopback(name) {
-		return nil
-	}
-	if absolute != nil {
-		return forbidden("forbidden_host", "as an HTTP proxy the sidecar serves WeChat's API hosts, not "+string(name)+
-			": send the app's other traffic past it (NO_PROXY)")
-	}
-	if local.Network() == "unix" {
-		// No browser reaches a unix socket, and its clients make the Host up.
-		return nil
-	}
-	return forbidden("forbidden_host", "the host "+string(name)+" is not one of the sidecar's: "+
-		"call it by a loopback name, or add the host to apps.allowed_hosts")
-}
-
-// ourselves reports whether the target's loopback authority is the listener that
-// the call came to, or WeChat's stand-in in a trial.
-func (s *Server) ourselves(t target, local net.Addr) bool {
-	if _, upstream := s.authorities[string(t.host)]; upstream {
-		return true
-	}
-	_, own, err := net.SplitHostPort(local.String())
-	_, port, err2 := net.SplitHostPort(string(t.host))
-	return err == nil && err2 == nil && own == port && !t.secure
-}
-
-// sameHost compares two authorities, for which :80 goes without saying.
-func sameHost(a, b []byte) bool {
-	var bufA, bufB [maxHost]byte
-	nameA, okA := hostName(bufA[:0], a)
-	nameB, okB := hostName(bufB[:0], b)
-	return okA && okB && string(nameA) == string(nameB)
-}
-
 const requestIDBytes = 20
 
 // requestID names one call in the log and in its answer: eight digits of the
@@ -255,3 +202,14 @@ func (id *requestID) set(process uint32, n uint64) {
 		n >>= 4
 	}
 }
+
+// newRequest returns a call that begins now.
+func (s *Server) newRequest() *request {
+	r := s.requests.Get().(*request)
+	r.start, r.result = s.now(), resultRefused
+	r.id.set(s.process, s.calls.Add(1))
+	r.route = s.table.Match(nil)
+	return r
+}
+
+var requestIDName = []byte(headerRequestID)

@@ -224,17 +224,6 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 	}
 }
 
-// newRequest returns a call that begins now.
-func (s *Server) newRequest() *request {
-	r := s.requests.Get().(*request)
-	r.start, r.result = s.now(), resultRefused
-	r.id.set(s.process, s.calls.Add(1))
-	r.route = s.table.Match(nil)
-	return r
-}
-
-var requestIDName = []byte(headerRequestID)
-
 // guard turns a panic into one 500 instead of the end of the process.
 func (s *Server) guard(ctx *fasthttp.RequestCtx, r *request) {
 	p := recover()

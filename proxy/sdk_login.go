@@ -120,13 +120,3 @@ func (s *Server) useComponentLogin(r *request, a broker.Account) *fault {
 	}
 	return nil
 }
-
-// dropParam takes a parameter out of the call's form, with one ampersand beside it.
-func (r *request) dropParam(name string) {
-	if countParam(r.query, name) > 0 {
-		r.query = withoutParam(r.query, name)
-	}
-	if countParam(r.body.kept, name) > 0 {
-		r.setBody(withoutParam(r.body.kept, name))
-	}
-}

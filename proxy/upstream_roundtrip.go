@@ -130,13 +130,6 @@ func (r *request) retry() bool {
 	return true
 }
 
-func (u *upstream) hostFailed(h *host) {
-	if h.failed(u.now()) {
-		u.metrics.UpstreamOut()
-		u.log.Warn("upstream host is out", "host", h.name, "for", hostOut)
-	}
-}
-
 // idempotent reports whether the call may be carried out twice (RFC 9110, 9.2.2). PUT
 // and DELETE do not count: nobody knows what WeChat makes of them.
 func (r *request) idempotent() bool { return r.isGet() || r.isHead() }

@@ -4,9 +4,37 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
+
+// intercept makes the tunnel end here. Who calls is asked for each call inside,
+// since an SDK that cannot give proxy credentials shows its key there.
+func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r *request) *fault {
+	if port != tunnelPort {
+		return forbidden("connect_refused", "WeChat's API is on port 443 of "+host)
+	}
+	if s.connect.tls == nil {
+		return forbidden("connect_refused", "this sidecar has no CA certificate and cannot end TLS for "+host)
+	}
+	raw := ctx.Conn()
+	inner := &insideConn{raw: raw}
+	if !s.connect.tunnels.add(inner) {
+		return tooMany("too many tunnels, or the sidecar is stopping")
+	}
+	key, credentials := slices.Clone(r.key), slices.Clone(r.credentials)
+	s.hijack(ctx, func(conn net.Conn) {
+		defer s.connect.tunnels.remove(inner)
+		inner.Conn = conn
+		end := newTLSEnd(inner, s.connect.tls, s.now, s.log)
+		// Its errors are those of one connection, which the app sees as well.
+		_ = s.http.ServeConn(&appConn{Conn: end, now: s.now, inside: true, key: key, credentials: credentials})
+	})
+	return nil
+}
 
 // insideConn is the app's connection behind a CONNECT. Reads take what fasthttp
 // had read ahead; Close closes, which a hijacked connection's own does not.

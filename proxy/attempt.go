@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// attempt sends the call once and takes the answer into resp. It returns the
+// errcode in it; 0 where there is none, or where the answer streams.
+func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response) (int, *fault) {
+	value := ""
+	if tok != nil {
+		value = tok.Value()
+	}
+	r.rewrite = appendQuery(r.rewrite[:0], r.query, r.cred.drop&r.params.named, r.cred.param, value)
+	r.hidden.setToken(value, r.rewrite)
+	began := s.now()
+	c, err := s.upstream.roundTrip(r, r.rewrite, resp)
+	var st *stream
+	if err == nil {
+		st, err = s.upstream.receive(r, c, resp, r.bufferLimit(resp.StatusCode()))
+	}
+	r.outside += s.now().Sub(began)
+	if err != nil {
+		return 0, s.unanswered(r, err)
+	}
+	if code := resp.StatusCode(); code >= 300 && code < 400 {
+		s.metrics.UpstreamRedirect()
+	}
+	if f := mayStream(r, st); f != nil {
+		_ = st.Close()
+		return 0, f
+	}
+	if st != nil {
+		s.pass(r, resp, st)
+		return 0, nil
+	}
+	errcode := s.look(r, resp)
+	if errcode != 0 || resp.StatusCode() >= 300 {
+		r.hidden.cover(resp)
+	}
+	return errcode, nil
+}
+
+// mayStream refuses an answer that is too long to be held and may not pass through
+// either. st is nil for one that was held.
+func mayStream(r *request, st *stream) *fault {
+	switch {
+	case st == nil:
+		return nil
+	case r.captured:
+		// What cannot be held cannot be cleaned of secrets.
+		return answerTooLarge("WeChat's answer is too long to take the secrets out of it: ask for fewer accounts at once")
+	case st.left < 0 && !r.http11:
+		return answerTooLarge("WeChat's answer is long and does not say how long, and HTTP/1.0 has no chunks to pass it on in: call with HTTP/1.1")
+	default:
+		return nil
+	}
+}
+
+// succeeded reports whether an answer shows that WeChat took the token. One that could
+// not be inspected shows nothing.
+func succeeded(resp *fasthttp.Response) bool {
+	status := resp.StatusCode()
+	return status >= 200 && status < 300 && !encoded(resp)
+}
+
+// bufferLimit is how much of an answer is held. Errors and redirects are too, since
+// they may repeat what we added to the call.
+func (r *request) bufferLimit(status int) int {
+	if r.captured || status >= fasthttp.StatusMultipleChoices {
+		return captureBytes
+	}
+	return bufferBytes
+}
+
+// unanswered words why a call has no whole answer, or none that can be read.
+func (s *Server) unanswered(r *request, err error) *fault {
+	var f *fault
+	switch {
+	case errors.Is(err, errAppGone):
+		return clientGone()
+	case errors.Is(err, errAppBody):
+		f = bodyIncomplete()
+	case errors.Is(err, errCut):
+		f = answerBroken()
+		f.cut = true
+	default:
+		f = upstreamFault(r, err)
+	}
+	f.cause = err
+	if f.cut {
+		s.metrics.UpstreamFailure("cut")
+	} else {
+		s.metrics.UpstreamFailure(f.code)
+	}
+	return f
+}
+
+// pass lets an answer stream through, uninspected: errors are never that long.
+func (s *Server) pass(r *request, resp *fasthttp.Response, st *stream) {
+	size := -1
+	if st.left >= 0 {
+		size = int(st.left)
+	}
+	r.streaming, r.result = true, resultOK
+	r.body.release(&s.memory) // a long answer may take its time
+	st.done = func(err error) {
+		if err != nil {
+			r.result = resultCut
+		}
+		s.finish(r)
+	}
+	// The body's reader is called only while the app's connection is ours.
+	conn := r.body.conn
+	st.deadline = func(t time.Time) { _ = conn.SetWriteDeadline(t) }
+	resp.SetBodyStream(st, size)
+}
+
+// encoded reports whether an answer is encoded, although identity was asked for.
+func encoded(resp *fasthttp.Response) bool {
+	encoding := resp.Header.ContentEncoding()
+	return len(encoding) > 0 && !equalFold(encoding, "identity")
+}
+
+// look finds the errcode in an answer that was held, and counts it.
+func (s *Server) look(r *request, resp *fasthttp.Response) int {
+	r.result = resultOK
+	if encoded(resp) {
+		s.metrics.UninspectedAnswer()
+		return 0
+	}
+	errcode := findErrcode(held(resp))
+	if errcode == 0 {
+		return 0
+	}
+	r.result = resultErrcode
+	s.countErrcode(r, errcode)
+	return errcode
+}

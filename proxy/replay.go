@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// What became of a call with a stale token, in wxsidecar_replays_total.
+const (
+	replayCured      = "cured"
+	replayStillStale = "still_stale"
+	replayTooBig     = "body_too_large"
+	replayRefused    = "refused"
+)
+
+// forward sends the call with its token, and once more with a newer one if WeChat
+// says that the token was the fault.
+func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
+	if f := s.keepBody(r, s.limits.ReplayBody); f != nil {
+		return f
+	}
+	if !r.body.whole && r.body.length == lengthChunked {
+		// WeChat answers 412 to chunks, and the length is not known.
+		return chunkedNotKept(r.body.notKept, s.limits.ReplayBody)
+	}
+	tok, f := s.token(r.cred.key)
+	if f != nil {
+		return f
+	}
+	var replayed replay
+	for {
+		errcode, f := s.attempt(r, tok, resp)
+		switch {
+		case f != nil:
+			return f
+		case errcode == errcodeBusy && r.idempotent() && !r.retried:
+			r.retried = true
+			continue
+		case tok == nil || !wechat.Stale(errcode):
+			if tok != nil && errcode == 0 && succeeded(resp) {
+				tok.Served(r.path, replayed.times > 0)
+			}
+			if replayed.times > 0 {
+				s.metrics.Replay(replayCured)
+			}
+			return nil
+		}
+		next, f := s.renew(r, tok, errcode, &replayed, resp)
+		if f != nil || next == nil {
+			return f
+		}
+		tok = next
+		replayed.times++
+	}
+}
+
+// replay is what is known of a call that was refused for its token.
+type replay struct {
+	first time.Time // when it was first refused; zero for not yet
+	times int       // sent again
+}
+
+// mostReplays bounds how often a call is sent again. One replay is the rule; there are
+// more where the token of the replay was no longer in force when it was refused, and
+// for a stable token.
+const mostReplays = 3
+
+// renew reports a stale token and returns the one to try next; nil to pass the
+// answer on. The broker judges whether another token can help.
+//
+// An own account's stable token comes back unchanged while WeChat still calls it
+// good, so there one more attempt goes with the same value, and after another
+// refusal one with what the broker then forces.
+func (s *Server) renew(r *request, tok *broker.Token, errcode int, sofar *replay, resp *fasthttp.Response) (*broker.Token, *fault) {
+	key := tok.Key()
+	refusal := broker.Refusal{Errcode: errcode, Path: string(r.path), First: sofar.first, Final: !r.body.whole}
+	if sofar.times == 0 {
+		sofar.first = s.source.Now()
+	}
+	reported := s.source.Report(key, tok.Generation, refusal)
+	r.sent = false // WeChat refused the call
+	if !r.body.whole {
+		s.metrics.Replay(replayTooBig)
+		resp.Header.Set(headerReplay, r.body.notKept)
+		return nil, nil
+	}
+	if sofar.times > 0 && !reported || sofar.times == mostReplays {
+		s.metrics.Replay(replayStillStale)
+		return nil, nil
+	}
+	if !reported {
+		s.metrics.Replay(replayRefused) // no other token is coming
+		return nil, nil
+	}
+	next, err := s.source.TokenAfter(s.waiting(), key, tok.Generation)
+	if err != nil {
+		s.metrics.Replay(replayRefused)
+		return nil, brokerFault(err, key.AppID)
+	}
+	if next.Generation == tok.Generation && (key.Kind != broker.KindAccount || sofar.times > 0) {
+		s.metrics.Replay(replayRefused)
+		return nil, nil
+	}
+	s.log.Info("token was stale, the call is sent again", "request_id", string(r.id[:]),
+		"errcode", errcode, "was", tok, "now", next)
+	return next, nil
+}

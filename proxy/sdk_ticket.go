@@ -1,0 +1,46 @@
+package proxy
+
+import (
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// serveTicket answers with a ticket for an account's pages. It is the real one, as
+// pages sign with it. Types that are not kept go to WeChat.
+//
+// See https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html
+func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *fault {
+	if f := s.readForm(r); f != nil {
+		return f
+	}
+	if f := r.refuseTwice("type"); f != nil {
+		return f
+	}
+	if r.params.named&namedComponent != 0 {
+		return noPageTickets()
+	}
+	appid, f := s.checkAccount(r, c)
+	if f != nil {
+		return f
+	}
+	kind := broker.KindJSAPITicket
+	switch r.field("type") {
+	case "jsapi", "":
+	case "wx_card":
+		kind = broker.KindWXCardTicket
+	default:
+		if r.voidHandle() {
+			return voidHandle()
+		}
+		return s.forwardFor(r, resp, appid)
+	}
+	ticket, f := s.token(broker.Key{Kind: kind, AppID: appid})
+	if f != nil {
+		return f
+	}
+	b := append([]byte(nil), `{"errcode":0,"errmsg":"ok","ticket":`...)
+	b = appendJSONText(b, ticket.Value())
+	s.answerJSON(r, resp, appendExpiry(b, s.left(ticket), ""))
+	return nil
+}
