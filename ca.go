@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/proxy/mitm"
 )
@@ -20,23 +21,17 @@ import (
 const (
 	// caFileName is the file in data_dir that holds the CA certificate.
 	caFileName = "wxsidecar-ca.pem"
-	// caRecord is where the store keeps the certificate with its key, sealed.
-	caRecord = "meta/ca"
 
 	caStoreWait = 10 * time.Second
 )
 
-// buildAuthority takes the CA out of the store, where the first sidecar on it puts
-// one, and lays its certificate into data_dir.
-func (s *sidecar) buildAuthority(c config.Config) error {
+// buildAuthority gets the CA from where it is kept and lays its certificate into
+// data_dir.
+func (s *sidecar) buildAuthority(c config.Config, keys *seal.Keyring) error {
 	ctx, cancel := context.WithTimeout(s.base, caStoreWait)
 	defer cancel()
-	kept, err := s.broker.Keep(ctx, caRecord, func(kept []byte) ([]byte, error) {
-		if kept == nil {
-			return mitm.Create(s.broker.Now())
-		}
-		return mitm.Renew(kept, s.broker.Now())
-	})
+	keeper := caKeeper{file: caSealedFile(c, keys), records: s.records, now: s.broker.Now, log: s.log}
+	kept, err := keeper.get(ctx)
 	if err != nil {
 		return fmt.Errorf("the CA for apps: %w", err)
 	}
@@ -53,7 +48,7 @@ func (s *sidecar) buildAuthority(c config.Config) error {
 	case before == nil:
 		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", config.Absolute(path))
 	case !bytes.Equal(before, pem):
-		s.log.Warn("the CA certificate is another than before (a new store has a new one): apps that trusted the former must be given this one",
+		s.log.Warn("the CA certificate is another than before (it was renewed, or the former's file was lost or did not open): apps that trusted the former must be given this one",
 			"file", config.Absolute(path))
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -15,7 +16,8 @@ func (p *program) rekeyVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rekey",
 		Short: "Seal the store anew under a new key",
-		Long: "Rekey seals every record that is still under seal.previous_key_file anew under seal.key_file.\n" +
+		Long: "Rekey seals every record that is still under seal.previous_key_file, and the CA's file beside a bolt store, anew\n" +
+			"under seal.key_file.\n" +
 			"Set both, restart serve whenever it suits (it reads under either key), and run rekey while serve is\n" +
 			"stopped, since a bolt store has one owner. After it has ended well the previous key can go. It can be\n" +
 			"stopped and begun again at any time.\n" +
@@ -46,9 +48,7 @@ func (p *program) rekey(ctx context.Context, c config.Config) error {
 		return &exitError{exitFailure, err}
 	}
 	result, err := rekey.Run(ctx, store.Store, keys)
-	if closeErr := store.close(); err == nil {
-		err = closeErr
-	}
+	err = errors.Join(err, resealCA(caSealedFile(c, keys), &result), store.close())
 	fmt.Fprintf(p.std.out, "sealed anew: %d, under the current key already: %d, could not be opened: %d\n",
 		result.Resealed, result.Current, len(result.Failed))
 	for _, name := range result.Failed {

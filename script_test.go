@@ -59,7 +59,7 @@ type script struct{ wechat *wechattest.Server }
 //	eventually FILE PATTERN       waits until a line of FILE matches
 //	address VAR LISTENER FILE     waits for LISTENER's ready line in the log FILE and
 //	                              sets VAR to its address
-//	signal TERM|INT|HUP [FILE]    sends it to the background command, or to the
+//	signal TERM|INT|HUP|KILL [FILE]    sends it to the background command, or to the
 //	                              process whose number stands in FILE
 //	http STATUS METHOD URL [H:V]  makes a request, with headers; prints the body
 //	linger URL                    begins a GET request and does not wait for its answer
@@ -183,7 +183,7 @@ func setAddress(ts *testscript.TestScript, neg bool, args []string) {
 
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1)
-	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}
+	signals := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}
 	signal, background := signals[args[0]], ts.BackgroundCmds()
 	switch {
 	case len(args) > 1:
@@ -191,7 +191,7 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Check(syscall.Kill(pid, signal))
 	case signal == 0 || len(background) == 0:
-		ts.Fatalf("signal TERM, INT or HUP, with a command in the background")
+		ts.Fatalf("signal TERM, INT, HUP or KILL, with a command in the background")
 	default:
 		ts.Check(background[0].Process.Signal(signal))
 	}

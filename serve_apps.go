@@ -18,7 +18,7 @@ func (s *sidecar) buildApps(c config.Config, keys *seal.Keyring) error {
 	if c.Listen.Apps == config.Off && c.Alias.HTTP == config.Off && c.Alias.HTTPS == config.Off {
 		return nil
 	}
-	if err := s.buildAuthority(c); err != nil {
+	if err := s.buildAuthority(c, keys); err != nil {
 		return err
 	}
 	options, err := appsOptions(c)

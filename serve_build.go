@@ -10,6 +10,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/metrics"
 	"github.com/wxsidecar/wxsidecar/proxy"
@@ -48,6 +49,8 @@ type sidecar struct {
 	// failed gets the first error of a part that ended by itself.
 	failed chan error
 
+	// records is the store; closeStore closes it.
+	records    store.Store
 	closeStore func() error
 	// rest is how long stop waits beside shutdown.grace: restGrace.
 	rest time.Duration
@@ -99,22 +102,22 @@ func (s *sidecar) abandon() error {
 }
 
 func (s *sidecar) buildBroker(c config.Config, keys *seal.Keyring) error {
-	store, err := openStore(c, keys, s.log)
+	opened, err := openStore(c, keys, s.log)
 	if err != nil {
 		return err
 	}
-	s.closeStore = store.close
+	s.records, s.closeStore = opened.Store, opened.close
 	client, err := newWeChat(c, dial.Options{Resolver: c.Upstream.Resolver, Own: s.own, Proxy: s.proxy})
 	if err != nil {
 		return err
 	}
 	s.broker, err = broker.New(broker.Options{
 		Components: brokerComponents(c.Components), Accounts: brokerAccounts(c.Accounts),
-		WeChat: client, Store: store.Store, Seal: keys, Metrics: s.metrics, Log: s.log,
+		WeChat: client, Store: opened.Store, Seal: keys, Metrics: s.metrics, Log: s.log,
 		RenewAt: c.Renewal.At, Rate: c.Renewal.Rate, Workers: c.Renewal.Workers,
 		Checkpoint: checkpoint(),
 	})
-	if err != nil || !store.repaired {
+	if err != nil || !opened.repaired {
 		return err
 	}
 	for _, component := range c.Components {

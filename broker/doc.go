@@ -62,7 +62,7 @@
 //	refresh.go     one renewal; fetch.go, refreshtoken.go and tickets.go (WeChat),
 //	               verdict.go (what a failure says), settle.go (its end)
 //	memory.go      store first, then memory; unsaved.go (what the store did not take),
-//	               record.go and records.go (what is kept of a key), vault.go, meta.go,
+//	               record.go and records.go (what is kept of a key), meta.go,
 //	               uses.go; store/ says what a store must do
 //	push.go        what WeChat pushes; platform.go (tickets), inbox.go, authorize.go,
 //	               keptexchange.go
