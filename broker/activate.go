@@ -32,30 +32,31 @@ func (b *Broker) entryOf(ctx context.Context, key Key) (*entry, error) {
 		return e, nil
 	}
 	if key.Kind.IsTicket() {
-		if _, err := b.pageAccount(ctx, key.AppID); err != nil {
+		if _, err := b.pageAccount(ctx, key); err != nil {
 			return nil, err
 		}
 	}
-	known, epoch := b.directory.knownUnknown(key.AppID, b.clock.Now())
+	known, epoch := b.directory.knownUnknown(key, b.clock.Now())
 	if known {
 		return nil, unknown(key.AppID)
 	}
 	e, err := b.load(ctx, key)
 	if errors.Is(err, ErrUnknownAccount) {
-		b.directory.noteUnknown(key.AppID, b.clock.Now(), epoch)
+		b.directory.noteUnknown(key, b.clock.Now(), epoch)
 	}
 	return e, err
 }
 
-// pageAccount returns the account that a ticket for pages is derived from. It refuses
-// a component, which has no pages: a key made of it could never come to life, and each
-// try would have the component's token renewed.
-func (b *Broker) pageAccount(ctx context.Context, appID string) (Account, error) {
-	a, err := b.Account(ctx, appID)
-	if err == nil && a.Kind == KindComponent {
-		err = fmt.Errorf("%w: %s is a component, and only accounts have tickets for pages", ErrUnknownAccount, appID)
+// pageAccount returns the key of the account that a ticket for pages is derived from, and
+// has that in use. It refuses a component, which has no pages: a key made of it could
+// never come to life, and each try would have the component's token renewed.
+func (b *Broker) pageAccount(ctx context.Context, ticket Key) (Key, error) {
+	if b.component(ticket.AppID) != nil {
+		return Key{}, fmt.Errorf("%w: %s is a component, and only accounts have tickets for pages", ErrUnknownAccount, ticket.AppID)
 	}
-	return a, err
+	key := ticket.account().Key()
+	_, err := b.entryOf(ctx, key)
+	return key, err
 }
 
 func unknown(appID string) error { return fmt.Errorf("%w: %s", ErrUnknownAccount, appID) }
@@ -71,7 +72,7 @@ func (b *Broker) load(ctx context.Context, key Key) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !key.Kind.IsTicket() && b.component(rec.component) == nil {
+	if !key.Kind.IsTicket() && (!rec.known() || b.component(key.Component) == nil) {
 		return nil, unknown(key.AppID)
 	}
 	return b.activate(key, rec, false), nil

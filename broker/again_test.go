@@ -129,7 +129,7 @@ func TestAgain_APauseOutlivesAnOtherClock(t *testing.T) {
 // its component lives again.
 func TestIdle_ATicketForPagesDoesNotWaitForWhoIsForgotten(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
-		key := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0)}
+		key := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0), Component: componentID}
 		must(w.broker.Token(context.Background(), key))
 		set := func(s string) {
 			if err := w.broker.SetConfig([]broker.ComponentConfig{{AppID: componentID, Secret: secret.New(s)}}, nil); err != nil {
@@ -151,7 +151,7 @@ func TestIdle_ATicketForPagesDoesNotWaitForWhoIsForgotten(t *testing.T) {
 // the authorization back for which it was asked.
 func TestUnauthorized_ATicketForPagesOnItsWay(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
-		key := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0)}
+		key := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0), Component: componentID}
 		w.sim.Fault(jsapiPath, wechattest.Fault{Drip: 5 * time.Millisecond})
 		ended := make(chan struct{})
 		go func() {

@@ -157,18 +157,18 @@ func (b *Broker) exchangeOnce(ctx context.Context, name, component string, code 
 // in one write, and lets memory follow. With an error that wraps errUnsaved memory has
 // the authorization, and nothing else was done.
 func (b *Broker) storeExchange(ctx context.Context, component string, x wechat.Exchange, obtained, authorized time.Time, with []change) error {
-	key := Key{Kind: KindAuthorizer, AppID: x.Authorizer.AppID}
-	err := b.storeAuthorization(ctx, key, component, x, obtained, authorized, with)
+	key := authorizerKey(component, x.Authorizer.AppID)
+	err := b.storeAuthorization(ctx, key, x, obtained, authorized, with)
 	if err != nil && !errors.Is(err, errUnsaved) {
 		return err
 	}
 	b.directory.changed()
 	b.follow(key, event{what: happenedAuthorized})
-	b.came(key.AppID)
+	b.came(key)
 	return err
 }
 
-func (b *Broker) storeAuthorization(ctx context.Context, key Key, component string, x wechat.Exchange, obtained, authorized time.Time, with []change) error {
+func (b *Broker) storeAuthorization(ctx context.Context, key Key, x wechat.Exchange, obtained, authorized time.Time, with []change) error {
 	defer b.locks.one(key)()
 	e := b.inMemory(key)
 	for range conflictTries {
@@ -177,7 +177,7 @@ func (b *Broker) storeAuthorization(ctx context.Context, key Key, component stri
 			cur = &record{} // the store cannot be read: whatever it has, this is newer
 		}
 		next := *cur
-		b.grantTo(&next, component, x, obtained, authorized)
+		b.grantTo(&next, x, obtained, authorized)
 		if err == nil {
 			err = b.saveWith(ctx, key, base, &next, with)
 		}
@@ -207,16 +207,12 @@ func (b *Broker) saveWith(ctx context.Context, key Key, base uint64, rec *record
 // grantTo puts an exchange into r: a new authorization, whatever was before. A token
 // that was obtained since the exchange was made is of that authorization too, and so
 // is the refresh token that came with it: those of the exchange are older, and stay out.
-func (b *Broker) grantTo(r *record, component string, x wechat.Exchange, obtained, authorized time.Time) {
-	if r.component == component && r.verdict == StateUnknown && !r.token.IsZero() && r.obtained.After(obtained) {
+func (b *Broker) grantTo(r *record, x wechat.Exchange, obtained, authorized time.Time) {
+	if r.verdict == StateUnknown && !r.token.IsZero() && r.obtained.After(obtained) {
 		r.authorized = later(r.authorized, authorized)
 		return
 	}
-	if r.movedOn(component, authorized) {
-		return
-	}
 	r.forget()
-	r.component = component
 	r.authorized = authorized
 	r.refreshToken = x.Authorizer.RefreshToken
 	r.used = obtained // a merchant who authorises is about to be served

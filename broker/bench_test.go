@@ -43,7 +43,7 @@ func fill(tb testing.TB, records store.Store, n int, now time.Time) {
 	ring := ringOf(tb)
 	seed := func(key broker.Key, i int) store.Write {
 		return broker.Seed{
-			Key: key, Component: componentID, Token: tokenText(i), Refresh: "refreshtoken@@@" + strings.Repeat("r", 43),
+			Key: key, Token: tokenText(i), Refresh: "refreshtoken@@@" + strings.Repeat("r", 43),
 			Generation: 3, Obtained: now.Add(-time.Minute), Dies: now.Add(2*time.Hour - time.Minute),
 			Authorized: now.Add(-time.Hour), Used: now.Add(-time.Minute),
 		}.Write(ring)

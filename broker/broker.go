@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -128,8 +129,7 @@ type Broker struct {
 	ctx           context.Context // of Run; nil before
 	active        map[Key]*entry
 	unsaved       map[Key]*entry
-	coming        map[string]chan struct{} // by appid: authorizations in the inbox, closed when done
-	blocked       map[Key]map[*entry]struct{}
+	coming        map[Key]chan struct{} // authorizations in the inbox, closed when done
 	breakers      [KindWXCardTicket + 1]breaker
 	spent         dayBudget
 	urgent, ahead queue
@@ -156,13 +156,16 @@ func New(o Options) (*Broker, error) {
 		limiter: rate.NewLimiter(rate.Limit(o.Rate), 1),
 		wake:    make(chan struct{}, 1), mail: make(chan struct{}, 1), silence: make(chan struct{}, 1),
 		lessons: make(chan lesson, lessonsKept),
-		active:  map[Key]*entry{}, unsaved: map[Key]*entry{}, coming: map[string]chan struct{}{}, blocked: map[Key]map[*entry]struct{}{},
+		active:  map[Key]*entry{}, unsaved: map[Key]*entry{}, coming: map[Key]chan struct{}{},
 		exchanges: exchanges{under: map[string]*exchangeFlight{}},
 	}
 	b.config.Store(&configuration{})
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	if err := b.checkSeal(ctx); err != nil {
+	isOwn := func(appID string) bool {
+		return slices.ContainsFunc(o.Accounts, func(a AccountConfig) bool { return a.AppID == appID })
+	}
+	if err := b.openStore(ctx, isOwn); err != nil {
 		return nil, err
 	}
 	b.recallSkew(ctx)

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"hash/maphash"
+	"math/bits"
 
 	"github.com/dgraph-io/ristretto/v2"
 )
@@ -12,13 +13,13 @@ import (
 // only a moment after its Set; Broker.active and the store behind it are what
 // counts. Since it holds stable pointers, no token in it is ever stale.
 type cache struct {
-	entries *ristretto.Cache[string, *entry]
+	seed    maphash.Seed
+	entries *ristretto.Cache[uint64, *entry]
 }
 
 // newCache returns a cache for about size entries.
 func newCache(size int64) (*cache, error) {
-	seed := maphash.MakeSeed()
-	r, err := ristretto.NewCache(&ristretto.Config[string, *entry]{
+	r, err := ristretto.NewCache(&ristretto.Config[uint64, *entry]{
 		// Not the usual ten for each entry: they only choose whom to evict, and cost
 		// five bytes each from the start. Below two the library panics.
 		NumCounters:        max(size, 64),
@@ -27,40 +28,58 @@ func newCache(size int64) (*cache, error) {
 		IgnoreInternalCost: true, // else each entry costs 56 more, and a cache of 1,000 keeps 17
 		// No second hash: of two names with one hash the cache then keeps whichever
 		// came last, and get tells them apart.
-		KeyToHash: func(k string) (uint64, uint64) { return maphash.String(seed, k), 0 },
+		KeyToHash: func(k uint64) (uint64, uint64) { return k, 0 },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the token cache: %w", err)
 	}
-	return &cache{r}, nil
+	return &cache{maphash.MakeSeed(), r}, nil
 }
 
-// name is the key's name in the cache: the appid alone wherever no string has to
-// be made for it. Two kinds of one appid share a name; get tells them apart.
-func (c *cache) name(key Key) string {
-	if key.Kind.IsTicket() {
-		return key.String()
-	}
-	return key.AppID
+// name is where the key's entry lies: for an account under its appid alone, so that a
+// call that names nothing else finds it; for what shares its appid under its full name.
+func (c *cache) name(key Key) uint64 { return maphash.String(c.seed, key.AppID) }
+
+func (c *cache) fullName(key Key) uint64 {
+	return c.name(key) ^ bits.RotateLeft64(maphash.String(c.seed, key.Component), 32) ^ uint64(key.Kind)
 }
 
 // get returns the entry of key, or nil. The key is compared, since a cache that
 // keeps only hashes may confuse two.
 func (c *cache) get(key Key) *entry {
-	if e, ok := c.entries.Get(c.name(key)); ok && e.key == key {
+	if !key.Kind.IsTicket() {
+		if e, ok := c.entries.Get(c.name(key)); ok && e.key == key {
+			return e
+		}
+	}
+	if e, ok := c.entries.Get(c.fullName(key)); ok && e.key == key {
 		return e
 	}
 	return nil
 }
 
-// find returns the entry of an account by its appid, or nil.
+// find returns the entry that lies under an appid, or nil: of one of the accounts of
+// that appid.
 func (c *cache) find(appID string) *entry {
-	if e, ok := c.entries.Get(appID); ok && e.key.AppID == appID {
+	if e, ok := c.entries.Get(c.name(Key{AppID: appID})); ok && e.key.AppID == appID {
 		return e
 	}
 	return nil
 }
 
-func (c *cache) set(e *entry)    { c.entries.Set(c.name(e.key), e, 1) }
-func (c *cache) forget(e *entry) { c.entries.Del(c.name(e.key)) }
-func (c *cache) close()          { c.entries.Close() }
+func (c *cache) set(e *entry) {
+	name := c.name(e.key)
+	if held, ok := c.entries.Get(name); e.key.Kind.IsTicket() || ok && held.key != e.key {
+		name = c.fullName(e.key)
+	}
+	c.entries.Set(name, e, 1)
+}
+
+func (c *cache) forget(e *entry) {
+	c.entries.Del(c.fullName(e.key))
+	if held, ok := c.entries.Get(c.name(e.key)); ok && held.key == e.key {
+		c.entries.Del(c.name(e.key))
+	}
+}
+
+func (c *cache) close() { c.entries.Close() }

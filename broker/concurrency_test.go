@@ -107,7 +107,7 @@ func TestHammer_CallsReportsPushesAndReloadsAtOnce(t *testing.T) {
 	}
 	halt := run(h.b)
 	h.push(0)
-	if _, err := h.b.Account(context.Background(), merchant(0)); err != nil { // waits for the list
+	if _, err := h.b.Account(context.Background(), merchant(0), broker.Choice{}); err != nil { // waits for the list
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
@@ -141,7 +141,7 @@ func (h *hammered) strike(seed uint64) {
 			h.authorize(i)
 		case 4:
 			h.b.Missing()
-			h.b.OnlyAccount(context.Background())
+			h.b.OnlyAccount(context.Background(), broker.Choice{})
 		case 5, 6:
 			t := h.call(i)
 			h.sim.Displace(merchant(i))
@@ -149,7 +149,7 @@ func (h *hammered) strike(seed uint64) {
 				h.b.Report(t.Key(), t.Generation, broker.Refusal{Errcode: 40001, Path: menuPath})
 			}
 		case 7:
-			_, _ = h.b.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(i)})
+			_, _ = h.b.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(i), Component: componentID})
 		default:
 			h.call(i)
 		}

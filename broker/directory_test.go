@@ -5,20 +5,20 @@ import "testing"
 // TestDirectory_WhoCameMeanwhileIsNotUnknown has an account come between the look into
 // the store, which did not find it, and the note of that.
 func TestDirectory_WhoCameMeanwhileIsNotUnknown(t *testing.T) {
-	const appID = "wx00000000000000a1"
+	var key = authorizerKey("wx7f00c0de00000001", "wx00000000000000a1")
 	var d directory
-	_, epoch := d.knownUnknown(appID, noon)
+	_, epoch := d.knownUnknown(key, noon)
 	d.changed()
-	d.noteUnknown(appID, noon, epoch)
-	if known, _ := d.knownUnknown(appID, noon); known {
+	d.noteUnknown(key, noon, epoch)
+	if known, _ := d.knownUnknown(key, noon); known {
 		t.Error("who came meanwhile is remembered as unknown")
 	}
-	_, epoch = d.knownUnknown(appID, noon)
-	d.noteUnknown(appID, noon, epoch)
-	if known, _ := d.knownUnknown(appID, noon.Add(unknownMemory-1)); !known {
+	_, epoch = d.knownUnknown(key, noon)
+	d.noteUnknown(key, noon, epoch)
+	if known, _ := d.knownUnknown(key, noon.Add(unknownMemory-1)); !known {
 		t.Error("who is unknown is not remembered")
 	}
-	if known, _ := d.knownUnknown(appID, noon.Add(unknownMemory)); known {
+	if known, _ := d.knownUnknown(key, noon.Add(unknownMemory)); known {
 		t.Error("who is unknown is remembered for too long")
 	}
 }

@@ -63,7 +63,8 @@
 //	               verdict.go (what a failure says), settle.go (its end)
 //	memory.go      store first, then memory; unsaved.go (what the store did not take),
 //	               record.go and records.go (what is kept of a key), meta.go,
-//	               uses.go; store/ says what a store must do
+//	               uses.go, oldnames.go (what earlier versions wrote); store/ says what a
+//	               store must do
 //	push.go        what WeChat pushes; platform.go (tickets), inbox.go, authorize.go,
 //	               keptexchange.go
 //	attend.go      what a component needs beside pushes; reconcile.go (the list),

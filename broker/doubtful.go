@@ -18,7 +18,7 @@ func (b *Broker) noteDoubtful(ctx context.Context, c *component, seen map[string
 	err := b.records.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
 		_, listed := seen[key.AppID]
 		switch {
-		case r.component != c.appID || r.verdict != StateUnknown:
+		case key.Component != c.appID || !r.known() || r.verdict != StateUnknown:
 		case !listed && r.authorized.Before(started):
 			gone = append(gone, key.AppID)
 		case listed && r.refreshToken.IsZero():
@@ -83,11 +83,11 @@ func (b *Broker) askInfo(ctx context.Context, c *component, appID string) error 
 	if err := b.pace(ctx); err != nil {
 		return err
 	}
-	info, err := b.confirmedInfo(ctx, c.appID, appID)
-	key := Key{Kind: KindAuthorizer, AppID: appID}
+	key := authorizerKey(c.appID, appID)
+	info, err := b.confirmedInfo(ctx, key)
 	switch {
 	case wechat.Code(err) == wechat.CodeNotAuthorized:
-		return b.revoke(ctx, key, c.appID, b.clock.Now(), err.Error())
+		return b.revoke(ctx, key, b.clock.Now(), err.Error())
 	case wechat.Code(err) == wechat.CodeQuotaExhausted:
 		return err
 	case wechat.Code(err) != 0:
@@ -99,7 +99,7 @@ func (b *Broker) askInfo(ctx context.Context, c *component, appID string) error 
 		return nil
 	}
 	_, err = b.update(ctx, key, func(r *record) bool {
-		if r.component != c.appID || !r.refreshToken.IsZero() {
+		if !r.known() || !r.refreshToken.IsZero() {
 			return false
 		}
 		r.refreshToken = info.RefreshToken

@@ -17,10 +17,10 @@ type entry struct {
 	unsaved   bool // rec is ahead of the store; guarded by the key's lock in Broker.locks
 
 	// Read by every call, without a lock.
-	token   atomic.Pointer[Token]
-	account atomic.Pointer[Account]
-	used    atomic.Int64 // unix seconds of the last call, WeChat's time
-	calls   keyCalls
+	token atomic.Pointer[Token]
+	sole  atomic.Uint64 // see directory.go
+	used  atomic.Int64  // unix seconds of the last call, WeChat's time
+	calls keyCalls
 
 	// Guarded by the key's lock in Broker.locks.
 	rec     *record
@@ -28,7 +28,7 @@ type entry struct {
 
 	// Guarded by Broker.mu.
 	cond      condition
-	usedSaved time.Time     // the last use that the store knows
+	usedSaved int64         // the last use that the store knows, unix seconds
 	fullLife  time.Duration // the longest life seen of its tokens
 	suspect   *Token        // rejected by WeChat and held back while its successor is awaited
 	rejected  uint64        // the generation that WeChat rejected and that is served for want of a better; 0: none
@@ -50,8 +50,9 @@ type entry struct {
 	running                   bool
 	again                     bool // a ticket or an operator's word came while running
 	waiters                   int
-	blockedOn                 Key
-	changed                   chan struct{} // closed at the next change, for waiters
+	blockedOn                 *entry              // whose token it needs first; nil for none
+	dependents                map[*entry]struct{} // those blocked on this one
+	changed                   chan struct{}       // closed at the next change, for waiters
 }
 
 func newEntry(key Key) *entry { return &entry{key: key, changed: make(chan struct{})} }
@@ -98,6 +99,12 @@ func (e *entry) presentLife() time.Duration {
 		return e.life()
 	}
 	return t.Life()
+}
+
+// authorized reports whether the merchant's authorization is in force, as far as is
+// known. Broker.mu is held.
+func (e *entry) authorized() bool {
+	return e.cond.trouble != StateUnauthorized && e.cond.trouble != StateNeedsAuthorization
 }
 
 // announce wakes everybody who waits for a change. Broker.mu is held.

@@ -3,12 +3,26 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
 // ErrUnknownAccount is what the broker returns for an appid that is neither
 // configured nor authorised. Test with errors.Is.
 var ErrUnknownAccount = errors.New("unknown account")
+
+// AmbiguousError says that a merchant has authorised several components, and that nothing
+// says which is meant.
+type AmbiguousError struct {
+	AppID string
+	// Components are the appids of those that it may be, sorted.
+	Components []string
+}
+
+// Error names the components.
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("%s has authorised several components: %s", e.AppID, strings.Join(e.Components, ", "))
+}
 
 // StateError says that a key has no living token, and why.
 type StateError struct {

@@ -11,7 +11,6 @@ import (
 // Seed is what a test puts into a store as if an earlier run had left it there.
 type Seed struct {
 	Key                   Key
-	Component             string // of an authorizer
 	Token, Refresh        string
 	Generation            uint64
 	Obtained, Dies        time.Time
@@ -22,7 +21,7 @@ type Seed struct {
 // Write returns the seed as a write of a new record, sealed by ring.
 func (s Seed) Write(ring *seal.Keyring) store.Write {
 	r := &record{
-		generation: s.Generation, component: s.Component, token: secret.New(s.Token), refreshToken: secret.New(s.Refresh),
+		generation: s.Generation, token: secret.New(s.Token), refreshToken: secret.New(s.Refresh),
 		obtained: s.Obtained, dies: s.Dies, fullLife: s.Dies.Sub(s.Obtained), authorized: s.Authorized, used: s.Used,
 	}
 	if s.NeedsNewAuthorization {
@@ -34,6 +33,11 @@ func (s Seed) Write(ring *seal.Keyring) store.Write {
 	}
 	name := s.Key.String()
 	return store.Write{Name: name, Record: store.Record{Generation: s.Generation, Sealed: ring.Seal(name, s.Generation, plain)}}
+}
+
+// Canary returns the first record of a store as a write.
+func Canary(ring *seal.Keyring) store.Write {
+	return store.Write{Name: canaryName, Record: store.Record{Generation: 1, Sealed: ring.Seal(canaryName, 1, []byte(canaryText))}}
 }
 
 // Settled waits until the cache has done what it was told, as far as it will.

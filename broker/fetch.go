@@ -63,7 +63,7 @@ func (e *entry) confirmed(t *Token, now time.Time) bool {
 
 // fetchTicket asks for a ticket for pages with the account's token.
 func (b *Broker) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, error) {
-	account, err := b.pageAccount(ctx, e.key.AppID)
+	account, err := b.pageAccount(ctx, e.key)
 	if err != nil {
 		return wechat.Grant{}, err
 	}
@@ -71,7 +71,7 @@ func (b *Broker) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, error
 	if e.key.Kind == KindWXCardTicket {
 		kind = "wx_card"
 	}
-	return withToken(b, account.Key(), "getticket "+kind, func(token secret.Text) (wechat.Grant, error) {
+	return withToken(b, account, "getticket "+kind, func(token secret.Text) (wechat.Grant, error) {
 		return b.wechat.Ticket(ctx, token, kind)
 	})
 }
@@ -110,14 +110,14 @@ func (b *Broker) fetchAuthorizer(ctx context.Context, e *entry, rec *record) (we
 		}
 		refresh = found
 	}
-	g, err := b.authorizerToken(ctx, e, rec, refresh)
+	g, err := b.authorizerToken(ctx, e, refresh)
 	switch wechat.Code(err) {
 	case wechat.CodeNotAuthorized:
-		return b.confirmRevoked(ctx, e, rec, err)
+		return b.confirmRevoked(ctx, e, err)
 	case wechat.CodeRefreshTokenInvalid:
 		return b.replaceRefreshToken(ctx, e, rec, refresh, err)
 	case wechat.CodePasswordChanged:
-		if g, err = b.authorizerToken(ctx, e, rec, refresh); wechat.Code(err) == wechat.CodePasswordChanged {
+		if g, err = b.authorizerToken(ctx, e, refresh); wechat.Code(err) == wechat.CodePasswordChanged {
 			return wechat.Grant{}, &voidError{what: happenedRefreshVoid, err: err}
 		}
 	}
@@ -126,9 +126,9 @@ func (b *Broker) fetchAuthorizer(ctx context.Context, e *entry, rec *record) (we
 
 // authorizerToken makes the one call. WeChat need not send a refresh token back;
 // then the one that worked stays.
-func (b *Broker) authorizerToken(ctx context.Context, e *entry, rec *record, refresh secret.Text) (wechat.Grant, error) {
-	g, err := withToken(b, componentKey(rec.component), "api_authorizer_token "+e.key.AppID, func(token secret.Text) (wechat.Grant, error) {
-		return b.wechat.AuthorizerToken(ctx, rec.component, token, e.key.AppID, refresh)
+func (b *Broker) authorizerToken(ctx context.Context, e *entry, refresh secret.Text) (wechat.Grant, error) {
+	g, err := withToken(b, componentKey(e.key.Component), "api_authorizer_token "+e.key.AppID, func(token secret.Text) (wechat.Grant, error) {
+		return b.wechat.AuthorizerToken(ctx, e.key.Component, token, e.key.AppID, refresh)
 	})
 	if err != nil {
 		return g, err
@@ -142,8 +142,8 @@ func (b *Broker) authorizerToken(ctx context.Context, e *entry, rec *record, ref
 
 // confirmRevoked asks once more in another way, as one 61003 may be a slip. The
 // merchant must never authorise again because of us.
-func (b *Broker) confirmRevoked(ctx context.Context, e *entry, rec *record, cause error) (wechat.Grant, error) {
-	_, err := b.authorizerInfo(ctx, rec.component, e.key.AppID)
+func (b *Broker) confirmRevoked(ctx context.Context, e *entry, cause error) (wechat.Grant, error) {
+	_, err := b.authorizerInfo(ctx, e.key)
 	switch {
 	case wechat.Code(err) == wechat.CodeNotAuthorized:
 		return wechat.Grant{}, &voidError{what: happenedRevoked, err: err}
@@ -153,5 +153,3 @@ func (b *Broker) confirmRevoked(ctx context.Context, e *entry, rec *record, caus
 		return wechat.Grant{}, fmt.Errorf("WeChat contradicts itself and is asked again: %w", cause)
 	}
 }
-
-func componentKey(appID string) Key { return Key{Kind: KindComponent, AppID: appID} }

@@ -34,7 +34,7 @@ func TestColdStart_EveryAuthorizerCanBeCalled(t *testing.T) {
 		if missing := w.broker.Missing(); len(missing) != 0 {
 			t.Errorf("missing: %+v", missing)
 		}
-		if _, err := w.broker.Account(context.Background(), "wxffffffffffffffff"); !errors.Is(err, broker.ErrUnknownAccount) {
+		if _, err := w.broker.Account(context.Background(), "wxffffffffffffffff", broker.Choice{}); !errors.Is(err, broker.ErrUnknownAccount) {
 			t.Errorf("an unknown appid: %v", err)
 		}
 	})
@@ -76,17 +76,17 @@ func TestOnlyAccount(t *testing.T) {
 	inWorld(t, worldOptions{merchants: 1}, func(w *world) {
 		ctx := context.Background()
 		var waiting *broker.StateError
-		if a, err := w.broker.OnlyAccount(ctx); !errors.As(err, &waiting) || waiting.State != broker.StateWaitingTicket {
+		if a, err := w.broker.OnlyAccount(ctx, broker.Choice{}); !errors.As(err, &waiting) || waiting.State != broker.StateWaitingTicket {
 			t.Errorf("an only account before any can be known: %+v, %v", a, err)
 		}
 		w.ticket()
-		a, err := w.broker.OnlyAccount(ctx)
+		a, err := w.broker.OnlyAccount(ctx, broker.Choice{})
 		if err != nil || a.AppID != merchant(0) || a.Component != componentID || a.Kind != broker.KindAuthorizer {
 			t.Errorf("the only account: %+v, %v", a, err)
 		}
 		w.authorize(merchant(1))
 		pass(time.Second)
-		if a, err := w.broker.OnlyAccount(ctx); !errors.Is(err, broker.ErrUnknownAccount) {
+		if a, err := w.broker.OnlyAccount(ctx, broker.Choice{}); !errors.Is(err, broker.ErrUnknownAccount) {
 			t.Errorf("an only account of two: %+v, %v", a, err)
 		}
 		if id, ok := w.broker.OnlyComponent(); !ok || id != componentID {
@@ -102,7 +102,7 @@ func TestOnlyAccount_TakenBack(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		only := func() broker.Key {
 			t.Helper()
-			return must(w.broker.OnlyAccount(context.Background())).Key()
+			return must(w.broker.OnlyAccount(context.Background(), broker.Choice{})).Key()
 		}
 		w.sim.Revoke(componentID, merchant(0))
 		w.revoke(merchant(0), time.Now())
@@ -120,7 +120,7 @@ func TestOnlyAccount_TakenBack(t *testing.T) {
 		w.sim.Authorize(componentID, merchant(0))
 		pass(time.Minute + time.Second)
 		w.mustCall(authorizerKey(merchant(0)))
-		if a, err := w.broker.OnlyAccount(context.Background()); !errors.Is(err, broker.ErrUnknownAccount) {
+		if a, err := w.broker.OnlyAccount(context.Background(), broker.Choice{}); !errors.Is(err, broker.ErrUnknownAccount) {
 			t.Errorf("an only account of two: %+v, %v", a, err)
 		}
 	})

@@ -189,7 +189,7 @@ func TestFullDisk_TheOnlyAccountIsFound(t *testing.T) {
 	d := newDisk("authorizer/")
 	inWorld(t, worldOptions{merchants: 1, store: d}, func(w *world) {
 		w.ticket()
-		if a, err := w.broker.OnlyAccount(context.Background()); err != nil || a.AppID != merchant(0) {
+		if a, err := w.broker.OnlyAccount(context.Background(), broker.Choice{}); err != nil || a.AppID != merchant(0) {
 			t.Errorf("%+v, %v", a, err)
 		}
 		d.freed()
@@ -197,7 +197,7 @@ func TestFullDisk_TheOnlyAccountIsFound(t *testing.T) {
 		d.full.Store(true)
 		code := secret.New(w.sim.Authorize(componentID, merchant(1)))
 		must(w.broker.QueryAuth(context.Background(), componentID, code))
-		if a, err := w.broker.OnlyAccount(context.Background()); !errors.Is(err, broker.ErrUnknownAccount) {
+		if a, err := w.broker.OnlyAccount(context.Background(), broker.Choice{}); !errors.Is(err, broker.ErrUnknownAccount) {
 			t.Errorf("with two accounts: %+v, %v", a, err)
 		}
 	})

@@ -33,8 +33,12 @@ const (
 
 func merchant(i int) string { return fmt.Sprintf("wxa%015x", i) }
 
+func authorizerOf(component, appID string) broker.Key {
+	return broker.Key{Kind: broker.KindAuthorizer, AppID: appID, Component: component}
+}
+
 func authorizerKey(appID string) broker.Key {
-	return broker.Key{Kind: broker.KindAuthorizer, AppID: appID}
+	return authorizerOf(componentID, appID)
 }
 
 var (
@@ -232,7 +236,7 @@ func (w *world) callPath(key broker.Key, path string) (int, error) {
 	var code int
 	for replays := 0; ; replays++ {
 		if key.Kind == broker.KindAuthorizer {
-			account, err := w.broker.Account(context.Background(), key.AppID)
+			account, err := w.broker.Account(context.Background(), key.AppID, broker.Choice{Component: key.Component})
 			if err != nil {
 				return 0, err
 			}

@@ -31,6 +31,8 @@ type inboxItem struct {
 
 func (i inboxItem) encode() ([]byte, error) { return json.Marshal(i) }
 
+func (i inboxItem) key() Key { return authorizerKey(i.Component, i.AppID) }
+
 func (i inboxItem) code() secret.Text { return secret.New(i.Code) }
 
 // inboxName sorts by time, and is the same for a repeat.
@@ -46,22 +48,22 @@ func (b *Broker) readInbox() {
 	}
 }
 
-// comes notes that the authorization of appID lies in the inbox.
-func (b *Broker) comes(appID string) {
+// comes notes that the authorization of key lies in the inbox.
+func (b *Broker) comes(key Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if appID != "" && b.coming[appID] == nil {
-		b.coming[appID] = make(chan struct{})
+	if key.AppID != "" && b.coming[key] == nil {
+		b.coming[key] = make(chan struct{})
 	}
 }
 
-// came ends the wait of those who call for appID.
-func (b *Broker) came(appID string) {
+// came ends the wait of those who call for key.
+func (b *Broker) came(key Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if done := b.coming[appID]; done != nil {
+	if done := b.coming[key]; done != nil {
 		close(done)
-		delete(b.coming, appID)
+		delete(b.coming, key)
 	}
 }
 
@@ -106,7 +108,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 		var item inboxItem
 		if plain != nil && json.Unmarshal(plain, &item) == nil {
 			items = append(items, pending{name, generation, item})
-			b.comes(item.AppID)
+			b.comes(item.key())
 		}
 		return ctx.Err() == nil
 	})
@@ -139,7 +141,7 @@ func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time
 			continue
 		}
 		delete(tried, p.name)
-		b.came(p.item.AppID)
+		b.came(p.item.key())
 	}
 	return wait
 }
@@ -181,7 +183,7 @@ func (b *Broker) workItem(ctx context.Context, name string, generation uint64, i
 // takeOut takes an item that is done out of the inbox. Not before the store has what
 // came of it: after a crash the inbox is all that knows of the authorization.
 func (b *Broker) takeOut(ctx context.Context, item inboxItem, gone change) error {
-	if err := b.saveNow(ctx, Key{Kind: KindAuthorizer, AppID: item.AppID}); err != nil {
+	if err := b.saveNow(ctx, item.key()); err != nil {
 		return err
 	}
 	if item.AppID == "" && b.hasUnsaved() {
@@ -216,26 +218,23 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 		return nil
 	}
 	asked := b.clock.Now()
-	info, err := b.confirmedInfo(ctx, item.Component, item.AppID)
+	info, err := b.confirmedInfo(ctx, item.key())
 	if wechat.Code(err) == wechat.CodeNotAuthorized {
 		return nil // taken back meanwhile
 	}
 	if err != nil {
 		return err
 	}
-	key := Key{Kind: KindAuthorizer, AppID: item.AppID}
+	key := item.key()
 	changed := false
 	_, err = b.update(ctx, key, func(r *record) bool {
 		created := moment(item.Created)
-		same := r.refreshToken.Equal(info.RefreshToken) && r.component == item.Component && r.verdict == StateUnknown
-		if same || r.movedOn(item.Component, created) || r.verdict == StateUnauthorized && r.judged.After(created) {
+		same := r.refreshToken.Equal(info.RefreshToken) && r.known() && r.verdict == StateUnknown
+		if same || r.verdict == StateUnauthorized && r.judged.After(created) {
 			return false
 		}
-		if r.component != item.Component {
-			r.forget()
-		}
 		r.generation++
-		r.component, r.authorized = item.Component, created
+		r.authorized = created
 		r.learnRefreshToken(info.RefreshToken, asked)
 		r.judge(StateUnknown, time.Time{}, "", 0)
 		changed = true
@@ -244,7 +243,7 @@ func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error
 	if changed {
 		b.directory.changed()
 		b.follow(key, event{what: happenedAuthorized})
-		b.came(key.AppID)
+		b.came(key)
 	}
 	return err
 }

@@ -31,7 +31,7 @@ func TestOddAnswers_EveryKeyIsServed(t *testing.T) {
 				if failed := w.keepCalling(keys, 5*time.Hour, 5*time.Minute); failed != 0 {
 					t.Errorf("%d calls failed", failed)
 				}
-				if _, err := w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0)}); err != nil {
+				if _, err := w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0), Component: componentID}); err != nil {
 					t.Error(err)
 				}
 				if n := w.metric("wxsidecar_renewals_total", "result", "invalid"); n != 0 {

@@ -78,9 +78,8 @@ func TestSetConfig_ComponentGoneAmidRenewals(t *testing.T) {
 func TestSetConfig_TicketsForPagesGoWithTheirAccount(t *testing.T) {
 	lit(t, worldOptions{own: true, merchants: 1}, func(w *world) {
 		stop := w.tickets()
-		for _, appID := range []string{ownID, merchant(0)} {
-			must(w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: appID}))
-		}
+		must(w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: ownID}))
+		must(w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0), Component: componentID}))
 		reads := w.sim.Calls(listPath)
 		if err := w.broker.SetConfig(w.opts.Components, nil); err != nil {
 			t.Fatal(err)
@@ -90,7 +89,7 @@ func TestSetConfig_TicketsForPagesGoWithTheirAccount(t *testing.T) {
 		if n := w.sim.Calls(listPath) - reads; n != 0 {
 			t.Errorf("the list was read %d times for an account that is gone", n)
 		}
-		must(w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0)}))
+		must(w.broker.Token(context.Background(), broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(0), Component: componentID}))
 		if err := w.broker.SetConfig(nil, nil); err != nil {
 			t.Fatal(err)
 		}

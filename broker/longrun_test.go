@@ -7,8 +7,6 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
-	"github.com/wxsidecar/wxsidecar/broker/secret"
-	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -106,7 +104,7 @@ func TestLong_WeChatComesToGiveBrieferTokens(t *testing.T) {
 	inWorld(t, o, func(w *world) {
 		w.halt()
 		now := time.Now()
-		seed := broker.Seed{Key: key, Component: componentID, Token: "old", Generation: 1, Obtained: now.Add(-2 * time.Hour), Dies: now, Used: now}
+		seed := broker.Seed{Key: key, Token: "old", Generation: 1, Obtained: now.Add(-2 * time.Hour), Dies: now, Used: now}
 		if err := store.Put(context.Background(), seed.Write(keyring(t))); err != nil {
 			t.Fatal(err)
 		}
@@ -118,70 +116,6 @@ func TestLong_WeChatComesToGiveBrieferTokens(t *testing.T) {
 			t.Errorf("%d calls failed", failed)
 		}
 	})
-}
-
-const otherComponentID = "wx7f00c0de00000002"
-
-// twoComponents is what a world with two components is made of, and what pushes a
-// ticket to the second.
-func twoComponents() (o worldOptions, ticket func(*world)) {
-	o = worldOptions{merchants: 2, adjust: func(o *broker.Options) {
-		o.Components = append(o.Components, broker.ComponentConfig{AppID: otherComponentID, Secret: secret.New(appSecret)})
-	}}
-	return o, func(w *world) {
-		w.mustPush(wechat.Push{
-			ID: "o" + time.Now().String(), Component: otherComponentID, InfoType: wechat.InfoTicket,
-			CreateTime: time.Now(), Ticket: secret.New(w.sim.NewTicket(otherComponentID)),
-		})
-	}
-}
-
-// inTwo runs f in a world of two components that have their tickets. The merchant of
-// key has authorised the first, and has been called.
-func inTwo(t *testing.T, f func(w *world, key broker.Key, ticket func(*world))) {
-	t.Helper()
-	o, ticket := twoComponents()
-	inWorld(t, o, func(w *world) {
-		w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
-		w.ticket()
-		ticket(w)
-		pass(time.Second)
-		key := authorizerKey(merchant(0))
-		w.mustCall(key)
-		f(w, key, ticket)
-	})
-}
-
-// TestReconcile_WhoMovesAwayFromAComponentInTroubleLives has a merchant authorise a second
-// component, by an event that is lost, while the first cannot be renewed.
-func TestReconcile_WhoMovesAwayFromAComponentInTroubleLives(t *testing.T) {
-	for name, learn := range map[string]func(w *world){
-		"the list is read": func(w *world) { w.broker.Reconcile(otherComponentID) },
-		"the app reads the info, and the first is told": func(w *world) {
-			w.sim.Revoke(componentID, merchant(0))
-			w.mustPush(wechat.Push{
-				ID: "gone", Component: componentID, InfoType: wechat.InfoUnauthorized,
-				CreateTime: time.Now(), AuthorizerAppID: merchant(0),
-			})
-			token := secret.New(w.sim.RefreshToken(otherComponentID, merchant(0)))
-			w.broker.Learn(otherComponentID, merchant(0), token)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inTwo(t, func(w *world, key broker.Key, _ func(*world)) {
-				w.sim.Fault(componentPath, wechattest.Fault{AppID: componentID, Errcode: 40125})
-				w.sim.Displace(componentID)
-				w.sim.ExpireToken(merchant(0))
-				w.mustFail(key, broker.StateMisconfigured)
-				w.sim.Authorize(otherComponentID, merchant(0))
-				w.sim.Unlist(otherComponentID, merchant(0), false)
-				pass(time.Second)
-				learn(w)
-				pass(5 * time.Second)
-				w.mustCall(key)
-			})
-		})
-	}
 }
 
 // TestReconcile_WhatTheListCuresIsRenewed has a merchant whose refresh token is void

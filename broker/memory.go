@@ -104,8 +104,7 @@ func (b *Broker) adopt(e *entry, rec *record) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.checkpoint("renewal-swap")
-	e.account.Store(accountOf(e.key, rec))
-	e.usedSaved, e.fullLife = rec.used, rec.fullLife
+	e.usedSaved, e.fullLife = rec.used.Unix(), rec.fullLife
 	t := e.tokenOf(rec)
 	if e.suspect != nil && t != nil && t.Generation == e.suspect.Generation {
 		e.suspect = t // rejected, and its successor awaited: settle decides
@@ -122,17 +121,9 @@ func (b *Broker) adopt(e *entry, rec *record) {
 
 // tokenOf returns the token of a record; nil for none.
 func (e *entry) tokenOf(rec *record) *Token {
-	t := rec.tokenOf(e.key)
+	t := rec.tokenOf(&e.key)
 	if t != nil {
 		t.calls = &e.calls
 	}
 	return t
-}
-
-func accountOf(key Key, rec *record) *Account {
-	a := &Account{AppID: key.AppID, Kind: key.Kind, Component: rec.component}
-	if key.Kind == KindComponent {
-		a.Component = key.AppID
-	}
-	return a
 }

@@ -14,9 +14,9 @@ import (
 func (b *Broker) mergePage(ctx context.Context, appID string, page []wechat.Authorizer, started time.Time) error {
 	keys := make([]Key, len(page))
 	for i, a := range page {
-		keys[i] = Key{Kind: KindAuthorizer, AppID: a.AppID}
+		keys[i] = authorizerKey(appID, a.AppID)
 	}
-	conflict, err := b.mergeLocked(ctx, appID, keys, page, started)
+	conflict, err := b.mergeLocked(ctx, keys, page, started)
 	if err != nil || !conflict {
 		return err
 	}
@@ -35,13 +35,13 @@ func (b *Broker) mergePage(ctx context.Context, appID string, page []wechat.Auth
 // mergeOne brings the store up to what WeChat, asked at that time, showed of one
 // account.
 func (b *Broker) mergeOne(ctx context.Context, component string, a wechat.Authorizer, asked time.Time) error {
-	key := Key{Kind: KindAuthorizer, AppID: a.AppID}
+	key := authorizerKey(component, a.AppID)
 	var before record
 	rec, err := b.update(ctx, key, func(r *record) bool {
 		before = *r
-		return merge(r, a, component, asked)
+		return merge(r, a, asked)
 	})
-	if rec == nil || before.component == rec.component && before.verdict == rec.verdict {
+	if rec == nil || before.known() == rec.known() && before.verdict == rec.verdict {
 		return err
 	}
 	if revived(&before, rec) {
@@ -51,14 +51,13 @@ func (b *Broker) mergeOne(ctx context.Context, component string, a wechat.Author
 	return err
 }
 
-// revived reports whether what was merged into a record ended what stood against the
-// key: a verdict, or the trouble of another component's. It is pure.
+// revived reports whether what was merged into a record ended the verdict against the
+// key. It is pure.
 func revived(before, after *record) bool {
-	lifted := before.verdict != StateUnknown && after.verdict == StateUnknown
-	return lifted || before.component != "" && before.component != after.component
+	return before.verdict != StateUnknown && after.verdict == StateUnknown
 }
 
-func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page []wechat.Authorizer, started time.Time) (conflict bool, err error) {
+func (b *Broker) mergeLocked(ctx context.Context, keys []Key, page []wechat.Authorizer, started time.Time) (conflict bool, err error) {
 	defer b.locks.all(keys)()
 	var changes []change
 	changed := map[Key]*record{}
@@ -70,7 +69,7 @@ func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page
 			return false, err
 		}
 		next := *cur
-		if changed[keys[i]] != nil || !merge(&next, a, appID, started) {
+		if changed[keys[i]] != nil || !merge(&next, a, started) {
 			continue
 		}
 		c, err := b.records.change(keys[i], base, &next)
@@ -108,22 +107,16 @@ func (b *Broker) mergeLocked(ctx context.Context, appID string, keys []Key, page
 // and reports whether that changed it. It is pure. A refresh token that we hold is
 // never replaced unless the merchant authorised again since: ours came last. What
 // the list shows is kept beside it.
-func merge(r *record, a wechat.Authorizer, component string, started time.Time) bool {
+func merge(r *record, a wechat.Authorizer, started time.Time) bool {
 	again := a.AuthorizedAt.After(r.authorized)
 	switch {
-	case r.component != "" && r.component != component:
-		if r.verdict == StateUnknown && !again {
-			return false // the other component's, and alive there
-		}
-		r.forget()
-		r.generation++ // a renewal under way is of what is forgotten
 	case r.verdict == StateUnauthorized:
 		if r.judged.After(started) {
 			return false // taken back while the list was read
 		}
 		r.forget()
-		r.generation++
-	case r.component == component && !again && !r.refreshToken.IsZero():
+		r.generation++ // a renewal under way is of what is forgotten
+	case r.known() && !again && !r.refreshToken.IsZero():
 		if a.RefreshToken.IsZero() || a.RefreshToken.Equal(r.refreshToken) || a.RefreshToken.Equal(r.spare) || r.obtained.After(started) {
 			return false
 		}
@@ -132,13 +125,12 @@ func merge(r *record, a wechat.Authorizer, component string, started time.Time) 
 			r.judge(StateUnknown, time.Time{}, "", 0)
 		}
 		return true
-	case r.component == component && a.RefreshToken.IsZero() && !again:
+	case r.known() && a.RefreshToken.IsZero() && !again:
 		return false // known, and no news
 	}
 	if r.learnRefreshToken(a.RefreshToken, started) {
 		r.judge(StateUnknown, time.Time{}, "", 0)
 	}
-	r.component = component
 	if again {
 		r.authorized = a.AuthorizedAt
 	}

@@ -16,24 +16,42 @@ const (
 	clockName  = "meta/clock"
 )
 
-// checkSeal tells a wrong key from damage before anything is written: the canary
-// is the first record of a store, and opens under the right key only.
-func (b *Broker) checkSeal(ctx context.Context) error {
+// canaryText says that the records have the names of today; an earlier version wrote
+// another one.
+const canaryText = "wxsidecar 2"
+
+// checkSeal tells a wrong key from damage before anything is written: the canary opens
+// under the right key only. It returns the generation of the canary, 0 for none, and
+// whether its text is that of today. A damaged canary says nothing of the others.
+func (b *Broker) checkSeal(ctx context.Context) (generation uint64, current bool, err error) {
 	rec, err := b.records.store.Get(ctx, canaryName)
 	if errors.Is(err, store.ErrNotFound) {
-		err := b.records.write(ctx, change{name: canaryName, generation: 1, plain: []byte("wxsidecar")})
-		if errors.Is(err, store.ErrConflict) {
-			return nil // another replica was faster
-		}
-		return err
+		return 0, false, nil
 	}
 	if err != nil {
+		return 0, false, err
+	}
+	plain, err := b.records.seal.Open(canaryName, rec.Generation, rec.Sealed)
+	if errors.Is(err, seal.ErrWrongKey) {
+		return 0, false, errSealedOtherwise(err)
+	}
+	return rec.Generation, string(plain) == canaryText, nil
+}
+
+// openStore makes sure of the seal's key and of the names of the records.
+func (b *Broker) openStore(ctx context.Context, isOwn func(appID string) bool) error {
+	generation, current, err := b.checkSeal(ctx)
+	if err != nil || current {
 		return err
 	}
-	if _, err := b.records.seal.Open(canaryName, rec.Generation, rec.Sealed); errors.Is(err, seal.ErrWrongKey) {
-		return errSealedOtherwise(err)
+	if err := b.records.renameOld(context.WithoutCancel(ctx), isOwn); err != nil {
+		return err
 	}
-	return nil // a damaged canary says nothing of the others
+	err = b.records.write(ctx, change{name: canaryName, base: generation, generation: generation + 1, plain: []byte(canaryText)})
+	if errors.Is(err, store.ErrConflict) {
+		return nil // another replica was faster
+	}
+	return err
 }
 
 // errSealedOtherwise words a wrong key for the operator.

@@ -71,7 +71,7 @@ func TestTransition(t *testing.T) {
 func TestDue(t *testing.T) {
 	f := func(kind Kind, life, full time.Duration, r float64, want time.Duration) {
 		t.Helper()
-		tok := &Token{key: Key{Kind: kind}, ObtainedAt: noon, DiesAt: noon.Add(life)}
+		tok := &Token{key: &Key{Kind: kind}, ObtainedAt: noon, DiesAt: noon.Add(life)}
 		if got := due(tok, full, 0.75, r).Sub(noon); got != want {
 			t.Errorf("%s that lives %s: due after %s, want %s", kind, life, got, want)
 		}
@@ -209,7 +209,7 @@ func TestRecord_RoundTrip(t *testing.T) {
 			return secret.New(rapid.StringMatching(`[A-Za-z0-9_-]{0,40}`).Draw(rt, name))
 		}
 		r := record{
-			generation: rapid.Uint64Min(1).Draw(rt, "generation"), component: "wx1", token: text("token"),
+			generation: rapid.Uint64Min(1).Draw(rt, "generation"), token: text("token"),
 			obtained: at("obtained"), dies: at("dies"), refreshToken: text("refresh"), spare: text("spare"),
 			fullLife: time.Hour, authorized: at("authorized"), used: at("used"), judged: at("judged"),
 			verdict: rapid.SampledFrom([]State{StateUnknown, StateUnauthorized, StateNeedsAuthorization}).Draw(rt, "verdict"),
@@ -232,46 +232,37 @@ func TestRecord_RoundTrip(t *testing.T) {
 
 func TestMerge_NeverReplacesARefreshTokenThatCameLater(t *testing.T) {
 	ours := func() *record {
-		return &record{generation: 5, component: "wxc", refreshToken: secret.New("ours"), authorized: noon, obtained: noon}
+		return &record{generation: 5, refreshToken: secret.New("ours"), authorized: noon, obtained: noon}
 	}
 	listed := wechat.Authorizer{AppID: "wxa", RefreshToken: secret.New("theirs"), AuthorizedAt: noon}
 	r := ours()
-	if !merge(r, listed, "wxc", noon.Add(time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" {
+	if !merge(r, listed, noon.Add(time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" {
 		t.Error("the list's refresh token is not kept beside ours")
 	}
 	r = ours()
 	r.obtained = noon.Add(2 * time.Hour)
-	if merge(r, listed, "wxc", noon.Add(time.Hour)) {
+	if merge(r, listed, noon.Add(time.Hour)) {
 		t.Error("a list that was asked for before ours came changed the record")
 	}
 	r = ours()
 	again := listed
 	again.AuthorizedAt = noon.Add(time.Hour)
-	if !merge(r, again, "wxc", noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "theirs" {
+	if !merge(r, again, noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "theirs" {
 		t.Error("a new authorization did not replace the refresh token")
 	}
 	r = ours()
 	r.obtained = noon.Add(3 * time.Hour)
-	if !merge(r, again, "wxc", noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" || !r.authorized.Equal(again.AuthorizedAt) {
+	if !merge(r, again, noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" || !r.authorized.Equal(again.AuthorizedAt) {
 		t.Error("a new authorization on a list that was asked for before ours came replaced the refresh token, or was lost")
 	}
 	r = ours()
 	r.verdict, r.judged = StateUnauthorized, noon.Add(time.Hour)
-	if merge(r, again, "wxc", noon) {
+	if merge(r, again, noon) {
 		t.Error("an authorization that was taken back while the list was read came back")
 	}
 	r = ours()
-	if merge(r, listed, "wxother", noon.Add(time.Hour)) {
-		t.Error("another component's list took the account over")
-	}
-	r = ours()
 	r.verdict = StateNeedsAuthorization
-	if !merge(r, listed, "wxc", noon.Add(time.Hour)) || r.verdict != StateUnknown || r.spare.Reveal() != "theirs" {
+	if !merge(r, listed, noon.Add(time.Hour)) || r.verdict != StateUnknown || r.spare.Reveal() != "theirs" {
 		t.Error("a refresh token that was not known when the verdict was given did not lift it")
-	}
-	r = ours()
-	r.token = secret.New("of the former component")
-	if !merge(r, again, "wxother", noon.Add(2*time.Hour)) || r.component != "wxother" || !r.token.IsZero() || r.refreshToken.Reveal() != "theirs" {
-		t.Error("an account that authorised another component did not go over to it, or took its token along")
 	}
 }

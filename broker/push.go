@@ -25,8 +25,7 @@ func (b *Broker) HandlePush(ctx context.Context, p wechat.Push) error {
 	case wechat.InfoTicket:
 		return b.takeTicket(ctx, c, p)
 	case wechat.InfoUnauthorized:
-		key := Key{Kind: KindAuthorizer, AppID: p.AuthorizerAppID}
-		return b.revoke(ctx, key, c.appID, p.CreateTime, "WeChat pushed unauthorized")
+		return b.revoke(ctx, authorizerKey(c.appID, p.AuthorizerAppID), p.CreateTime, "WeChat pushed unauthorized")
 	case wechat.InfoAuthorized, wechat.InfoUpdateAuthorized,
 		wechat.InfoFastRegister, wechat.InfoFastRegisterBeta, wechat.InfoFastVerifyBeta:
 		return b.takeAuthorization(ctx, c, p)
@@ -84,12 +83,11 @@ func (b *Broker) ticketCame(c *component) {
 }
 
 // revoke takes away what an authorizer's authorization gave, durably and at once,
-// unless the merchant authorised again after when, or authorised another
-// component.
-func (b *Broker) revoke(ctx context.Context, key Key, component string, when time.Time, reason string) error {
+// unless the merchant authorised again after when.
+func (b *Broker) revoke(ctx context.Context, key Key, when time.Time, reason string) error {
 	revoked := false
 	rec, err := b.update(ctx, key, func(r *record) bool {
-		revoked = r.component == component && !when.Before(r.authorized) && r.verdict != StateUnauthorized
+		revoked = r.known() && !when.Before(r.authorized) && r.verdict != StateUnauthorized
 		if !revoked {
 			return false
 		}
@@ -102,17 +100,17 @@ func (b *Broker) revoke(ctx context.Context, key Key, component string, when tim
 		b.directory.changed()
 		b.follow(key, event{what: happenedRevoked, reason: reason, errcode: wechat.CodeNotAuthorized, wait: verdictMemory})
 	}
-	if err == nil && rec.component == component && rec.verdict == StateUnauthorized {
-		err = b.dropPageTickets(ctx, key.AppID) // also at a repeat: the first may have come no further
+	if err == nil && rec.verdict == StateUnauthorized {
+		err = b.dropPageTickets(ctx, key) // also at a repeat: the first may have come no further
 	}
 	return err
 }
 
 // dropPageTickets takes away the tickets for pages of an account that was taken
 // back: they go with the authorization that they were given for.
-func (b *Broker) dropPageTickets(ctx context.Context, appID string) error {
+func (b *Broker) dropPageTickets(ctx context.Context, account Key) error {
 	for _, kind := range []Kind{KindJSAPITicket, KindWXCardTicket} {
-		key := Key{Kind: kind, AppID: appID}
+		key := account.account().TicketKey(kind)
 		dropped := false
 		_, err := b.update(ctx, key, func(r *record) bool {
 			dropped = !r.token.IsZero() || b.renewing(key) // what is on its way was given for it as well
@@ -153,7 +151,7 @@ func (b *Broker) follow(key Key, ev event) {
 	t := e.token.Load()
 	ev.alive = t.Alive(now)
 	b.turn(e, ev, now)
-	if e.blockedOn != (Key{}) && ev.what != happenedBlocked {
+	if e.blockedOn != nil && ev.what != happenedBlocked {
 		b.unblock(e)
 	}
 	switch {
@@ -184,7 +182,7 @@ func (b *Broker) takeAuthorization(ctx context.Context, c *component, p wechat.P
 		return err
 	}
 	name := inboxName(c.appID, p.CreateTime, p.ID)
-	b.comes(p.AuthorizerAppID) // before the inbox can know of it, and end the wait
+	b.comes(item.key()) // before the inbox can know of it, and end the wait
 	b.checkpoint("push-saving")
 	err = b.records.write(ctx, change{name: name, generation: 1, plain: plain})
 	b.checkpoint("push-saved")
@@ -192,7 +190,7 @@ func (b *Broker) takeAuthorization(ctx context.Context, c *component, p wechat.P
 		return nil // a repeat of one that waits already
 	}
 	if err != nil {
-		b.came(p.AuthorizerAppID)
+		b.came(item.key())
 		return fmt.Errorf("keep the authorization of %s: %w", p.AuthorizerAppID, err)
 	}
 	b.readInbox()

@@ -92,7 +92,7 @@ func (b *Broker) RetryStopped() {
 	for _, e := range b.active {
 		e.spent, e.quotaMet, e.stopped = dayBudget{}, time.Time{}, false
 		stopped := e.cond.trouble == StateQuotaExhausted || e.cond.trouble == StateMisconfigured
-		if e.running || stopped && e.blockedOn == (Key{}) {
+		if e.running || stopped && e.blockedOn == nil {
 			b.tryAgain(e, now, e.permanent || e.waiters > 0)
 		}
 	}

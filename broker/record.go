@@ -13,7 +13,6 @@ import (
 // back what a merchant took away.
 type record struct {
 	generation   uint64 // beside the sealed content, in [store.Record]
-	component    string // of an authorizer
 	token        secret.Text
 	obtained     time.Time
 	dies         time.Time
@@ -40,6 +39,7 @@ type record struct {
 
 // wireRecord is a record as it is sealed. Times are milliseconds since 1970.
 type wireRecord struct {
+	// Component is that of an authorizer in an earlier form, see oldnames.go.
 	Component    string `json:"component,omitempty"`
 	Token        string `json:"token,omitempty"`
 	Obtained     int64  `json:"obtained,omitempty"`
@@ -58,7 +58,7 @@ type wireRecord struct {
 
 func (r *record) encode() ([]byte, error) {
 	w := wireRecord{
-		Component: r.component, Token: r.token.Reveal(), Obtained: millis(r.obtained), Dies: millis(r.dies),
+		Token: r.token.Reveal(), Obtained: millis(r.obtained), Dies: millis(r.dies),
 		RefreshToken: r.refreshToken.Reveal(), Spare: r.spare.Reveal(), FullLife: r.fullLife.Milliseconds(), Authorized: millis(r.authorized),
 		Used: millis(r.used), Judged: millis(r.judged), Reason: r.reason, Errcode: r.errcode,
 		QuotaMet: millis(r.quotaMet),
@@ -75,7 +75,7 @@ func decodeRecord(generation uint64, plain []byte) (*record, error) {
 		return nil, err
 	}
 	r := &record{
-		generation: generation, component: w.Component, token: secret.New(w.Token), obtained: moment(w.Obtained),
+		generation: generation, token: secret.New(w.Token), obtained: moment(w.Obtained),
 		dies: moment(w.Dies), refreshToken: secret.New(w.RefreshToken), spare: secret.New(w.Spare), fullLife: time.Duration(w.FullLife) * time.Millisecond,
 		authorized: moment(w.Authorized), used: moment(w.Used), judged: moment(w.Judged), reason: w.Reason, errcode: w.Errcode,
 		quotaMet: moment(w.QuotaMet),
@@ -88,8 +88,8 @@ func decodeRecord(generation uint64, plain []byte) (*record, error) {
 	return r, nil
 }
 
-// tokenOf returns the record's token for key, or nil when it has none.
-func (r *record) tokenOf(key Key) *Token {
+// tokenOf returns the record's token for key, which it keeps, or nil when it has none.
+func (r *record) tokenOf(key *Key) *Token {
 	if r.token.IsZero() {
 		return nil
 	}
@@ -124,11 +124,8 @@ func (r *record) learnRefreshToken(t secret.Text, asked time.Time) bool {
 	return true
 }
 
-// movedOn reports whether the account has authorised another component since it
-// authorised this one at that time.
-func (r *record) movedOn(component string, authorized time.Time) bool {
-	return r.component != "" && r.component != component && r.verdict == StateUnknown && r.authorized.After(authorized)
-}
+// known reports whether there is a record whose content can be read.
+func (r *record) known() bool { return r.generation > 0 && !r.unreadable }
 
 // overtakes reports whether r came after base in more than what may be said beside a
 // token: another renewal, an authorization, or its end.

@@ -123,7 +123,7 @@ func (r *records) load(ctx context.Context, key Key) (*record, error) {
 func (r *records) each(ctx context.Context, kind Kind, f func(key Key, rec *record) bool) error {
 	prefix := kind.String() + "/"
 	return r.list(ctx, prefix, func(name string, generation uint64, plain []byte) bool {
-		key := Key{Kind: kind, AppID: strings.TrimPrefix(name, prefix)}
+		key := keyOf(kind, strings.TrimPrefix(name, prefix))
 		return f(key, r.decode(key, generation, plain))
 	})
 }
@@ -141,6 +141,7 @@ func (r *records) decode(key Key, generation uint64, plain []byte) *record {
 }
 
 func (r *records) change(key Key, base uint64, rec *record) (change, error) {
+	rec.unreadable = false // what is written can be read
 	plain, err := rec.encode()
 	if err != nil {
 		return change{}, fmt.Errorf("encode %s: %w", key, err)

@@ -78,7 +78,7 @@ func (b *Broker) reread(ctx context.Context, e *entry) (rec *record, adopted boo
 		return cur, false
 	}
 	b.adopt(e, cur)
-	return cur, cur.tokenOf(e.key).Alive(b.clock.Now())
+	return cur, cur.tokenOf(&e.key).Alive(b.clock.Now())
 }
 
 // keep makes a new token durable, then visible. If the store does not take it, it
@@ -98,7 +98,6 @@ func (b *Broker) keep(ctx context.Context, e *entry, base *record, g wechat.Gran
 		default:
 			result = "renewed"
 		}
-		r.component = base.component
 		b.fill(r, g, obtained, e.lastUsed())
 		return true
 	})

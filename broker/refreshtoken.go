@@ -57,7 +57,7 @@ func (b *Broker) replaceRefreshToken(ctx context.Context, e *entry, rec *record,
 	}
 	found, err := b.recoverRefreshToken(ctx, e, rec, failed)
 	if err == nil {
-		return b.authorizerToken(ctx, e, rec, found)
+		return b.authorizerToken(ctx, e, found)
 	}
 	var void *voidError
 	if !errors.As(err, &void) || void.what != happenedRefreshVoid || rec.verdict == StateNeedsAuthorization {
@@ -97,7 +97,7 @@ func (b *Broker) shownRefreshToken(ctx context.Context, e *entry, rec *record, f
 	if rec.verdict == StateUnauthorized {
 		ask = b.authorizerInfo // it has been confirmed
 	}
-	info, err := ask(ctx, rec.component, e.key.AppID)
+	info, err := ask(ctx, e.key)
 	if wechat.Code(err) == wechat.CodeNotAuthorized {
 		return secret.Text{}, &voidError{what: happenedRevoked, err: err}
 	}
@@ -125,7 +125,7 @@ func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, 
 			Path: "/cgi-bin/component/api_authorizer_token", Code: wechat.CodeRefreshTokenInvalid, Msg: "refresh_token is invalid",
 		}
 	}
-	err := b.reconcileFor(ctx, rec.component)
+	err := b.reconcileFor(ctx, e.key.Component)
 	if errors.Is(err, errListTaken) && rec.verdict == StateNeedsAuthorization {
 		return secret.Text{}, void // as before: the info shows no other, and the list has its next turn
 	}
@@ -146,18 +146,18 @@ func (b *Broker) listedRefreshToken(ctx context.Context, e *entry, rec *record, 
 
 // authorizerInfo asks for what WeChat has on record of an account, and what its refresh
 // token is.
-func (b *Broker) authorizerInfo(ctx context.Context, component, appID string) (wechat.Authorizer, error) {
-	return withToken(b, componentKey(component), "api_get_authorizer_info "+appID, func(token secret.Text) (wechat.Authorizer, error) {
-		return b.wechat.AuthorizerInfo(ctx, component, token, appID)
+func (b *Broker) authorizerInfo(ctx context.Context, key Key) (wechat.Authorizer, error) {
+	return withToken(b, componentKey(key.Component), "api_get_authorizer_info "+key.AppID, func(token secret.Text) (wechat.Authorizer, error) {
+		return b.wechat.AuthorizerInfo(ctx, key.Component, token, key.AppID)
 	})
 }
 
 // confirmedInfo is authorizerInfo, but asks once more where WeChat says that the account
 // is not authorised: that may be a slip.
-func (b *Broker) confirmedInfo(ctx context.Context, component, appID string) (wechat.Authorizer, error) {
-	info, err := b.authorizerInfo(ctx, component, appID)
+func (b *Broker) confirmedInfo(ctx context.Context, key Key) (wechat.Authorizer, error) {
+	info, err := b.authorizerInfo(ctx, key)
 	if wechat.Code(err) == wechat.CodeNotAuthorized {
-		return b.authorizerInfo(ctx, component, appID)
+		return b.authorizerInfo(ctx, key)
 	}
 	return info, err
 }

@@ -92,7 +92,7 @@ func TestAuthorized_CallsWaitForTheExchange(t *testing.T) {
 		w.sim.ClearFaults()
 		w.sim.Fault(queryAuthPath, wechattest.Fault{Errcode: -1})
 		w.authorize(merchant(2))
-		_, err := w.broker.Account(context.Background(), merchant(2))
+		_, err := w.broker.Account(context.Background(), merchant(2), broker.Choice{})
 		var s *broker.StateError
 		if !errors.As(err, &s) || !s.Passing() || !strings.Contains(s.Reason, "being exchanged") {
 			t.Errorf("an account whose exchange fails: %v", err)
@@ -111,7 +111,7 @@ func TestAuthorized_ComingToNothingEndsTheWait(t *testing.T) {
 		w.sim.Revoke(componentID, merchant(50)) // at once
 		pass(time.Second)
 		start := time.Now()
-		if _, err := w.broker.Account(context.Background(), merchant(50)); !errors.Is(err, broker.ErrUnknownAccount) || time.Since(start) != 0 {
+		if _, err := w.broker.Account(context.Background(), merchant(50), broker.Choice{}); !errors.Is(err, broker.ErrUnknownAccount) || time.Since(start) != 0 {
 			t.Errorf("an authorization that came to nothing: %v after %s", err, time.Since(start))
 		}
 		w.sim.ClearFaults()

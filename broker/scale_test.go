@@ -51,7 +51,7 @@ func (c crowd) settle(w *world) {
 		w.sim.AddAuthorizer(componentID, appID)
 		obtained := now.Add(-c.age(i))
 		writes[i] = broker.Seed{
-			Key: authorizerKey(appID), Component: componentID,
+			Key:   authorizerKey(appID),
 			Token: "an-earlier-token-of-" + appID, Refresh: w.sim.RefreshToken(componentID, appID), Generation: 3,
 			Obtained: obtained, Dies: obtained.Add(2 * time.Hour), Authorized: now.Add(-24 * time.Hour), Used: now.Add(-c.idle),
 		}.Write(ring)
@@ -168,6 +168,9 @@ func TestScale_TheFirstCallDoesNotWaitForTheLoad(t *testing.T) {
 		w := newWorld(t, worldOptions{store: store})
 		c := crowd{n: 1000, age: func(int) time.Duration { return time.Minute }}
 		c.settle(w)
+		if err := store.Put(t.Context(), broker.Canary(keyring(t))); err != nil {
+			t.Fatal(err)
+		}
 		w.start()
 		defer func() { w.halt() }()
 		for _, key := range c.keys()[:10] {

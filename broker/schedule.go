@@ -123,7 +123,7 @@ func (b *Broker) want(e *entry) {
 	if e.running {
 		return
 	}
-	if e.blockedOn != (Key{}) {
+	if e.blockedOn != nil {
 		b.wantBlocker(e)
 		return
 	}
@@ -141,7 +141,7 @@ func (b *Broker) tryAgain(e *entry, now time.Time, urgent bool) {
 		e.again = true
 		return
 	}
-	if e.blockedOn != (Key{}) {
+	if e.blockedOn != nil {
 		b.unblock(e)
 	}
 	b.turn(e, event{what: happenedReset, alive: b.sound(e, now) != nil}, now)
@@ -150,9 +150,7 @@ func (b *Broker) tryAgain(e *entry, now time.Time, urgent bool) {
 
 // wantBlocker passes the wish on to the key that e waits for. Broker.mu is held.
 func (b *Broker) wantBlocker(e *entry) {
-	if other := b.active[e.blockedOn]; other != nil {
-		b.want(other)
-	}
+	b.want(e.blockedOn)
 }
 
 // wakeUp makes the scheduler look again. It never blocks.
@@ -267,12 +265,12 @@ func (b *Broker) idle(e *entry, now time.Time) bool {
 // and the next call brings it back. Broker.mu is held.
 func (b *Broker) drop(e *entry) {
 	b.unplace(e)
-	if e.blockedOn != (Key{}) {
+	if e.blockedOn != nil {
 		b.unblock(e)
 	}
 	delete(b.active, e.key)
 	// Nobody else would: what is forgotten gets no token.
-	b.free(e.key)
+	b.free(e)
 	if b.unsaved[e.key] != nil { // of what is no longer configured
 		delete(b.unsaved, e.key)
 		b.metrics.Unsaved(len(b.unsaved))

@@ -114,12 +114,8 @@ func (b *Broker) hopeless(e *entry, now, end time.Time) error {
 
 // root follows what e waits for to where the trouble is. Broker.mu is held.
 func (b *Broker) root(e *entry) *entry {
-	for range 3 { // a ticket waits for an account, an account for its component
-		other := b.active[e.blockedOn]
-		if e.blockedOn == (Key{}) || other == nil {
-			break
-		}
-		e = other
+	for e.blockedOn != nil { // a ticket waits for an account, an account for its component
+		e = e.blockedOn
 	}
 	return e
 }

@@ -105,8 +105,8 @@ func (b *Broker) retire(old, next *configuration) {
 			c.stop = nil
 		}
 		for key, e := range b.active {
-			if key.Kind == KindAuthorizer && e.account.Load().Component == appID {
-				b.retireOne(e)
+			if key.Component == appID {
+				b.drop(e)
 			}
 		}
 	}
@@ -117,7 +117,7 @@ func (b *Broker) retire(old, next *configuration) {
 func (b *Broker) retireOne(e *entry) {
 	b.drop(e)
 	for _, kind := range []Kind{KindJSAPITicket, KindWXCardTicket} {
-		if ticket := b.active[Key{Kind: kind, AppID: e.key.AppID}]; ticket != nil {
+		if ticket := b.active[e.key.account().TicketKey(kind)]; ticket != nil {
 			b.drop(ticket)
 		}
 	}

@@ -31,7 +31,7 @@ func (b *Broker) settle(e *entry, out outcome) {
 		b.block(e, &out, now)
 	}
 	switch {
-	case e.blockedOn != (Key{}):
+	case e.blockedOn != nil:
 		b.releaseHopeless(e, now)
 	case out.what != happenedUnblocked:
 		b.release(e, out)
@@ -103,29 +103,29 @@ func (b *Broker) block(e *entry, out *outcome, now time.Time) {
 		return
 	}
 	out.blocker = other.cond.state
-	e.blockedOn = out.blockedOn
-	if b.blocked[e.blockedOn] == nil {
-		b.blocked[e.blockedOn] = map[*entry]struct{}{}
+	e.blockedOn = other
+	if other.dependents == nil {
+		other.dependents = map[*entry]struct{}{}
 	}
-	b.blocked[e.blockedOn][e] = struct{}{}
+	other.dependents[e] = struct{}{}
 	b.want(other)
 }
 
 // unblock lets go of the key that e waits for, if any. Broker.mu is held.
 func (b *Broker) unblock(e *entry) {
-	delete(b.blocked[e.blockedOn], e)
-	e.blockedOn = Key{}
+	delete(e.blockedOn.dependents, e)
+	e.blockedOn = nil
 }
 
-// free has those renewed that wait for key. Broker.mu is held.
-func (b *Broker) free(key Key) {
+// free has those renewed that wait for e. Broker.mu is held.
+func (b *Broker) free(e *entry) {
 	now := b.clock.Now()
-	for d := range b.blocked[key] {
+	for d := range e.dependents {
 		b.unblock(d)
 		b.turn(d, event{what: happenedUnblocked, alive: d.token.Load().Alive(now)}, now)
 		b.place(d, now, d.waiters > 0)
 	}
-	delete(b.blocked, key)
+	e.dependents = nil
 }
 
 // tellDependents wakes those that wait for e: to renew when it is live, to hear
@@ -134,9 +134,9 @@ func (b *Broker) tellDependents(e *entry) {
 	now := b.clock.Now()
 	live := b.sound(e, now) != nil
 	if live {
-		b.free(e.key)
+		b.free(e)
 	}
-	for d := range b.blocked[e.key] {
+	for d := range e.dependents {
 		b.turn(d, event{what: happenedBlocked, blocker: e.cond.state, alive: d.token.Load().Alive(now), reason: e.cond.reason, errcode: e.cond.errcode}, now)
 		b.release(d, outcome{event: event{what: happenedBlocked}})
 		d.announce()
@@ -156,7 +156,7 @@ func (b *Broker) reschedule(e *entry, out outcome, now time.Time) {
 		b.place(e, out.due, false)
 	case out.what == happenedUnblocked:
 		b.place(e, now, e.waiters > 0)
-	case e.blockedOn != (Key{}):
+	case e.blockedOn != nil:
 		b.unplace(e) // also if it is to be tried again: the other key brings it back
 	case again:
 		b.place(e, now, true) // what came while this renewal was under way may cure it

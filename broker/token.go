@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -57,16 +58,44 @@ func (k Kind) carriesSecret() bool { return k == KindComponent || k == KindAccou
 type Key struct {
 	Kind  Kind
 	AppID string
+	// Component is the appid of the component that an authorizer has authorised: a
+	// merchant may authorise several, and what it gave to one never serves another. A
+	// ticket for an authorizer's pages has it too. It is empty for all else.
+	Component string
 }
 
-// String returns "kind/appid".
-func (k Key) String() string { return k.Kind.String() + "/" + k.AppID }
+// String returns "kind/appid", or "kind/appid/component" where there is a component.
+func (k Key) String() string {
+	if k.Component == "" {
+		return k.Kind.String() + "/" + k.AppID
+	}
+	return k.Kind.String() + "/" + k.AppID + "/" + k.Component
+}
+
+// keyOf is the Key of that kind whose String ends in name.
+func keyOf(kind Kind, name string) Key {
+	appID, component, _ := strings.Cut(name, "/")
+	return Key{Kind: kind, AppID: appID, Component: component}
+}
+
+// account returns what is known of the account of the key. A ticket's is the account
+// that it is derived from.
+func (k Key) account() Account {
+	switch {
+	case k.Kind == KindComponent:
+		return Account{AppID: k.AppID, Kind: KindComponent, Component: k.AppID}
+	case k.Component != "":
+		return Account{AppID: k.AppID, Kind: KindAuthorizer, Component: k.Component}
+	default:
+		return Account{AppID: k.AppID, Kind: KindAccount}
+	}
+}
 
 // Token is one value that WeChat gave for a key, and its life. What it says is
 // immutable, and it is safe for concurrent use; fmt, slog and encoding/json show its
 // key and generation, never its value.
 type Token struct {
-	key   Key
+	key   *Key // of the entry: tokens are kept small
 	value secret.Text
 	calls *keyCalls // what calls showed of its key; nil where that is not kept
 	// Generation grows by one with each new value of the key, on whichever
@@ -80,11 +109,11 @@ type Token struct {
 // NewToken returns a token of key with that value. The broker makes its own; this
 // is for what stands in for a broker in tests.
 func NewToken(key Key, value secret.Text, generation uint64, obtained, dies time.Time) *Token {
-	return &Token{key: key, value: value, Generation: generation, ObtainedAt: obtained, DiesAt: dies}
+	return &Token{key: &key, value: value, Generation: generation, ObtainedAt: obtained, DiesAt: dies}
 }
 
 // Key returns the key that the token belongs to.
-func (t *Token) Key() Key { return t.key }
+func (t *Token) Key() Key { return *t.key }
 
 // Value returns the token's text, as WeChat gave it. It goes to WeChat or, with
 // tokens.expose, to the app; nowhere else.

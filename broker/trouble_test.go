@@ -125,8 +125,8 @@ func TestTicketsForPages(t *testing.T) {
 	lit(t, worldOptions{merchants: 1, own: true}, func(w *world) {
 		defer w.tickets()()
 		for _, key := range []broker.Key{
-			{Kind: broker.KindJSAPITicket, AppID: merchant(0)},
-			{Kind: broker.KindWXCardTicket, AppID: merchant(0)},
+			{Kind: broker.KindJSAPITicket, AppID: merchant(0), Component: componentID},
+			{Kind: broker.KindWXCardTicket, AppID: merchant(0), Component: componentID},
 			{Kind: broker.KindJSAPITicket, AppID: ownID},
 		} {
 			first, err := w.broker.Token(context.Background(), key)

@@ -66,8 +66,8 @@ func TestUnauthorized_TicketsForPagesGoAsWell(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		lit(t, worldOptions{merchants: 2}, func(w *world) {
 			ctx := context.Background()
-			keys := []broker.Key{{Kind: broker.KindJSAPITicket, AppID: merchant(0)}, {Kind: broker.KindWXCardTicket, AppID: merchant(0)}}
-			other := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(1)}
+			keys := []broker.Key{{Kind: broker.KindJSAPITicket, AppID: merchant(0), Component: componentID}, {Kind: broker.KindWXCardTicket, AppID: merchant(0), Component: componentID}}
+			other := broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(1), Component: componentID}
 			must(w.broker.Token(ctx, other))
 			for _, key := range keys {
 				must(w.broker.Token(ctx, key))

@@ -83,13 +83,13 @@ func (b *Broker) saveNow(ctx context.Context, key Key) error {
 
 // unsavedAuthorizers returns the authorizers of which memory has more than the store;
 // true for those whose merchant has taken the authorization back.
-func (b *Broker) unsavedAuthorizers() map[Account]bool {
+func (b *Broker) unsavedAuthorizers() map[Key]bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	found := map[Account]bool{}
+	found := map[Key]bool{}
 	for key, e := range b.unsaved {
 		if key.Kind == KindAuthorizer {
-			found[*e.account.Load()] = e.cond.trouble == StateUnauthorized
+			found[key] = e.cond.trouble == StateUnauthorized
 		}
 	}
 	return found

@@ -60,7 +60,7 @@ func (b *Broker) noUseToSave(e *entry) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e.usedSaved = e.lastUsed()
+	e.usedSaved = e.lastUsed().Unix()
 }
 
 // staleUses returns some keys whose last use the store has older than slack.
@@ -69,7 +69,7 @@ func (b *Broker) staleUses(slack time.Duration) []Key {
 	defer b.mu.Unlock()
 	var keys []Key
 	for key, e := range b.active {
-		if !e.permanent && e.lastUsed().Sub(e.usedSaved) > slack {
+		if !e.permanent && e.lastUsed().Unix()-e.usedSaved > int64(slack/time.Second) {
 			keys = append(keys, key)
 		}
 		if len(keys) == usesAtOnce {

@@ -51,7 +51,7 @@ func (b *Broker) judged(ctx context.Context, e *entry, base *record, out outcome
 		b.directory.changed()
 	}
 	if out.what == happenedRevoked {
-		if err := b.dropPageTickets(ctx, e.key.AppID); err != nil {
+		if err := b.dropPageTickets(ctx, e.key); err != nil {
 			b.log.Warn("the tickets for pages of an account that was taken back are served until their end", "key", e.key.String(), "error", err)
 		}
 	}

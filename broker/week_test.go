@@ -58,7 +58,7 @@ func inWeek(t *testing.T, seed uint64, o worldOptions, f func(w *week)) {
 			w.enrol(authorizerKey(merchant(i)))
 		}
 		for i := range 20 {
-			w.enrol(broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(i)})
+			w.enrol(broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant(i), Component: componentID})
 		}
 		for _, s := range w.subjects {
 			if err := w.callOf(s); err != nil {

@@ -17,7 +17,7 @@ import (
 const okAnswer = `{"errcode":0,"errmsg":"ok"}`
 
 func authorizerKey(appid string) broker.Key {
-	return broker.Key{Kind: broker.KindAuthorizer, AppID: appid}
+	return broker.Key{Kind: broker.KindAuthorizer, AppID: appid, Component: component}
 }
 
 // echo answers with the request URI that arrived.

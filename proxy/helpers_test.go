@@ -124,7 +124,7 @@ func (s *source) Report(key broker.Key, generation uint64, r broker.Refusal) boo
 	return true
 }
 
-func (s *source) Account(_ context.Context, appid string) (broker.Account, error) {
+func (s *source) Account(_ context.Context, appid string, _ broker.Choice) (broker.Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a, ok := s.accounts[appid]; ok {
@@ -149,7 +149,7 @@ func (s *source) only(want func(broker.Kind) bool) (found broker.Account, ok boo
 	return found, n == 1
 }
 
-func (s *source) OnlyAccount(context.Context) (broker.Account, error) {
+func (s *source) OnlyAccount(context.Context, broker.Choice) (broker.Account, error) {
 	if s.onlyErr != nil {
 		return broker.Account{}, s.onlyErr
 	}

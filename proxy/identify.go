@@ -80,7 +80,7 @@ func (s *Server) account(appid string) (broker.Account, *fault) {
 	if !plausibleAppID(appid) {
 		return broker.Account{}, badRequest("the call names an account, but not by an appid: one looks like wx0123456789abcdef")
 	}
-	a, err := s.source.Account(s.waiting(), appid)
+	a, err := s.source.Account(s.waiting(), appid, broker.Choice{})
 	if err != nil {
 		return a, brokerFault(err, appid)
 	}
@@ -91,7 +91,7 @@ func (s *Server) defaultAccount() (broker.Account, *fault) {
 	if s.defaultAppID != "" {
 		return s.account(s.defaultAppID)
 	}
-	a, err := s.source.OnlyAccount(s.waiting())
+	a, err := s.source.OnlyAccount(s.waiting(), broker.Choice{})
 	switch {
 	case err == nil:
 		return a, nil

@@ -75,7 +75,7 @@ func (s *Server) authorizer(appid string) (broker.Account, *fault) {
 	if _, own := s.exchange.Secret(appid); own || !plausibleAppID(appid) {
 		return broker.Account{}, nil
 	}
-	a, err := s.source.Account(s.waiting(), appid)
+	a, err := s.source.Account(s.waiting(), appid, broker.Choice{})
 	switch {
 	case errors.Is(err, broker.ErrUnknownAccount), err == nil && a.Kind != broker.KindAuthorizer:
 		return broker.Account{}, nil

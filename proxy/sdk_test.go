@@ -56,7 +56,7 @@ func decode(t *testing.T, a answer) map[string]any {
 
 func ticketed() *source {
 	src := platform()
-	for _, key := range []broker.Key{{Kind: broker.KindJSAPITicket, AppID: merchant}, {Kind: broker.KindWXCardTicket, AppID: merchant}} {
+	for _, key := range []broker.Key{{Kind: broker.KindJSAPITicket, AppID: merchant, Component: component}, {Kind: broker.KindWXCardTicket, AppID: merchant, Component: component}} {
 		src.set(key, 1)
 	}
 	return src

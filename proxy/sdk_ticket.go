@@ -35,7 +35,9 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 		}
 		return s.forwardFor(r, resp, appid)
 	}
-	ticket, f := s.token(broker.Key{Kind: kind, AppID: appid})
+	key := r.cred.key
+	key.Kind = kind
+	ticket, f := s.token(key)
 	if f != nil {
 		return f
 	}

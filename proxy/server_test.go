@@ -165,11 +165,11 @@ type panicking struct {
 	panics bool
 }
 
-func (p *panicking) Account(ctx context.Context, appid string) (broker.Account, error) {
+func (p *panicking) Account(ctx context.Context, appid string, c broker.Choice) (broker.Account, error) {
 	if p.panics {
 		panic("in a test")
 	}
-	return p.source.Account(ctx, appid)
+	return p.source.Account(ctx, appid, c)
 }
 
 func TestServer_ShutdownDrains(t *testing.T) {

@@ -14,8 +14,8 @@ type TokenSource interface {
 	Token(ctx context.Context, key broker.Key) (*broker.Token, error)
 	TokenAfter(ctx context.Context, key broker.Key, generation uint64) (*broker.Token, error)
 	Report(key broker.Key, generation uint64, r broker.Refusal) bool
-	Account(ctx context.Context, appid string) (broker.Account, error)
-	OnlyAccount(ctx context.Context) (broker.Account, error)
+	Account(ctx context.Context, appid string, c broker.Choice) (broker.Account, error)
+	OnlyAccount(ctx context.Context, c broker.Choice) (broker.Account, error)
 	OnlyComponent() (string, bool)
 	Now() time.Time
 }
