@@ -251,7 +251,7 @@ func TestDocs_Errors(t *testing.T) {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
-		for _, code := range found(`(?:code:\s+|forbidden\(|passing\(|fasthttp\.Status\w+, )"([a-z_]+)"`, readText(t, path)) {
+		for _, code := range found(`(?:code:\s+|forbidden\(|unavailable\(|fasthttp\.Status\w+, )"([a-z_]+)"`, readText(t, path)) {
 			want[code] = true
 		}
 	}

@@ -5,8 +5,8 @@ import (
 	"net"
 )
 
-// ServeAliasTLS is [Server.Serve] for apps whose hosts file points WeChat's names
-// at ln: it ends TLS with ConnectOptions.TLS, which must be set.
+// ServeAliasTLS is [Server.Serve] for apps whose hosts file points WeChat's names at ln.
+// It terminates TLS with ConnectOptions.TLS, which must be set.
 func (s *Server) ServeAliasTLS(ln net.Listener) error {
 	if s.connect.tls == nil {
 		return errors.New("serve the alias listener: ConnectOptions.TLS is missing")
@@ -14,7 +14,7 @@ func (s *Server) ServeAliasTLS(ln net.Listener) error {
 	return s.serveOn(aliasListener{ln, s})
 }
 
-// aliasListener accepts connections whose TLS we end.
+// aliasListener accepts connections and terminates their TLS.
 type aliasListener struct {
 	net.Listener
 	server *Server
@@ -27,5 +27,5 @@ func (l aliasListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	s := l.server
-	return &appConn{Conn: newTLSEnd(c, s.connect.tls, s.now, s.log), now: s.now}, nil
+	return &appConn{Conn: newAppTLSConn(c, s.connect.tls, s.now, s.log), now: s.now}, nil
 }

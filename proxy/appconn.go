@@ -7,20 +7,19 @@ import (
 	"time"
 )
 
-// appConn is a connection of an app that remembers whether it ended. fasthttp
-// ends a chunked body with io.EOF both at its last chunk and where the connection
-// breaks off between two chunks; a body that broke off must not be passed on as a
-// whole one.
+// appConn is an app's connection. It remembers whether a read has failed: fasthttp ends
+// a chunked body with io.EOF at its last chunk, and also where the connection ends
+// between two chunks. A truncated body must not be forwarded as a whole one.
 type appConn struct {
 	net.Conn
 	now   func() time.Time
 	ended bool
-	// unread says that the app may be sending what nobody has read yet. fasthttp closes
+	// unread says that the app may still be sending. It is atomic because fasthttp closes
 	// idle connections from another goroutine.
 	unread atomic.Bool
-	// inside says that it came through a CONNECT, which showed the caller's key or
-	// proxy credentials, if any.
-	inside           bool
+	// intercepted says that the connection came through a CONNECT. key and credentials
+	// are those of that CONNECT, if it had any.
+	intercepted      bool
 	key, credentials []byte
 }
 
@@ -31,9 +30,9 @@ func (c *appConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close implements [net.Conn]. Closing a connection on which something lies unread
-// resets it, and the app loses the answer that it has not read yet. So our direction is
-// closed first, and what still comes is read, unparsed, until the app closes as well.
+// Close implements [net.Conn]. The kernel resets a connection that is closed with unread
+// bytes, and the app then loses the answer that it has not read yet. So Close first
+// closes our direction, and discards what still comes until the app closes as well.
 func (c *appConn) Close() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if c.unread.Load() && ok && half.CloseWrite() == nil && c.SetReadDeadline(c.now().Add(discardTime)) == nil {
@@ -42,8 +41,8 @@ func (c *appConn) Close() error {
 	return c.Conn.Close()
 }
 
-// leaveUnread says whether the app may be sending what is not read before the answer.
-func leaveUnread(c net.Conn, unread bool) {
+// setUnread sets whether the app may still be sending when its answer is written.
+func setUnread(c net.Conn, unread bool) {
 	if a, ok := c.(*appConn); ok {
 		a.unread.Store(unread)
 	}
@@ -65,9 +64,9 @@ func (l appListener) Accept() (net.Conn, error) {
 	return &appConn{Conn: c, now: l.now}, nil
 }
 
-// brokeOff reports whether the connection ended, when the body that came over it
-// claims to be whole.
-func brokeOff(c net.Conn) error {
+// chunkedEnd returns the error with which a chunked body ends for which fasthttp has
+// returned io.EOF: io.ErrUnexpectedEOF if the connection itself has ended.
+func chunkedEnd(c net.Conn) error {
 	if a, ok := c.(*appConn); ok && a.ended {
 		return io.ErrUnexpectedEOF
 	}

@@ -9,15 +9,15 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 )
 
-// attempt sends the call once and takes the answer into resp. It returns the
-// errcode in it; 0 where there is none, or where the answer streams.
+// attempt sends the call once and reads the answer into resp. It returns the errcode in
+// the answer: 0 if there is none, and for an answer that streams.
 func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response) (int, *fault) {
 	value := ""
 	if tok != nil {
 		value = tok.Value()
 	}
-	r.rewrite = appendQuery(r.rewrite[:0], r.query, r.cred.drop&r.params.named, r.cred.param, value)
-	r.hidden.setToken(value, r.rewrite)
+	r.rewrite = appendQuery(r.rewrite[:0], r.query, r.cred.drop&r.params.present, r.cred.param, value)
+	r.injected.setToken(value, r.rewrite)
 	began := s.now()
 	c, err := s.upstream.roundTrip(r, r.rewrite, resp)
 	var st *stream
@@ -26,7 +26,7 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 	}
 	r.outside += s.now().Sub(began)
 	if err != nil {
-		return 0, s.unanswered(r, err)
+		return 0, s.noAnswerFault(r, err)
 	}
 	if code := resp.StatusCode(); code >= 300 && code < 400 {
 		s.metrics.UpstreamRedirect()
@@ -36,24 +36,24 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 		return 0, f
 	}
 	if st != nil {
-		s.pass(r, resp, st)
+		s.streamAnswer(r, resp, st)
 		return 0, nil
 	}
-	errcode := s.look(r, resp)
+	errcode := s.inspect(r, resp)
 	if errcode != 0 || resp.StatusCode() >= 300 {
-		r.hidden.cover(resp)
+		r.injected.redact(resp)
 	}
 	return errcode, nil
 }
 
-// mayStream refuses an answer that is too long to be held and may not pass through
-// either. st is nil for one that was held.
+// mayStream refuses an answer that is too long to be buffered and must not be streamed.
+// st is nil for an answer that was buffered.
 func mayStream(r *request, st *stream) *fault {
 	switch {
 	case st == nil:
 		return nil
-	case r.captured:
-		// What cannot be held cannot be cleaned of secrets.
+	case r.masked:
+		// Secrets cannot be removed from what is not buffered.
 		return answerTooLarge("WeChat's answer is too long to take the secrets out of it: ask for fewer accounts at once")
 	case st.left < 0 && !r.http11:
 		return answerTooLarge("WeChat's answer is long and does not say how long, and HTTP/1.0 has no chunks to pass it on in: call with HTTP/1.1")
@@ -62,24 +62,25 @@ func mayStream(r *request, st *stream) *fault {
 	}
 }
 
-// succeeded reports whether an answer shows that WeChat took the token. One that could
-// not be inspected shows nothing.
+// succeeded reports whether an answer shows that WeChat accepted the token. An encoded
+// answer, which cannot be inspected, shows nothing.
 func succeeded(resp *fasthttp.Response) bool {
 	status := resp.StatusCode()
 	return status >= 200 && status < 300 && !encoded(resp)
 }
 
-// bufferLimit is how much of an answer is held. Errors and redirects are too, since
-// they may repeat what we added to the call.
+// bufferLimit returns the longest answer that is buffered. The limit is higher for errors
+// and redirects, since they may repeat what we added to the call.
 func (r *request) bufferLimit(status int) int {
-	if r.captured || status >= fasthttp.StatusMultipleChoices {
-		return captureBytes
+	if r.masked || status >= fasthttp.StatusMultipleChoices {
+		return maskBytes
 	}
 	return bufferBytes
 }
 
-// unanswered words why a call has no whole answer, or none that can be read.
-func (s *Server) unanswered(r *request, err error) *fault {
+// noAnswerFault returns the fault of a call without an answer, or with one that is truncated or
+// unreadable.
+func (s *Server) noAnswerFault(r *request, err error) *fault {
 	var f *fault
 	switch {
 	case errors.Is(err, errAppGone):
@@ -101,40 +102,40 @@ func (s *Server) unanswered(r *request, err error) *fault {
 	return f
 }
 
-// pass lets an answer stream through, uninspected: errors are never that long.
-func (s *Server) pass(r *request, resp *fasthttp.Response, st *stream) {
+// streamAnswer passes an answer through as a stream, uninspected: errors are never that long.
+func (s *Server) streamAnswer(r *request, resp *fasthttp.Response, st *stream) {
 	size := -1
 	if st.left >= 0 {
 		size = int(st.left)
 	}
 	r.streaming, r.result = true, resultOK
-	r.body.release(&s.memory) // a long answer may take its time
+	r.body.release(&s.memory) // a long answer may take long
 	st.done = func(err error) {
 		if err != nil {
 			r.result = resultCut
 		}
 		s.finish(r)
 	}
-	// The body's reader is called only while the app's connection is ours.
+	// The stream is read only while fasthttp writes this answer to the app's connection.
 	conn := r.body.conn
 	st.deadline = func(t time.Time) { _ = conn.SetWriteDeadline(t) }
 	resp.SetBodyStream(st, size)
 }
 
-// encoded reports whether an answer is encoded, although identity was asked for.
+// encoded reports whether an answer is encoded, although we ask for identity.
 func encoded(resp *fasthttp.Response) bool {
 	encoding := resp.Header.ContentEncoding()
 	return len(encoding) > 0 && !equalFold(encoding, "identity")
 }
 
-// look finds the errcode in an answer that was held, and counts it.
-func (s *Server) look(r *request, resp *fasthttp.Response) int {
+// inspect returns the errcode in a buffered answer, and counts it.
+func (s *Server) inspect(r *request, resp *fasthttp.Response) int {
 	r.result = resultOK
 	if encoded(resp) {
 		s.metrics.UninspectedAnswer()
 		return 0
 	}
-	errcode := findErrcode(held(resp))
+	errcode := findErrcode(bufferedBody(resp))
 	if errcode == 0 {
 		return 0
 	}

@@ -6,36 +6,35 @@ import (
 	"slices"
 )
 
-// keepBody reads a body of at most limit bytes. The time for what fasthttp has not
-// read yet is the app's.
-func (s *Server) keepBody(r *request, limit int) *fault {
+// bufferBody is [body.buffer]. The time that the app takes to send counts as outside.
+func (s *Server) bufferBody(r *request, limit int) *fault {
 	if r.body.whole || r.body.preread() {
-		return r.body.keep(limit, &s.memory)
+		return r.body.buffer(limit, &s.memory)
 	}
 	began := s.now()
-	f := r.body.keep(limit, &s.memory)
+	f := r.body.buffer(limit, &s.memory)
 	r.outside += s.now().Sub(began)
 	return f
 }
 
-// keep reads the body into memory, so that the call can be sent again, if it has at
-// most limit bytes and m has room for it; else notKept says why not. Then one with a
-// length stays a stream that was not touched, and of a chunked one a part was read:
-// it can only be refused.
-func (b *body) keep(limit int, m *memory) *fault {
+// buffer reads the body into memory, so that the call can be sent again, if the body has
+// at most limit bytes and m has room for it. Otherwise it sets notBuffered. A body with a
+// length is then untouched and can still be streamed. A chunked one was read in part, so
+// the call must be refused.
+func (b *body) buffer(limit int, m *replayMemory) *fault {
 	switch {
 	case b.whole:
 		return nil
 	case b.length == lengthChunked:
 	case b.length > limit:
-		b.notKept = replayTooLarge
+		b.notBuffered = replayTooLarge
 		return nil
 	case !b.reserve(reserveFor(b.length), m):
-		b.notKept = replayNoMemory
+		b.notBuffered = replayNoMemory
 		return nil
 	}
 	for b.size() != b.length {
-		if f := b.readSome(limit, m); f != nil || b.notKept != "" {
+		if f := b.readSome(limit, m); f != nil || b.notBuffered != "" {
 			return f
 		}
 	}
@@ -43,10 +42,9 @@ func (b *body) keep(limit int, m *memory) *fault {
 	return nil
 }
 
-// readSome reads the next bytes of the body; at the end of a chunked one it sets
-// length.
-func (b *body) readSome(limit int, m *memory) *fault {
-	// Of a chunked body one byte that comes shows that it needs more room.
+// readSome reads the next bytes of the body. At the end of a chunked body it sets length.
+func (b *body) readSome(limit int, m *replayMemory) *fault {
+	// Only the next byte of a chunked body shows that it needs more room.
 	probing := b.length == lengthChunked && (b.size() == b.reserved || b.size() == limit)
 	space := b.probe[:]
 	if !probing {
@@ -59,7 +57,7 @@ func (b *body) readSome(limit int, m *memory) *fault {
 		b.makeRoom(limit, m)
 	}
 	switch {
-	case b.notKept != "":
+	case b.notBuffered != "":
 	case errors.Is(err, io.EOF) && (b.length == lengthChunked || b.size() == b.length):
 		b.length = b.size()
 	case err != nil:
@@ -68,22 +66,22 @@ func (b *body) readSome(limit int, m *memory) *fault {
 	return nil
 }
 
-// makeRoom reserves more for a chunked body, whose next byte is in probe.
-func (b *body) makeRoom(limit int, m *memory) {
+// makeRoom reserves more for a chunked body and takes over the byte in probe.
+func (b *body) makeRoom(limit int, m *replayMemory) {
 	switch {
 	case b.size() == limit:
-		b.notKept = replayTooLarge
+		b.notBuffered = replayTooLarge
 	case !b.reserve(b.growth(), m):
-		b.notKept = replayNoMemory
+		b.notBuffered = replayNoMemory
 	default:
 		b.took(copy(b.space(limit), b.probe[:]))
 	}
 }
 
-func (b *body) size() int { return len(b.kept) + b.inPieces }
+func (b *body) size() int { return len(b.buffered) + b.inPieces }
 
-func (b *body) reserve(n int, m *memory) bool {
-	if !m.take(b.reserved, n) {
+func (b *body) reserve(n int, m *replayMemory) bool {
+	if !m.reserve(b.reserved, n) {
 		return false
 	}
 	b.reserved += n
@@ -96,8 +94,8 @@ func (b *body) space(limit int) []byte {
 	if b.length == lengthChunked {
 		left = min(limit, b.reserved) - b.size()
 	}
-	if b.length <= shortBytes && len(b.kept) < shortBytes {
-		return b.spaceInKept(left)
+	if b.length <= shortBytes && len(b.buffered) < shortBytes {
+		return b.spaceInBuffered(left)
 	}
 	at := b.inPieces % pieceBytes
 	if at == 0 {
@@ -107,8 +105,8 @@ func (b *body) space(limit int) []byte {
 	return last[at:min(pieceBytes, at+left)]
 }
 
-// growth is how much more a chunked body reserves: what doubles it while it is
-// short, and a piece from then on.
+// growth returns how much more a chunked body reserves: as much as it has while it is
+// short, then a piece.
 func (b *body) growth() int {
 	if size := b.size(); size < shortBytes {
 		return min(max(firstBytes, size), shortBytes-size)
@@ -116,26 +114,26 @@ func (b *body) growth() int {
 	return pieceBytes
 }
 
-func (b *body) spaceInKept(n int) []byte {
-	end := len(b.kept) + n
-	if end > cap(b.kept) {
-		b.kept = append(make([]byte, 0, end), b.kept...)
+func (b *body) spaceInBuffered(n int) []byte {
+	end := len(b.buffered) + n
+	if end > cap(b.buffered) {
+		b.buffered = append(make([]byte, 0, end), b.buffered...)
 	}
-	return b.kept[len(b.kept):end]
+	return b.buffered[len(b.buffered):end]
 }
 
-// took notes that n bytes came into the last space.
+// took records that n bytes were read into the last space.
 func (b *body) took(n int) {
 	if len(b.pieces) > 0 {
 		b.inPieces += n
 		return
 	}
-	b.kept = b.kept[:len(b.kept)+n]
+	b.buffered = b.buffered[:len(b.buffered)+n]
 }
 
-// parts yields what is kept, in order and in parts of at most pieceBytes.
+// parts yields what is buffered, in order, in parts of at most pieceBytes.
 func (b *body) parts(yield func([]byte) bool) {
-	for part := range slices.Chunk(b.kept, pieceBytes) {
+	for part := range slices.Chunk(b.buffered, pieceBytes) {
 		if !yield(part) {
 			return
 		}
@@ -149,7 +147,7 @@ func (b *body) parts(yield func([]byte) bool) {
 	}
 }
 
-// join makes all that is kept lie in kept, where it can be parsed.
+// join moves all that is buffered into one slice, so that it can be parsed.
 func (b *body) join() {
 	if len(b.pieces) == 0 {
 		return
@@ -158,7 +156,7 @@ func (b *body) join() {
 	for part := range b.parts {
 		all = append(all, part...)
 	}
-	b.kept = all
+	b.buffered = all
 	b.freePieces()
 }
 
@@ -170,9 +168,9 @@ func (b *body) freePieces() {
 	b.pieces, b.inPieces = b.pieces[:0], 0
 }
 
-// release gives back the memory of a body that will not be sent again.
-func (b *body) release(m *memory) {
+// release frees the memory of a body that will not be sent again.
+func (b *body) release(m *replayMemory) {
 	b.freePieces()
-	m.give(b.reserved)
+	m.release(b.reserved)
 	b.reserved = 0
 }

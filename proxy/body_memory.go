@@ -6,32 +6,32 @@ import (
 )
 
 const (
-	// shortBytes is up to how much a body is short: it lies in one stretch, and a part
-	// of the replay memory is for short ones alone.
+	// shortBytes is the most that a short body has. A short body is one slice, and a
+	// part of the replay memory is reserved for short bodies.
 	shortBytes = 64 << 10
-	// pieceBytes is how much of a longer body lies in one stretch.
+	// pieceBytes is the size of the pieces of a longer body.
 	pieceBytes = 32 << 10
-	// firstBytes is how much room a chunked body gets at first.
+	// firstBytes is how much a chunked body reserves at first.
 	firstBytes = 1 << 10
 )
 
-// piece is a stretch of memory that bodies of any kind pass through or lie in.
+// piece is a buffer for parts of bodies, of requests and of answers.
 type piece [pieceBytes]byte
 
-// freePieces are those in no use. What bodies may hold of them is bounded by memory.
+// freePieces pools pieces. replayMemory bounds how many of them bodies hold.
 var freePieces = sync.Pool{New: func() any { return new(piece) }}
 
-// memory is what all calls together may keep of their bodies. A quarter of it is for
-// short ones alone, so that uploads never keep small calls out. It is safe for
-// concurrent use.
-type memory struct {
+// replayMemory bounds what all calls together buffer of their bodies. A quarter of it is for
+// short bodies alone, so that uploads never starve small calls. It is safe for concurrent
+// use.
+type replayMemory struct {
 	limit int64
 	used  atomic.Int64
-	long  atomic.Int64 // what of used longer bodies hold
+	long  atomic.Int64 // the part of used that longer bodies hold
 }
 
-// take reserves n more bytes for a body that has reserved held.
-func (m *memory) take(held, n int) bool {
+// reserve takes n more bytes for a body that holds held bytes. It reports whether there was room.
+func (m *replayMemory) reserve(held, n int) bool {
 	if !add(&m.used, int64(n), m.limit) {
 		return false
 	}
@@ -43,8 +43,8 @@ func (m *memory) take(held, n int) bool {
 	return false
 }
 
-// give takes back all that a body has reserved.
-func (m *memory) give(held int) {
+// release gives back the held bytes of a body.
+func (m *replayMemory) release(held int) {
 	if held == 0 {
 		return
 	}
@@ -69,7 +69,7 @@ func add(n *atomic.Int64, more, limit int64) bool {
 	return false
 }
 
-// reserveFor is what a body of that length takes of the memory.
+// reserveFor returns how much a body of that length reserves.
 func reserveFor(length int) int {
 	if length <= shortBytes {
 		return length

@@ -42,7 +42,7 @@ func TestBody_KeepAndWrite(t *testing.T) {
 				shortBytes + pieceBytes, shortBytes + pieceBytes + 1, limit - 1, limit, limit + 1, len(text),
 			} {
 				for _, length := range []int{size, lengthChunked} {
-					m := &memory{limit: 1 << 20}
+					m := &replayMemory{limit: 1 << 20}
 					var b body
 					b.open(way(strings.NewReader(text[:size])), quietConn{}, length, time.Now)
 					what := fmt.Sprintf("%s, limit %d, %d bytes of %d", name, limit, size, length)
@@ -60,14 +60,14 @@ func patternOf(n int) []byte {
 
 // wantKept wants b kept if text has at most limit bytes, written as often as may be,
 // and nothing of the memory taken at the end.
-func wantKept(t *testing.T, what string, b *body, m *memory, text string, limit int) {
+func wantKept(t *testing.T, what string, b *body, m *replayMemory, text string, limit int) {
 	t.Helper()
 	chunked := b.length == lengthChunked
-	if f := b.keep(limit, m); f != nil {
+	if f := b.buffer(limit, m); f != nil {
 		t.Fatalf("%s: %v", what, f)
 	}
-	if b.whole != (len(text) <= limit) || !b.whole && b.notKept != replayTooLarge {
-		t.Errorf("%s: whole %v, %q", what, b.whole, b.notKept)
+	if b.whole != (len(text) <= limit) || !b.whole && b.notBuffered != replayTooLarge {
+		t.Errorf("%s: whole %v, %q", what, b.whole, b.notBuffered)
 	}
 	if used, most := m.used.Load(), int64(max(2*len(text), len(text)+firstBytes)); used > min(most, int64(len(text)+pieceBytes)) {
 		t.Errorf("%s: %d bytes of memory are taken", what, used)
@@ -77,8 +77,8 @@ func wantKept(t *testing.T, what string, b *body, m *memory, text string, limit 
 			t.Errorf("%s: wrote %d other bytes", what, len(got))
 		}
 	}
-	if b.join(); b.whole && string(b.kept) != text {
-		t.Errorf("%s: joined to %d other bytes", what, len(b.kept))
+	if b.join(); b.whole && string(b.buffered) != text {
+		t.Errorf("%s: joined to %d other bytes", what, len(b.buffered))
 	}
 	b.release(m)
 	if used, long := m.used.Load(), m.long.Load(); used != 0 || long != 0 || len(b.pieces) != 0 {
@@ -90,11 +90,11 @@ func wantKept(t *testing.T, what string, b *body, m *memory, text string, limit 
 // it comes, and as long from its first byte beyond a short one's.
 func TestMemory_ShortBodiesHaveRoom(t *testing.T) {
 	const unit = 4 * shortBytes
-	m := &memory{limit: 4 * unit}
+	m := &replayMemory{limit: 4 * unit}
 	keep := func(size, length int) *body {
 		b := &body{}
 		b.open(strings.NewReader(string(patternOf(size))), quietConn{}, length, time.Now)
-		if f := b.keep(16*unit, m); f != nil {
+		if f := b.buffer(16*unit, m); f != nil {
 			t.Fatal(f)
 		}
 		return b
@@ -104,8 +104,8 @@ func TestMemory_ShortBodiesHaveRoom(t *testing.T) {
 		t.Helper()
 		b := keep(size, length)
 		kept = append(kept, b)
-		if b.notKept != why || b.whole != (why == "") {
-			t.Errorf("%s: whole %v, %q; want %q", name, b.whole, b.notKept, why)
+		if b.notBuffered != why || b.whole != (why == "") {
+			t.Errorf("%s: whole %v, %q; want %q", name, b.whole, b.notBuffered, why)
 		}
 		if why != "" {
 			b.release(m)
@@ -136,7 +136,7 @@ func TestBody_HoldsWhatCame(t *testing.T) {
 	b := &body{}
 	b.open(ours, quietConn{}, length, time.Now)
 	done := make(chan *fault)
-	go func() { done <- b.keep(length, &memory{limit: 64 << 20}) }()
+	go func() { done <- b.buffer(length, &replayMemory{limit: 64 << 20}) }()
 	if _, err := app.Write(make([]byte, came)); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestBody_HoldsWhatCame(t *testing.T) {
 	if f := <-done; f == nil || f.code != "body_incomplete" {
 		t.Errorf("%v", f)
 	}
-	if n := len(b.pieces) * pieceBytes; n > came+pieceBytes || len(b.kept) != 0 {
+	if n := len(b.pieces) * pieceBytes; n > came+pieceBytes || len(b.buffered) != 0 {
 		t.Errorf("%d bytes are held for %d", n, came)
 	}
 }
@@ -186,7 +186,7 @@ func TestBody_EndsEarly(t *testing.T) {
 		t.Helper()
 		var b body
 		b.open(src, quietConn{&appConn{ended: ended}}, length, time.Now)
-		if fault := b.keep(limit, &memory{limit: 10_000}); fault != nil {
+		if fault := b.buffer(limit, &replayMemory{limit: 10_000}); fault != nil {
 			if fault.code != "body_incomplete" {
 				t.Errorf("%s: %v", name, fault)
 			}

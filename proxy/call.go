@@ -8,8 +8,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/routes"
 )
 
-// serve takes a call through all steps. A fault is the answer; without one the
-// answer is in ctx.Response.
+// serve serves a call. The answer is the fault, or what is in ctx.Response if there is
+// none.
 func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 	callers := s.callers.Load()
 	if f := s.check(ctx, r, callers); f != nil {
@@ -21,20 +21,20 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, r *request) *fault {
 	return s.serveAccount(r, callers, &ctx.Response)
 }
 
-// check reads the head of a call, and refuses what can be refused without knowing
-// whose call it is.
+// check reads the head of a call and refuses it if that is possible without knowing its
+// account.
 func (s *Server) check(ctx *fasthttp.RequestCtx, r *request, callers *callers) *fault {
 	if f := s.read(ctx, r); f != nil {
-		// Where a request could be read in two ways, what follows it could be too.
+		// If a request could be read in two ways, so could what follows it.
 		f.closes = true
 		return f
 	}
-	if f := s.inflight.enter(); f != nil {
+	if f := s.inflight.acquire(); f != nil {
 		return f
 	}
-	r.entered = true
+	r.counted = true
 	r.route = s.table.Match(r.path).For(r.query)
-	if !r.route.Catalogued && s.resembles(r.path) {
+	if !r.route.Catalogued && s.differsInCase(r.path) {
 		return badRequest("the path differs from one that the sidecar treats specially only in upper and lower case: spell it as WeChat does")
 	}
 	if r.params.blank != "" && r.route.Kind != routes.User {
@@ -50,10 +50,9 @@ func (s *Server) check(ctx *fasthttp.RequestCtx, r *request, callers *callers) *
 	return callers.admit(r, takesSecret(r.route.Pattern))
 }
 
-// resembles reports whether a path is one of those with a treatment of their own
-// but for the case of its letters: nobody knows whether WeChat tells them apart,
-// and their answers may hold secrets.
-func (s *Server) resembles(path []byte) bool {
+// differsInCase reports whether a path differs from one with a handler of its own at most in
+// the case of its letters. WeChat may treat them alike, and their answers may have secrets.
+func (s *Server) differsInCase(path []byte) bool {
 	var buf [64]byte // the longest of them is shorter
 	path = withoutSlash(path)
 	if len(path) > len(buf) {
@@ -66,16 +65,16 @@ func (s *Server) resembles(path []byte) bool {
 	return found
 }
 
-// readHandle reads the handle in the token parameter. On paths of a user's token
-// the parameter is not ours to read.
+// readHandle verifies the handle in the token parameter. On paths of a user's token the
+// parameter is the app's own.
 func (s *Server) readHandle(r *request, c *callers) {
 	if r.route.Kind != routes.User && isHandle(r.params.token) {
-		r.handle = s.keys.read(r.params.token, c)
+		r.handle = s.keys.verify(r.params.token, c)
 	}
 }
 
-// voidHandle reports whether the token parameter holds a void handle. Where we answer
-// ourselves it counts as any placeholder, else as a dead token.
+// voidHandle reports whether the token parameter is a void handle. Such a call is refused
+// as with an expired token, unless we answer it ourselves, where any token is accepted.
 func (r *request) voidHandle() bool { return r.handle != nil && r.handle.void }
 
 // serveAccount serves a call that goes to WeChat with an account's token.
@@ -87,7 +86,7 @@ func (s *Server) serveAccount(r *request, c *callers, resp *fasthttp.Response) *
 	return s.forwardFor(r, resp, appid)
 }
 
-// checkAccount finds out whose call it is, and refuses what the caller may not do.
+// checkAccount returns the account of a call, and refuses what its caller may not do.
 func (s *Server) checkAccount(r *request, c *callers) (appid string, f *fault) {
 	if f := s.identify(r); f != nil {
 		return "", f
@@ -96,18 +95,19 @@ func (s *Server) checkAccount(r *request, c *callers) (appid string, f *fault) {
 	return appid, c.mayCall(r, appid)
 }
 
-// forwardFor forwards a call that counts among those of the account appid; empty for
-// nobody's.
+// forwardFor forwards a call and counts it among those of the account appid; empty for no
+// account.
 func (s *Server) forwardFor(r *request, resp *fasthttp.Response, appid string) *fault {
-	if f := s.enterAccount(r, appid); f != nil {
+	if f := s.acquireAccount(r, appid); f != nil {
 		return f
 	}
 	return s.forward(r, resp)
 }
 
-func (s *Server) enterAccount(r *request, appid string) (f *fault) {
+// acquireAccount counts a call among those of appid, unless that is empty.
+func (s *Server) acquireAccount(r *request, appid string) (f *fault) {
 	if appid != "" {
-		r.slot, f = s.inflight.enterAccount(appid)
+		r.slot, f = s.inflight.acquireAccount(appid)
 	}
 	return f
 }
@@ -122,54 +122,54 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *request, f *fault) {
 	s.metrics.AppError(f.code)
 	f.write(resp, s.errorsAs200)
 	if !f.closes {
-		s.drain(r)
+		s.discardBody(r)
 	}
 	if f.closes {
 		resp.SetConnectionClose()
 	}
 	if r.caller == nil {
-		r.caller = s.callers.Load().named(r) // it may be refused before that is looked at
+		r.caller = s.callers.Load().find(r) // for the log; the call may be refused before it is admitted
 	}
 	s.logRefusal(ctx, r, f)
 }
 
-// drain reads away what the app still sends of a call that has its answer. The call
-// holds nothing meanwhile: who sends slowly must not keep others out.
-func (s *Server) drain(r *request) {
+// discardBody discards what the app still sends of a call that has its answer. It releases
+// the call's slots first, so that a slow sender does not keep others out.
+func (s *Server) discardBody(r *request) {
 	if r.body.conn == nil || r.body.whole {
 		return
 	}
-	s.leave(r)
+	s.releaseSlots(r)
 	began := s.now()
 	r.body.discard()
 	r.outside += s.now().Sub(began) // the app's time
 }
 
-// leave gives back what a call holds of what is limited.
-func (s *Server) leave(r *request) {
+// releaseSlots gives back what a call holds of the limited resources.
+func (s *Server) releaseSlots(r *request) {
 	r.body.release(&s.memory)
 	if r.slot != nil {
-		r.slot.leave()
+		r.slot.release()
 		r.slot = nil
 	}
-	if r.entered {
-		s.inflight.leave()
-		r.entered = false
+	if r.counted {
+		s.inflight.release()
+		r.counted = false
 	}
 }
 
-// finish ends a call: it is counted, and what it held goes back.
+// finish counts a call that has ended, releases what it holds and puts r into the pool.
 func (s *Server) finish(r *request) {
 	total := s.now().Sub(r.start)
 	s.results.count(r.route.FamilyID, r.result)
 	s.metrics.AppRequestTime(total, max(total-r.outside, 0))
-	s.leave(r)
+	s.releaseSlots(r)
 	r.reset()
 	s.requests.Put(r)
 }
 
-// unreadable answers what fasthttp could not read.
-func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
+// refuseMalformed answers a request that fasthttp could not parse.
+func (s *Server) refuseMalformed(ctx *fasthttp.RequestCtx, err error) {
 	f := badRequest("the request cannot be read as HTTP/1.1")
 	var small *fasthttp.ErrSmallBuffer
 	switch {
@@ -178,14 +178,14 @@ func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
 	case isTimeout(err):
 		f.status, f.code, f.message = fasthttp.StatusRequestTimeout, "request_timeout", "the request did not come in time"
 	}
-	s.refuseUnread(ctx, &request{}, f, s.errorsAs200)
+	s.refuseEarly(ctx, &request{}, f, s.errorsAs200)
 }
 
-// refuseUnread answers with an error of our own where there is no call to serve. r holds
-// what was read nonetheless.
-func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, r *request, f *fault, as200 bool) {
+// refuseEarly answers with an error of our own where there is no call to serve. r has what
+// was read, for the log.
+func (s *Server) refuseEarly(ctx *fasthttp.RequestCtx, r *request, f *fault, as200 bool) {
 	s.metrics.AppError(f.code)
-	leaveUnread(ctx.Conn(), true)
+	setUnread(ctx.Conn(), true)
 	f.write(&ctx.Response, as200)
 	r.id.set(s.process, s.calls.Add(1))
 	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])

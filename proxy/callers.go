@@ -32,8 +32,8 @@ type caller struct {
 	key [sha256.Size]byte // the hash of that key
 }
 
-// callers is the set of callers in force; without any, anybody may call. A change
-// replaces it whole, and with it the handles that were found good.
+// callers is the set of callers in force. If it is empty, anybody may call. A change
+// replaces the whole set, and with it the cache of verified handles.
 type callers struct {
 	all     []*caller // each once for each of its keys
 	handles handleCache
@@ -79,8 +79,7 @@ func checkPattern(pattern string) error {
 	return nil
 }
 
-// byKey returns the caller whose key this is. It takes the same time whichever it
-// is.
+// byKey returns the caller with this key, or nil. It takes the same time for each caller.
 func (c *callers) byKey(key []byte) *caller {
 	sum := sha256.Sum256(key)
 	var found *caller
@@ -92,15 +91,15 @@ func (c *callers) byKey(key []byte) *caller {
 	return found
 }
 
-// admit finds out who calls, where callers are configured: by header, by proxy
-// credentials, by the handle in the token parameter. Strangers are refused before
-// anything is looked up for them, unless later says that the call may still show
-// who makes it, by the secret that it carries or inside a tunnel.
+// admit identifies the caller, if callers are configured: by header, by proxy credentials
+// or by the handle in the token parameter. It refuses an unknown caller before anything is
+// looked up for it, unless later says that the call can still show its key, by the secret
+// that it carries or inside a tunnel.
 func (c *callers) admit(r *request, later bool) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
-	r.caller = c.named(r)
+	r.caller = c.find(r)
 	switch {
 	case r.caller != nil:
 		return nil
@@ -109,16 +108,16 @@ func (c *callers) admit(r *request, later bool) *fault {
 	case later:
 		return nil
 	case r.handle != nil:
-		// Its SDK shows the key, if it has one, when it fetches a new one.
+		// The app's SDK shows its key when it fetches a new handle.
 		return voidHandle()
 	default:
-		return stranger()
+		return unknownCaller()
 	}
 }
 
-// named returns the caller whose key comes with the call, else the one to whom its handle
-// was given; nil if that is nobody.
-func (c *callers) named(r *request) *caller {
+// find returns the caller whose key the call has, else the one to whom its handle was
+// issued; nil if there is neither.
+func (c *callers) find(r *request) *caller {
 	switch {
 	case len(r.key) > 0:
 		return c.byKey(r.key)
@@ -131,19 +130,19 @@ func (c *callers) named(r *request) *caller {
 	}
 }
 
-// admitBySecret takes the secret in a call for the caller's key, where callers are
-// configured and no key came otherwise.
+// admitBySecret identifies the caller by the secret in a call, if callers are configured
+// and the call shows no key otherwise.
 func (c *callers) admitBySecret(r *request, secret string) *fault {
 	if len(c.all) == 0 || r.caller != nil {
 		return nil
 	}
 	if r.caller = c.byKey([]byte(secret)); r.caller == nil {
-		return stranger()
+		return unknownCaller()
 	}
 	return nil
 }
 
-func stranger() *fault {
+func unknownCaller() *fault {
 	return forbidden("caller_refused", "this sidecar serves only callers that it knows: "+
 		"send the key in X-Wxsidecar-Key, as the password of Basic proxy credentials, or as the secret of an SDK")
 }
@@ -172,8 +171,8 @@ func (c *callers) byCredentials(value []byte) *caller {
 	return c.byKey(key)
 }
 
-// mayCall refuses what the caller may not do. appid is whom the call is for, empty
-// where it is for nobody.
+// mayCall refuses a call that its caller may not make. appid is the account that the call
+// is for; empty if it is for none.
 func (c *callers) mayCall(r *request, appid string) *fault {
 	if len(c.all) == 0 {
 		return nil
@@ -187,16 +186,16 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 	return nil
 }
 
-// notDenied is mayCall for what needs no place in Allow.
+// notDenied is mayCall without the check of Allow.
 func (c *callers) notDenied(r *request, appid string) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
 	if r.caller == nil {
-		return stranger()
+		return unknownCaller()
 	}
 	who := "the caller " + r.caller.Name
-	// Nobody knows how WeChat reads other letters, so what is denied is so in any.
+	// WeChat may ignore the case of letters, so deny does.
 	if i := matching(r.caller.Deny, r.path, equalFoldText); i >= 0 {
 		return forbidden("caller_refused", who+" may not call this path: deny has "+r.caller.Deny[i])
 	}
@@ -206,9 +205,8 @@ func (c *callers) notDenied(r *request, appid string) *fault {
 	return nil
 }
 
-// matching returns the index of the pattern that path matches, as same compares,
-// else -1. As in the catalogue, a slash at the end of either does not count, but
-// where "*" follows it.
+// matching returns the index of the first pattern that matches path, or -1; same compares.
+// As in the catalogue, a slash at the end of either does not count, unless "*" follows it.
 func matching(patterns []string, path []byte, same func([]byte, string) bool) int {
 	bare := withoutSlash(path)
 	for i, p := range patterns {

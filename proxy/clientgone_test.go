@@ -52,15 +52,15 @@ func TestHasLeft(t *testing.T) {
 		t.Helper()
 		ours, apps := connPair(t, network)
 		ours = wrap(ours)
-		if hasLeft(ours) {
+		if appClosed(ours) {
 			t.Errorf("%s, %s: left at once", network, name)
 		}
 		for _, one := range does {
 			one(apps)
 		}
-		got := hasLeft(ours)
+		got := appClosed(ours)
 		// What the other end did may take a moment to arrive.
-		for end := time.Now().Add(10 * time.Second); want && !got && time.Now().Before(end); got = hasLeft(ours) {
+		for end := time.Now().Add(10 * time.Second); want && !got && time.Now().Before(end); got = appClosed(ours) {
 			runtime.Gosched()
 		}
 		if got != want && runtime.GOOS == "linux" {
@@ -70,7 +70,7 @@ func TestHasLeft(t *testing.T) {
 	plain := func(c net.Conn) net.Conn { return &appConn{Conn: c} }
 	secure := func(c net.Conn) net.Conn { return &appConn{Conn: tls.Server(c, &tls.Config{})} }
 	inside := func(c net.Conn) net.Conn {
-		return &appConn{Conn: &tlsEnd{Conn: tls.Server(&insideConn{raw: c}, &tls.Config{})}}
+		return &appConn{Conn: &appTLSConn{Conn: tls.Server(&interceptedConn{raw: c}, &tls.Config{})}}
 	}
 	for _, network := range []string{"tcp", "unix"} {
 		f("stays", network, plain, nil, false)
@@ -82,7 +82,7 @@ func TestHasLeft(t *testing.T) {
 		f("closes inside a CONNECT", network, inside, []func(net.Conn){sends, closes}, true)
 	}
 	f("resets", "tcp", plain, []func(net.Conn){reset, closes}, true)
-	if hasLeft(&appConn{Conn: &fakeApp{}}) {
+	if appClosed(&appConn{Conn: &fakeApp{}}) {
 		t.Error("a connection without a socket left")
 	}
 }
@@ -184,7 +184,7 @@ func TestConn_WaitsInSlices(t *testing.T) {
 		c := newConn(nc, &host{}, func() time.Time { return now }, 0)
 		ours, _ := connPair(t, "tcp")
 		c.app = quietConn{&appConn{Conn: ours}}
-		if err := c.await(timeout); err != nil {
+		if err := c.setHeadDeadline(timeout); err != nil {
 			t.Fatal(err)
 		}
 		nc.onRead = func() { now = nc.reads[len(nc.reads)-1] }

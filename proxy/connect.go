@@ -14,13 +14,13 @@ import (
 
 // ConnectOptions say what the method CONNECT does. The zero value refuses it.
 type ConnectOptions struct {
-	// TLS ends the TLS of tunnels to WeChat's API hosts, and of
+	// TLS terminates the TLS of tunnels to WeChat's API hosts, and of
 	// [Server.ServeAliasTLS]. It must offer HTTP/1.1 only. Nil refuses such tunnels.
 	TLS *tls.Config
-	// Allow are the hosts that are tunnelled to untouched: a name, *.name for the
-	// names below, * for any public host, each for port 443 unless it ends in
-	// :port. A host's addresses that are not public count only if an address or a
-	// range in CIDR form allows them as well.
+	// Allow are the hosts to which tunnels pass bytes unchanged: a name, *.name for the
+	// names below, * for any public host, each for port 443 unless it ends in :port. A
+	// host's private addresses are used only if an address or a range in CIDR form allows
+	// them as well.
 	Allow []string
 }
 
@@ -29,7 +29,7 @@ type connector struct {
 	tls     *tls.Config
 	rules   tunnelRules
 	own     *dial.OwnAddresses
-	proxy   *dial.Proxy // the way out; nil for the straight one
+	proxy   *dial.Proxy // upstream.proxy; nil for none
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	tunnels tunnels
@@ -42,7 +42,7 @@ func newConnector(o ConnectOptions, u UpstreamOptions) (*connector, error) {
 	}
 	c := &connector{tls: o.TLS, rules: rules, own: u.Own, proxy: u.Proxy, lookup: dial.LookupSystem, dial: (&net.Dialer{}).DialContext}
 	if u.Resolver != "" {
-		// The hosts file may point WeChat's names, and only these, at ourselves.
+		// The hosts file may point WeChat's names at the sidecar, and only these.
 		lookup := dial.LookupAt(u.Resolver)
 		c.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
 			if dial.IsWeChat(host) {
@@ -54,16 +54,16 @@ func newConnector(o ConnectOptions, u UpstreamOptions) (*connector, error) {
 	return c, nil
 }
 
-// serveConnect serves one CONNECT: tunnels to WeChat's API end here and are served
-// like any call, other allowed ones pass untouched.
+// serveConnect serves one CONNECT. Tunnels to WeChat's API are intercepted: the calls
+// inside are served like any other. Other allowed tunnels pass bytes unchanged.
 func (s *Server) serveConnect(ctx *fasthttp.RequestCtx) {
 	r := &request{}
 	f := s.connectTo(ctx, r)
 	if f == nil {
 		return
 	}
-	const as200 = false // it would say that the tunnel is open
-	s.refuseUnread(ctx, r, f, as200)
+	const as200 = false // a 200 would say that the tunnel is open
+	s.refuseEarly(ctx, r, f, as200)
 	if f.status == fasthttp.StatusProxyAuthRequired {
 		ctx.Response.Header.Set(fasthttp.HeaderProxyAuthenticate, `Basic realm="wxsidecar"`)
 	}
@@ -71,7 +71,7 @@ func (s *Server) serveConnect(ctx *fasthttp.RequestCtx) {
 }
 
 func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
-	if c, ok := ctx.Conn().(*appConn); ok && c.inside {
+	if c, ok := ctx.Conn().(*appConn); ok && c.intercepted {
 		return badRequest("CONNECT inside a tunnel")
 	}
 	raw, _ := r.own(&ctx.Request.Header)
@@ -87,7 +87,7 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
 	case f != nil:
 		return f
 	case h.chunked || ctx.Request.Header.ContentLength() > 0:
-		// One side would take it for a body, the other for the tunnel's first bytes.
+		// One side could take the bytes for a body, the other for the tunnel's first bytes.
 		return badRequest("CONNECT has no body")
 	case h.browser:
 		return sentByPage()
@@ -101,15 +101,15 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
 	return s.tunnel(ctx, host, port, r)
 }
 
-// tunnel connects to a host that is not WeChat's API and passes all bytes.
+// tunnel connects to a host that is not WeChat's API and passes bytes unchanged.
 func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *request) *fault {
-	if !s.connect.permits(host, port) {
+	if !s.connect.mayTunnel(host, port) {
 		return notAllowed(host, port)
 	}
 	if len(s.callers.Load().all) > 0 && r.caller == nil {
 		return unauthenticated()
 	}
-	remote, f := s.reach(host, port)
+	remote, f := s.dialTunnel(host, port)
 	if f != nil {
 		return f
 	}
@@ -125,9 +125,9 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 	return nil
 }
 
-// hijack answers 200, and gives the connection to serve once the app has it.
+// hijack answers 200, and then gives the connection to serve.
 func (s *Server) hijack(ctx *fasthttp.RequestCtx, serve func(net.Conn)) {
-	// Written by us: fasthttp adds a length, and an answer to CONNECT has none.
+	// fasthttp would add a Content-Length, which an answer to CONNECT must not have.
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(conn net.Conn) {
 		defer func() {
@@ -136,16 +136,16 @@ func (s *Server) hijack(ctx *fasthttp.RequestCtx, serve func(net.Conn)) {
 			}
 		}()
 		if conn.SetWriteDeadline(s.now().Add(idleTimeout)) == nil {
-			_, _ = conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")) // who is gone is met at the next read
+			_, _ = conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")) // an error shows again at the next read
 		}
 		serve(conn)
 	})
 }
 
-// unauthenticated asks for the key of one who showed none. Many clients (Java's,
-// Apache's, .NET's) send proxy credentials only when they are asked for them, and
-// for a tunnel a key can come in no other way. A call of WeChat's API is never
-// asked: an SDK may have its key in the call itself.
+// unauthenticated asks a caller that showed no key for proxy credentials. Many clients
+// (Java's, Apache's, .NET's) send them only when asked, and a tunnel can show a key in no
+// other way. A tunnel to WeChat's API is never asked, since an SDK may have its key in the
+// call itself.
 //
 // See https://www.rfc-editor.org/rfc/rfc9110#section-15.5.8
 func unauthenticated() *fault {

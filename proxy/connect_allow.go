@@ -23,9 +23,9 @@ type tunnelRule struct {
 	port   uint16
 }
 
-// tunnelRules are the hosts that may be tunnelled to. Names and addresses are
-// asked separately: a name that is allowed leads to an address that is not public
-// only if that address is allowed as well.
+// tunnelRules are the hosts to which tunnels are allowed. Names and addresses have rules
+// of their own: a tunnel to an allowed name uses a private address only if that address is
+// allowed as well.
 type tunnelRules []tunnelRule
 
 // CheckTunnelPattern returns what is wrong with a pattern for
@@ -77,7 +77,7 @@ func parseTunnelRule(pattern string) (tunnelRule, error) {
 	return r, nil
 }
 
-// cutPort takes the :port off a pattern, and the brackets off an IPv6 address.
+// cutPort splits a pattern into host and port. It removes the brackets of an IPv6 address.
 func cutPort(text string) (host string, port uint16, err error) {
 	host, digits := text, ""
 	if inner, ok := strings.CutPrefix(text, "["); ok {
@@ -97,9 +97,9 @@ func cutPort(text string) (host string, port uint16, err error) {
 	return host, uint16(n), nil
 }
 
-// name reports whether the name may be tunnelled to, as far as names go. public says
-// whether it may be a public host's, which is what '*' stands for.
-func (t tunnelRules) name(name string, port uint16, public bool) bool {
+// allowsName reports whether a rule allows the name. public says whether the name may be a
+// public host's, which is what '*' stands for.
+func (t tunnelRules) allowsName(name string, port uint16, public bool) bool {
 	for _, r := range t {
 		if r.port == port && (r.any && public || r.host == name && r.host != "" || r.suffix != "" && strings.HasSuffix(name, r.suffix)) {
 			return true
@@ -108,8 +108,8 @@ func (t tunnelRules) name(name string, port uint16, public bool) bool {
 	return false
 }
 
-// listed reports whether the address is among those that are allowed as such.
-func (t tunnelRules) listed(a netip.Addr, port uint16) bool {
+// allowsAddr reports whether an address or a range in the rules has a.
+func (t tunnelRules) allowsAddr(a netip.Addr, port uint16) bool {
 	for _, r := range t {
 		if r.port == port && r.prefix.IsValid() && r.prefix.Contains(a.Unmap()) {
 			return true
@@ -118,21 +118,20 @@ func (t tunnelRules) listed(a netip.Addr, port uint16) bool {
 	return false
 }
 
-// literal reports whether a tunnel that names an address instead of a host may be
-// made to it.
-func (t tunnelRules) literal(a netip.Addr, port uint16) bool {
+// allowsLiteral reports whether a tunnel may be made whose target is an address instead of a
+// name.
+func (t tunnelRules) allowsLiteral(a netip.Addr, port uint16) bool {
 	for _, r := range t {
 		if r.any && r.port == port && dial.OpenInternet(a) {
 			return true
 		}
 	}
-	return t.listed(a, port)
+	return t.allowsAddr(a, port)
 }
 
-// publicName reports whether a name may be that of a host on the internet: it has
-// more than one label, and its end is none that is kept for networks of one's own.
-// See https://www.iana.org/assignments/special-use-domain-names; the others are those
-// of habit.
+// publicName reports whether a name may be that of a host on the internet: it has more
+// than one label, and its last label is not reserved for, or commonly used in, private
+// networks. See https://www.iana.org/assignments/special-use-domain-names.
 func publicName(name string) bool {
 	i := strings.LastIndexByte(name, '.')
 	if i < 0 {
@@ -145,7 +144,7 @@ func publicName(name string) bool {
 	return true
 }
 
-// numeric reports whether a name is one that some resolvers read as an address:
+// numeric reports whether some resolvers read a name as an address:
 // 2130706433, 127.1 and 0x7f.0.0.1 are all 127.0.0.1 to them.
 func numeric(name string) bool {
 	last := name[strings.LastIndexByte(name, '.')+1:]

@@ -12,18 +12,18 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
-// reach connects to a host that the rules have: by name through the proxy, or straight
-// where there is none. An address that is listed as such is reached straight in any
-// case: it is in a network of ours.
-func (s *Server) reach(host string, port uint16) (conn net.Conn, f *fault) {
+// dialTunnel connects to a host that the rules allow: by name through upstream.proxy, or
+// directly if there is none. An address that is listed in connect.allow is always dialled
+// directly, since it is in a network of ours.
+func (s *Server) dialTunnel(host string, port uint16) (conn net.Conn, f *fault) {
 	c := s.connect
 	a, err := netip.ParseAddr(host)
-	if c.proxy == nil || err == nil && c.rules.listed(a, port) {
+	if c.proxy == nil || err == nil && c.rules.allowsAddr(a, port) {
 		var addrs []netip.AddrPort
 		if addrs, f = c.addresses(s.base, host, port); f != nil {
 			return nil, f
 		}
-		conn, err = c.reach(s.base, addrs)
+		conn, err = c.dialFirst(s.base, addrs)
 	} else {
 		ctx, cancel := context.WithTimeout(s.base, dial.Timeout)
 		defer cancel()
@@ -35,20 +35,19 @@ func (s *Server) reach(host string, port uint16) (conn net.Conn, f *fault) {
 	return conn, nil
 }
 
-// permits reports whether the rules have a tunnel to host, as far as can be told
-// without asking what a name means.
-func (c *connector) permits(host string, port uint16) bool {
+// mayTunnel reports whether the rules allow a tunnel to host, as far as can be told without
+// resolving its name.
+func (c *connector) mayTunnel(host string, port uint16) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
-		return c.rules.literal(a, port) && !c.own.Has(netip.AddrPortFrom(a, port))
+		return c.rules.allowsLiteral(a, port) && !c.own.Has(netip.AddrPortFrom(a, port))
 	}
-	// Where the proxy looks names up nobody checks where they lead; then '*', any public
-	// host, has only names that can be public.
-	return !numeric(host) && c.rules.name(host, port, c.proxy == nil || publicName(host))
+	// If the proxy resolves names, the addresses cannot be checked. '*', any public host,
+	// then allows only names that can be public.
+	return !numeric(host) && c.rules.allowsName(host, port, c.proxy == nil || publicName(host))
 }
 
-// addresses returns where a tunnel to host, which the rules have, may go. What the
-// name means is asked once: the address that was checked is the one that is
-// connected to.
+// addresses returns the addresses to which a tunnel to host may connect. The name is
+// resolved once, so that the address that was checked is the one that is dialled.
 func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]netip.AddrPort, *fault) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), port)}, nil
@@ -62,7 +61,7 @@ func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]
 	var good []netip.AddrPort
 	for _, a := range found {
 		at := netip.AddrPortFrom(a.Unmap(), port)
-		if (dial.OpenInternet(a) || c.rules.listed(a, port)) && !c.own.Has(at) {
+		if (dial.OpenInternet(a) || c.rules.allowsAddr(a, port)) && !c.own.Has(at) {
 			good = append(good, at)
 		}
 	}
@@ -74,9 +73,9 @@ func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]
 	return good, nil
 }
 
-// reach connects to the first address that answers; each gets its share of the
-// time that is left.
-func (c *connector) reach(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, err error) {
+// dialFirst connects to the first address that answers. The addresses share the time
+// equally.
+func (c *connector) dialFirst(ctx context.Context, addrs []netip.AddrPort) (conn net.Conn, err error) {
 	share := dial.Timeout / time.Duration(len(addrs))
 	for _, a := range addrs {
 		one, cancel := context.WithTimeout(ctx, share)

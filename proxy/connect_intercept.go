@@ -11,8 +11,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// intercept makes the tunnel end here. Who calls is asked for each call inside,
-// since an SDK that cannot give proxy credentials shows its key there.
+// intercept terminates the tunnel's TLS and serves the calls inside. The caller is
+// identified for each call, since an SDK that cannot give proxy credentials shows its key
+// there.
 func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r *request) *fault {
 	if port != tunnelPort {
 		return forbidden("connect_refused", "WeChat's API is on port 443 of "+host)
@@ -21,7 +22,7 @@ func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r
 		return forbidden("connect_refused", "this sidecar has no CA certificate and cannot end TLS for "+host)
 	}
 	raw := ctx.Conn()
-	inner := &insideConn{raw: raw}
+	inner := &interceptedConn{raw: raw}
 	if !s.connect.tunnels.add(inner) {
 		return tooMany("too many tunnels, or the sidecar is stopping")
 	}
@@ -29,46 +30,46 @@ func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r
 	s.hijack(ctx, func(conn net.Conn) {
 		defer s.connect.tunnels.remove(inner)
 		inner.Conn = conn
-		end := newTLSEnd(inner, s.connect.tls, s.now, s.log)
-		// Its errors are those of one connection, which the app sees as well.
-		_ = s.http.ServeConn(&appConn{Conn: end, now: s.now, inside: true, key: key, credentials: credentials})
+		end := newAppTLSConn(inner, s.connect.tls, s.now, s.log)
+		// Its errors are those of this connection; the app sees them as well.
+		_ = s.http.ServeConn(&appConn{Conn: end, now: s.now, intercepted: true, key: key, credentials: credentials})
 	})
 	return nil
 }
 
-// insideConn is the app's connection behind a CONNECT. Reads take what fasthttp
-// had read ahead; Close closes, which a hijacked connection's own does not.
-type insideConn struct {
+// interceptedConn is the app's connection behind a CONNECT. Reads begin with what fasthttp
+// had read ahead. Close closes raw, which a hijacked connection's own Close does not.
+type interceptedConn struct {
 	net.Conn
 	raw net.Conn
 }
 
 // Close implements [net.Conn].
-func (c *insideConn) Close() error { return c.raw.Close() }
+func (c *interceptedConn) Close() error { return c.raw.Close() }
 
-// soften implements [ending]. The server of the calls inside ends it.
-func (c *insideConn) soften() {}
+// drain implements [drainer]. The server of the calls inside closes the connection.
+func (c *interceptedConn) drain() {}
 
-// close implements [ending].
-func (c *insideConn) close() { _ = c.raw.Close() }
+// close implements [drainer].
+func (c *interceptedConn) close() { _ = c.raw.Close() }
 
-// tlsEnd is our end of a TLS connection that an app believes to be WeChat's. It
-// shakes hands at the first read, on the goroutine that serves it.
-type tlsEnd struct {
+// appTLSConn is the server side of a TLS connection that the app made for WeChat. It shakes
+// hands at the first read, on the goroutine that serves it.
+type appTLSConn struct {
 	*tls.Conn
-	shaken bool
-	now    func() time.Time
-	log    *slog.Logger
+	handshaken bool
+	now        func() time.Time
+	log        *slog.Logger
 }
 
-func newTLSEnd(c net.Conn, config *tls.Config, now func() time.Time, log *slog.Logger) *tlsEnd {
-	return &tlsEnd{Conn: tls.Server(c, config), now: now, log: log}
+func newAppTLSConn(c net.Conn, config *tls.Config, now func() time.Time, log *slog.Logger) *appTLSConn {
+	return &appTLSConn{Conn: tls.Server(c, config), now: now, log: log}
 }
 
 // Read implements [net.Conn].
-func (c *tlsEnd) Read(p []byte) (int, error) {
-	if !c.shaken {
-		c.shaken = true
+func (c *appTLSConn) Read(p []byte) (int, error) {
+	if !c.handshaken {
+		c.handshaken = true
 		if err := c.handshake(); err != nil {
 			return 0, err
 		}
@@ -76,7 +77,7 @@ func (c *tlsEnd) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-func (c *tlsEnd) handshake() error {
+func (c *appTLSConn) handshake() error {
 	deadline := c.now().Add(headTimeout)
 	if err := c.SetDeadline(deadline); err != nil {
 		return err
@@ -91,9 +92,9 @@ func (c *tlsEnd) handshake() error {
 	return c.SetReadDeadline(deadline)
 }
 
-// logFailure tells an app that does not trust us from any other trouble, since it
-// is what everybody meets first.
-func (c *tlsEnd) logFailure(err error) {
+// logFailure logs at Warn if the app does not trust our certificate, since that is the
+// first obstacle in every installation. It logs anything else at Debug.
+func (c *appTLSConn) logFailure(err error) {
 	text := err.Error()
 	for _, alert := range []string{"unknown certificate authority", "bad certificate", "unknown certificate"} {
 		if strings.Contains(text, alert) {

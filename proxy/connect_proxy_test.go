@@ -200,7 +200,7 @@ func TestUpstream_ProxyFailures(t *testing.T) {
 		t.Helper()
 		answer = with
 		for _, h := range s.upstream.hosts {
-			h.pool.drop()
+			h.pool.closeIdle()
 		}
 		for range hostFailures + 1 {
 			got := s.call(t, method, "/cgi-bin/menu/get", "", forMerchant())

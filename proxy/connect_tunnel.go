@@ -11,91 +11,90 @@ import (
 )
 
 const (
-	// tunnelIdle ends a tunnel through which nothing moves either way. Apps keep
-	// connections for their next call.
+	// tunnelIdle ends a tunnel through which nothing moves in either direction. Apps keep
+	// connections open for their next call.
 	tunnelIdle = 5 * time.Minute
-	// tunnelQuiet is tunnelIdle while the sidecar stops.
-	tunnelQuiet = time.Second
+	// tunnelDrainIdle is tunnelIdle while the sidecar stops.
+	tunnelDrainIdle = time.Second
 	// maxTunnels bounds all tunnels together; each has two descriptors.
 	maxTunnels = 4096
 	// tunnelBuffer holds a record of TLS.
 	tunnelBuffer = 16<<10 + 512
 )
 
-// ending is a connection that must end before the sidecar does.
-type ending interface {
-	// soften asks it to end when nothing moves.
-	soften()
-	// close ends it.
+// drainer is a connection that must end before the process does.
+type drainer interface {
+	// drain makes it end as soon as nothing moves.
+	drain()
+	// close ends it at once.
 	close()
 }
 
-// tunnels are those that are open. The zero value is ready.
+// tunnels are the open tunnels. The zero value is ready to use.
 type tunnels struct {
 	mu       sync.Mutex
-	open     map[ending]struct{}
-	stopping bool
-	empty    chan struct{} // closed when the last one went, while stopping
+	open     map[drainer]struct{}
+	draining bool
+	empty    chan struct{} // closed when the last one was removed, while stopping
 }
 
-// add enters t, unless there are too many or the sidecar is stopping.
-func (ts *tunnels) add(t ending) bool {
+// add adds t, unless there are too many or the sidecar is stopping. It reports whether it did.
+func (ts *tunnels) add(t drainer) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if ts.stopping || len(ts.open) >= maxTunnels {
+	if ts.draining || len(ts.open) >= maxTunnels {
 		return false
 	}
 	if ts.open == nil {
-		ts.open = map[ending]struct{}{}
+		ts.open = map[drainer]struct{}{}
 	}
 	ts.open[t] = struct{}{}
 	return true
 }
 
-func (ts *tunnels) remove(t ending) {
+func (ts *tunnels) remove(t drainer) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	delete(ts.open, t)
-	if ts.stopping && len(ts.open) == 0 {
+	if ts.draining && len(ts.open) == 0 {
 		close(ts.empty)
 	}
 }
 
-// soften takes no more tunnels and asks those that are open to end.
-func (ts *tunnels) soften() {
+// drain refuses new tunnels and makes the open ones end as soon as nothing moves.
+func (ts *tunnels) drain() {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	if ts.stopping {
+	if ts.draining {
 		return
 	}
-	ts.stopping, ts.empty = true, make(chan struct{})
+	ts.draining, ts.empty = true, make(chan struct{})
 	if len(ts.open) == 0 {
 		close(ts.empty)
 	}
 	for t := range ts.open {
-		t.soften()
+		t.drain()
 	}
 }
 
-// wait returns when all have ended. Those that the server of calls has already
-// waited for are closed at once, the others when ctx ends, whose error is then
-// returned.
+// wait returns when all have ended. It closes intercepted ones at once, since the server
+// of calls has waited for them, and the others when ctx ends. It then returns ctx's error.
 func (ts *tunnels) wait(ctx context.Context) error {
-	ts.close(func(t ending) bool { _, served := t.(*insideConn); return served })
+	ts.close(func(t drainer) bool { _, served := t.(*interceptedConn); return served })
 	select {
 	case <-ts.empty:
 		return nil
 	case <-ctx.Done():
 	}
-	ts.close(func(ending) bool { return true })
+	ts.close(func(drainer) bool { return true })
 	select {
 	case <-ts.empty:
-	case <-time.After(tunnelQuiet):
+	case <-time.After(tunnelDrainIdle):
 	}
 	return ctx.Err()
 }
 
-func (ts *tunnels) close(which func(ending) bool) {
+func (ts *tunnels) close(which func(drainer) bool) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for t := range ts.open {
@@ -105,37 +104,37 @@ func (ts *tunnels) close(which func(ending) bool) {
 	}
 }
 
-// tunnel passes bytes between an app and a host untouched.
+// tunnel passes bytes between an app and a host unchanged.
 type tunnel struct {
 	app, remote net.Conn
 	now         func() time.Time
-	moved       atomic.Int64 // when a byte last moved, nanoseconds since 1970
-	softened    atomic.Bool
+	lastMoved   atomic.Int64 // when a byte last moved, nanoseconds since 1970
+	draining    atomic.Bool
 }
 
-// run passes bytes until both sides have finished, one broke, or nothing moves. It
-// closes the host's side; conn, which reads the app's, is the caller's to close.
+// run passes bytes until both sides have finished, one has failed, or nothing moves. It
+// closes the host's side. The caller closes conn, which reads the app's side.
 func (t *tunnel) run(conn net.Conn) {
-	t.moved.Store(t.now().UnixNano())
+	t.lastMoved.Store(t.now().UnixNano())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		t.pump(t.app, t.remote)
+		t.copyOneWay(t.app, t.remote)
 	}()
-	// What came right behind the CONNECT is in conn's buffer.
-	t.pump(t.remote, conn)
+	// conn's buffer has what came right behind the CONNECT.
+	t.copyOneWay(t.remote, conn)
 	<-done
 	_ = t.remote.Close() // all that came was passed on, or could not be
 }
 
-// pump passes bytes one way. The end of src becomes the end of dst, so that the
-// other way can go on; any other trouble ends both.
-func (t *tunnel) pump(dst, src net.Conn) {
+// copyOneWay passes bytes from src to dst. At the end of src it closes dst for writing, so
+// that the other direction can go on. Any error ends both.
+func (t *tunnel) copyOneWay(dst, src net.Conn) {
 	buf := make([]byte, tunnelBuffer)
 	for {
 		n, err := t.read(src, buf)
 		if n > 0 {
-			t.moved.Store(t.now().UnixNano())
+			t.lastMoved.Store(t.now().UnixNano())
 			_ = dst.SetWriteDeadline(t.now().Add(t.idle()))
 			if _, err := dst.Write(buf[:n]); err != nil {
 				t.close()
@@ -153,8 +152,8 @@ func (t *tunnel) pump(dst, src net.Conn) {
 	}
 }
 
-// read reads from src. A deadline that passes ends it only if nothing moved the
-// other way either.
+// read reads from src. It fails after a deadline only if nothing moved in the other
+// direction either.
 func (t *tunnel) read(src net.Conn, buf []byte) (int, error) {
 	for {
 		idle := t.idle()
@@ -162,10 +161,10 @@ func (t *tunnel) read(src net.Conn, buf []byte) (int, error) {
 			return 0, err
 		}
 		if t.idle() != idle {
-			continue // softened in between
+			continue // draining began in between
 		}
 		n, err := src.Read(buf)
-		if n == 0 && err != nil && isTimeout(err) && t.now().Sub(time.Unix(0, t.moved.Load())) < t.idle() {
+		if n == 0 && err != nil && isTimeout(err) && t.now().Sub(time.Unix(0, t.lastMoved.Load())) < t.idle() {
 			continue
 		}
 		return n, err
@@ -173,27 +172,27 @@ func (t *tunnel) read(src net.Conn, buf []byte) (int, error) {
 }
 
 func (t *tunnel) idle() time.Duration {
-	if t.softened.Load() {
-		return tunnelQuiet
+	if t.draining.Load() {
+		return tunnelDrainIdle
 	}
 	return tunnelIdle
 }
 
-// soften implements [ending].
-func (t *tunnel) soften() {
-	t.softened.Store(true)
-	soon := t.now().Add(tunnelQuiet)
+// drain implements [drainer].
+func (t *tunnel) drain() {
+	t.draining.Store(true)
+	soon := t.now().Add(tunnelDrainIdle)
 	_ = t.app.SetReadDeadline(soon)
 	_ = t.remote.SetReadDeadline(soon)
 }
 
-// close implements [ending].
+// close implements [drainer].
 func (t *tunnel) close() {
 	_ = t.app.Close()
 	_ = t.remote.Close()
 }
 
-// closeWrite tells the other side of c that nothing more comes.
+// closeWrite closes c for writing.
 func closeWrite(c net.Conn) error {
 	if a, ok := c.(*appConn); ok {
 		c = a.Conn

@@ -337,7 +337,7 @@ func TestConnect_ShutdownCutsWhatMoves(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	if s.connect.tunnels.add(&insideConn{}) {
+	if s.connect.tunnels.add(&interceptedConn{}) {
 		t.Error("a tunnel was taken after the end")
 	}
 }

@@ -67,12 +67,12 @@ func TestTunnel_OneWayKeepsBothOpen(t *testing.T) {
 	}
 }
 
-func TestTunnel_Softened(t *testing.T) {
+func TestTunnel_Drain(t *testing.T) {
 	lasted := inTunnel(t, func(tn *tunnel, _, _ net.Conn) {
 		time.Sleep(time.Minute)
-		tn.soften()
+		tn.drain()
 	})
-	if lasted != time.Minute+tunnelQuiet {
+	if lasted != time.Minute+tunnelDrainIdle {
 		t.Errorf("ended after %s", lasted)
 	}
 }
@@ -89,7 +89,7 @@ func TestTunnel_EndsWithOneSide(t *testing.T) {
 }
 
 // A handshake that comes drop by drop, or not at all, holds no connection for long.
-func TestTLSEnd_HandshakeHasALimit(t *testing.T) {
+func TestAppTLSConn_HandshakeHasALimit(t *testing.T) {
 	for _, drip := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			var wg sync.WaitGroup
@@ -111,7 +111,7 @@ func TestTLSEnd_HandshakeHasALimit(t *testing.T) {
 				})
 			}
 			began := time.Now()
-			_, err := newTLSEnd(side, config, time.Now, slog.New(slog.DiscardHandler)).Read(make([]byte, 1))
+			_, err := newAppTLSConn(side, config, time.Now, slog.New(slog.DiscardHandler)).Read(make([]byte, 1))
 			if !isTimeout(err) || time.Since(began) != headTimeout {
 				t.Errorf("drip %v: %v after %s", drip, err, time.Since(began))
 			}
@@ -180,7 +180,7 @@ func FuzzConnect(f *testing.F) {
 		if host == "" || port == 0 || strings.ContainsAny(host, "@/ %[]") {
 			t.Errorf("%q: host %q, port %d", target, host, port)
 		}
-		if rules.name(host, port, true) && !strings.HasPrefix(strings.ToLower(target), host+":") && !strings.HasPrefix(strings.ToLower(target), host+".:") {
+		if rules.allowsName(host, port, true) && !strings.HasPrefix(strings.ToLower(target), host+":") && !strings.HasPrefix(strings.ToLower(target), host+".:") {
 			t.Errorf("%q was let through as %q", target, host)
 		}
 	})

@@ -76,11 +76,11 @@ func TestConn_LongKeptBodyMoves(t *testing.T) {
 	c := newConn(nc, &host{}, func() time.Time { return nc.now }, 0)
 	r := &request{method: []byte("POST"), path: []byte("/x")}
 	r.body.open(&pattern{n: 1 << 20}, quietConn{}, 1<<20, time.Now)
-	if f := r.body.keep(1<<20, &memory{limit: 2 << 20}); f != nil || !r.body.whole {
+	if f := r.body.buffer(1<<20, &replayMemory{limit: 2 << 20}); f != nil || !r.body.whole {
 		t.Fatal(f)
 	}
 	const timeout = 30 * time.Second
-	if err := c.await(timeout); err != nil {
+	if err := c.setHeadDeadline(timeout); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.send(r, nil, timeout); err != nil {

@@ -27,7 +27,7 @@
 //	inject.go      the token into the raw query (pure)
 //	upstream.go    the hosts, connections to them, and their answers; upstream_*.go,
 //	               dial/
-//	errcode.go     the errcode in an answer; hidden.go (what no answer may repeat)
+//	errcode.go     the errcode in an answer; redact.go (what no answer may repeat)
 //	result.go      how a call ended, counted
 //	errors.go      what an answer of our own looks like: status, code, errcode, shape;
 //	               errors_account.go, errors_upstream.go (their words), errors_log.go

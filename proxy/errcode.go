@@ -2,8 +2,8 @@ package proxy
 
 import "bytes"
 
-// errcodeScanBytes is how much of an answer is looked at: WeChat's error answers
-// are a few hundred bytes, and what is longer is no error.
+// errcodeScanBytes is how much of an answer is scanned. WeChat's error answers are a few
+// hundred bytes; a longer answer is no error.
 const errcodeScanBytes = 4096
 
 // findErrcode returns the errcode at the top level of an answer whose first
@@ -57,7 +57,7 @@ func (s *scanner) take(c byte) bool {
 	return false
 }
 
-// text returns what stands between two quotes, escapes as they are.
+// text returns the text between two quotes, with escapes as they are.
 func (s *scanner) text() ([]byte, bool) {
 	if !s.take('"') {
 		return nil, false
@@ -115,7 +115,7 @@ func endsNumber(c byte, quoted bool) bool {
 	}
 }
 
-// skipValue moves behind one value; false at the end of what we look at.
+// skipValue moves behind one value. It returns false at the end of what is scanned.
 func (s *scanner) skipValue() bool {
 	depth := 0
 	for s.i < len(s.b) {

@@ -23,9 +23,9 @@ const (
 
 // WeChat's codes that our own errors use.
 const (
-	errcodeBusy      = wechat.CodeBusy             // passing: SDKs try again
-	errcodeAppID     = wechat.CodeInvalidAppID     // only the caller can cure it: a wrong appid
-	errcodeForbidden = wechat.CodeNotAuthorizedAPI // only the caller can cure it: anything else
+	errcodeBusy      = wechat.CodeBusy             // temporary: SDKs try again
+	errcodeAppID     = wechat.CodeInvalidAppID     // permanent: a wrong appid
+	errcodeForbidden = wechat.CodeNotAuthorizedAPI // permanent: anything else
 	errcodeUncertain = wechat.CodeSystemError      // the call may have been carried out: SDKs do not try again
 )
 
@@ -38,14 +38,14 @@ type fault struct {
 	message    string // one sentence for people, without secrets
 	retryAfter time.Duration
 	closes     bool // the app's connection ends with it
-	cut        bool // WeChat's answer had begun
-	// cause is what the log says in place of message, where that points to the log or
-	// is worded for SDKs; nil for message. It holds no secret, but may hold addresses.
+	cut        bool // WeChat's answer was truncated
+	// cause is logged instead of message, if message refers to the log or is worded for
+	// SDKs; nil for message. It has no secret, but may have addresses.
 	cause    error
 	asWeChat bool // message is worded as WeChat would
 }
 
-// Error makes a fault usable where an error is wanted, in logs above all.
+// Error implements error, for logs.
 func (f *fault) Error() string {
 	if f.cause != nil {
 		return f.code + ": " + f.cause.Error()
@@ -53,10 +53,10 @@ func (f *fault) Error() string {
 	return f.code + ": " + f.message
 }
 
-// uncertain makes f the answer to a call that WeChat may have carried out. It invites
-// nobody to send the call again: SDKs do so after -1, and HTTP clients after 502, 503
-// and Retry-After, some of them whatever the method. What the app itself broke off was
-// not carried out.
+// uncertain makes f the answer to a call that WeChat may have carried out, so that no
+// client sends it again by itself. SDKs do so after -1, and HTTP clients after 502, 503 and
+// Retry-After, some of them whatever the method. A 4xx stays as it is: WeChat does not
+// carry out a call that the app has broken off.
 func (f *fault) uncertain() {
 	if f.status < fasthttp.StatusInternalServerError {
 		return
@@ -82,8 +82,8 @@ func (f *fault) result() result {
 	}
 }
 
-// level is how loud a fault is: those that come in floods are quiet, as the
-// metrics have them.
+// level returns the level at which a fault is logged. Those that come in floods are logged
+// at Debug, since metrics count them.
 func (f *fault) level() slog.Level {
 	switch {
 	case f.status == fasthttp.StatusTooManyRequests:
@@ -103,8 +103,8 @@ func forbidden(code, message string) *fault {
 	return &fault{status: fasthttp.StatusForbidden, code: code, message: message}
 }
 
-// voidHandle answers a void handle as WeChat answers a dead token, in such words that
-// each SDK finds what makes it fetch a new one.
+// voidHandle answers a void handle as WeChat answers an expired token. The message has the
+// words by which each SDK decides to fetch a new one.
 func voidHandle() *fault {
 	const reason = "this handle was not given out under the keys in force: fetch a new one"
 	return &fault{
@@ -123,7 +123,7 @@ func tooMany(message string) *fault {
 
 func bodyIncomplete() *fault {
 	return &fault{
-		// Where the body ends is not known, so nothing can follow it.
+		// The end of the body is not known, so no request can follow it.
 		status: fasthttp.StatusBadRequest, code: "body_incomplete", closes: true,
 		message: "the request's body ended early or stalled: send all that Content-Length announces, without a pause",
 	}
@@ -140,8 +140,8 @@ func bodyTooLarge(limit int) *fault {
 	}
 }
 
-// chunkedNotKept refuses a chunked body that could not be read whole, for that reason.
-func chunkedNotKept(reason string, limit int) *fault {
+// chunkedNotBuffered refuses a chunked body that could not be buffered whole, for reason.
+func chunkedNotBuffered(reason string, limit int) *fault {
 	if reason == replayNoMemory {
 		return noReplayMemory()
 	}
@@ -155,8 +155,8 @@ func noReplayMemory() *fault {
 	return tooMany("the bodies of other calls take up all memory for bodies (limits.replay_memory): send fewer at once, or raise it")
 }
 
-// write makes f the answer. With as200 the status is always 200, for SDKs that
-// drop the body of any other.
+// write writes f into resp. With as200 the status is 200, for SDKs that ignore the body of
+// any other.
 func (f *fault) write(resp *fasthttp.Response, as200 bool) {
 	clearAnswer(resp)
 	resp.SetStatusCode(f.status)
@@ -172,13 +172,13 @@ func (f *fault) write(resp *fasthttp.Response, as200 bool) {
 	resp.SetBodyRaw(f.body())
 }
 
-// clearAnswer takes out of resp whatever an earlier attempt left there. Reading an
-// empty head does that and nothing else: Reset would have fasthttp add a Date again.
+// clearAnswer removes from resp what an earlier attempt left there. It reads an empty head,
+// since Reset would make fasthttp add a Date again.
 func clearAnswer(resp *fasthttp.Response) {
 	const empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	resp.ResetBody()
 	_ = resp.Header.Read(bufio.NewReaderSize(strings.NewReader(empty), len(empty))) // it is well formed
-	// Else an error would be "403 OK".
+	// Otherwise an error would be "403 OK".
 	resp.Header.SetStatusMessage(nil)
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
-// Whose call it is, and what is not held of that account.
+// Faults about the account of a call, and about secrets that are not configured.
 
 func noAccount() *fault {
 	return &fault{
@@ -19,8 +19,7 @@ func noAccount() *fault {
 	}
 }
 
-// holdsNo refuses a name, of an account or of who calls, that is given without a
-// value. what is an appid or a key.
+// holdsNo refuses an appid or a key, which is what, that is given under name and is blank.
 func holdsNo(what, name string) *fault {
 	f := badRequest(name + " holds no " + what + ", perhaps from a variable that is not set: give the " + what + ", or leave it out")
 	if what == "appid" {
@@ -45,7 +44,7 @@ func unknownAccount(appid string) *fault {
 	}
 }
 
-// originalIDHint names what people often take for an appid.
+// originalIDHint explains an original id, which is often taken for an appid.
 func originalIDHint(appid string) string {
 	if !strings.HasPrefix(appid, "gh_") {
 		return ""
@@ -53,14 +52,15 @@ func originalIDHint(appid string) string {
 	return " (gh_... is the account's 原始ID, its original id; an appid begins with wx)"
 }
 
-// notComponent says that appid is no component's, where one's is wanted.
+// notComponent is the fault of a call that names appid where a component is expected.
 func notComponent(appid string) *fault {
 	f := unknownAccount(appid)
 	f.message = appid + " is none of the sidecar's components: compare it with components in the configuration"
 	return f
 }
 
-// notAuthorizer says that appid is a component's, where an authorizer's is wanted.
+// notAuthorizer is the fault of a call that names a component where an authorizer is
+// expected.
 func notAuthorizer(appid string) *fault {
 	f := unknownAccount(appid)
 	f.message = appid + " is a component, and no authorizer: give the merchant's appid as authorizer_appid, " +
@@ -68,7 +68,7 @@ func notAuthorizer(appid string) *fault {
 	return f
 }
 
-// noSecret refuses a call that carries a secret which is not held.
+// noSecret refuses a call that needs a secret which is not configured.
 func noSecret(field, appid string) *fault {
 	f := &fault{status: fasthttp.StatusBadRequest, code: "no_secret", errcode: errcodeAppID}
 	if appid == "" {
@@ -80,7 +80,7 @@ func noSecret(field, appid string) *fault {
 	return f
 }
 
-// componentAsked refuses to give a component's token where an account's is given.
+// componentAsked refuses a component where the token of an account is fetched.
 func componentAsked(appid string) *fault {
 	return &fault{
 		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: wechat.CodeUseComponentAPI,
@@ -88,7 +88,7 @@ func componentAsked(appid string) *fault {
 	}
 }
 
-// noPageTickets refuses tickets for the pages of a component, which has none.
+// noPageTickets refuses tickets for pages with a component's token: a component has none.
 func noPageTickets() *fault {
 	return &fault{
 		status: fasthttp.StatusBadRequest, code: "bad_request", errcode: errcodeAppID,

@@ -6,31 +6,31 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// logRefusal logs a call that got an error of ours: one line, whatever went wrong.
+// logRefusal logs a call that was answered with an error of ours, in one line.
 func (s *Server) logRefusal(ctx *fasthttp.RequestCtx, r *request, f *fault) {
 	level := f.level()
 	if !s.log.Enabled(s.base, level) {
 		return
 	}
-	s.log.Log(s.base, level, "call refused", append(about(ctx, r), "error", f)...)
+	s.log.Log(s.base, level, "call refused", append(callAttrs(ctx, r), "error", f)...)
 }
 
-// about is what the log says of a call: whose it was and where it came from, as far as
-// that is known.
-func about(ctx *fasthttp.RequestCtx, r *request) []any {
+// callAttrs returns the log attributes of a call: its path, account, caller and origin, as far
+// as they are known.
+func callAttrs(ctx *fasthttp.RequestCtx, r *request) []any {
 	caller := ""
 	if r.caller != nil {
 		caller = r.caller.Name
 	}
 	return []any{
 		"request_id", string(r.id[:]), "method", string(r.method), "path", string(r.path),
-		"appid", r.meantAppID(), "caller", caller, "remote", ctx.RemoteAddr().String(),
+		"appid", r.appIDForLog(), "caller", caller, "remote", ctx.RemoteAddr().String(),
 	}
 }
 
-// meantAppID returns the appid that the call is for, be it known or not; empty where it
-// names none. What does not look like an appid may be anything, a secret too.
-func (r *request) meantAppID() string {
+// appIDForLog returns the appid that the call names, whether we know it or not; empty for
+// none. What does not look like an appid is left out, since it may be a secret.
+func (r *request) appIDForLog() string {
 	switch {
 	case r.cred.key.AppID != "":
 		return r.cred.key.AppID

@@ -11,10 +11,10 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 )
 
-// What became of a call behind us, and why there is no token for it.
+// Faults of calls that WeChat did not answer, and of those for which there is no token.
 
-// internalFault is an error inside the sidecar. The log says which; the app is told where
-// to look.
+// internalFault is the fault of an error inside the sidecar. The log has its cause, and the
+// app is told to look there.
 func internalFault(cause string) *fault {
 	return &fault{
 		cause:  errors.New(cause),
@@ -23,7 +23,7 @@ func internalFault(cause string) *fault {
 	}
 }
 
-// upstreamFault says that WeChat gave no answer that can be read.
+// upstreamFault is the fault of a call without an answer that can be read.
 func upstreamFault(r *request, err error) *fault {
 	f := &fault{
 		status: fasthttp.StatusBadGateway, code: "upstream_unreachable", errcode: errcodeBusy,
@@ -44,8 +44,8 @@ func upstreamFault(r *request, err error) *fault {
 	return f
 }
 
-// connectFailed says that a host could not be reached. It does not say more: an app
-// is not to learn about networks through us.
+// connectFailed is the fault of a CONNECT whose host could not be reached. It gives no
+// reason, so that an app cannot explore networks through us.
 func connectFailed(host string, err error) *fault {
 	f := &fault{status: fasthttp.StatusBadGateway, code: "connect_failed", errcode: errcodeBusy, message: "cannot connect to " + host}
 	f.cause = fmt.Errorf("%s: %w", f.message, err)
@@ -57,7 +57,7 @@ func connectFailed(host string, err error) *fault {
 	return f
 }
 
-// statusClientGone is what nginx logs for an app that left. Nobody reads it.
+// statusClientGone is the status that nginx logs for a client that left. No app reads it.
 const statusClientGone = 499
 
 func clientGone() *fault {
@@ -85,7 +85,7 @@ func answerBroken() *fault {
 	}
 }
 
-// brokerFault words what the broker said of the account or key of appid.
+// brokerFault is the fault of an error of the broker about the account or key of appid.
 func brokerFault(err error, appid string) *fault {
 	var state *broker.StateError
 	switch {
@@ -94,16 +94,16 @@ func brokerFault(err error, appid string) *fault {
 	case errors.As(err, &state):
 		return stateFault(state)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return passing("renewing", "no token in time; a renewal is under way", time.Second)
+		return unavailable("renewing", "no token in time; a renewal is under way", time.Second)
 	default:
-		f := passing("store_unavailable", "the store does not answer; the sidecar's log says why", time.Second)
+		f := unavailable("store_unavailable", "the store does not answer; the sidecar's log says why", time.Second)
 		f.cause = err
 		return f
 	}
 }
 
 func stateFault(e *broker.StateError) *fault {
-	f := passing(e.State.String(), e.Reason, max(e.RetryAfter, time.Second))
+	f := unavailable(e.State.String(), e.Reason, max(e.RetryAfter, time.Second))
 	if !e.Passing() {
 		f.status, f.errcode, f.retryAfter = fasthttp.StatusForbidden, errcodeForbidden, 0
 	}
@@ -113,7 +113,7 @@ func stateFault(e *broker.StateError) *fault {
 	return f
 }
 
-func passing(code, message string, retryAfter time.Duration) *fault {
+func unavailable(code, message string, retryAfter time.Duration) *fault {
 	return &fault{
 		status: fasthttp.StatusServiceUnavailable, code: code, errcode: errcodeBusy,
 		message: message, retryAfter: retryAfter,

@@ -2,27 +2,27 @@ package proxy
 
 import "github.com/valyala/fasthttp"
 
-// expect answers the head of a call that waits until it is asked for its body
-// ("Expect: 100-continue"). It returns 100 where the call is to send it, and is then
-// served as any other; else the refusal stands in ctx, and its status is returned.
+// serveExpect decides on a call that waits for 100 Continue before it sends its body. It
+// returns 100 if the body is to be sent; the call is then served like any other. Otherwise
+// it writes the refusal into ctx and returns its status.
 //
-// A client that is refused may leave the body out or send it nonetheless, so the
-// connection ends (RFC 9110, 10.1.1).
-func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
+// A client that is refused may send the body or not, so the connection is closed
+// (RFC 9110, 10.1.1).
+func (s *Server) serveExpect(ctx *fasthttp.RequestCtx) (status int) {
 	if ctx.IsConnect() {
 		return fasthttp.StatusContinue
 	}
 	r := s.newRequest()
-	leaveUnread(ctx.Conn(), true)
+	setUnread(ctx.Conn(), true)
 	defer func() {
 		if status != fasthttp.StatusContinue {
 			status = ctx.Response.StatusCode()
 		}
 	}()
-	defer s.guard(ctx, r)
+	defer s.recoverPanic(ctx, r)
 	f := s.checkWithoutBody(ctx, r)
 	if f == nil {
-		s.leave(r)
+		s.releaseSlots(r)
 		r.reset()
 		s.requests.Put(r)
 		return fasthttp.StatusContinue
@@ -34,8 +34,8 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	return 0
 }
 
-// checkWithoutBody refuses what can be refused without the body. Where we answer
-// ourselves the body says whose call it is.
+// checkWithoutBody refuses a call that can be refused without its body. It cannot tell the
+// account of a call that we answer ourselves, since the body names it.
 func (s *Server) checkWithoutBody(ctx *fasthttp.RequestCtx, r *request) *fault {
 	callers := s.callers.Load()
 	if f := s.check(ctx, r, callers); f != nil {
@@ -51,7 +51,7 @@ func (s *Server) checkWithoutBody(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f != nil {
 		return f
 	}
-	if f := s.enterAccount(r, appid); f != nil {
+	if f := s.acquireAccount(r, appid); f != nil {
 		return f
 	}
 	_, f = s.token(r.cred.key)

@@ -11,25 +11,25 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 )
 
-// A handle is what an app gets in place of a token: it names an account, and
-// proves that we gave it out. "wxs_<kind letter>_<appid>_<MAC>".
+// A handle is what an app gets in place of a token. It names an account, and its MAC
+// proves that we issued it: "wxs_<kind letter>_<appid>_<MAC>".
 const (
 	handlePrefix = "wxs_"
 	macBytes     = 24
 	macText      = macBytes * 4 / 3
 )
 
-// handle is what stands in a token parameter in the shape of a handle. It never
+// handle is the value of a token parameter that has the form of a handle. It never
 // changes.
 type handle struct {
 	kind broker.Kind
-	// appid is whom it names; empty where it cannot be read.
+	// appid is the account that it names; empty if it cannot be parsed.
 	appid string
-	// caller is whom it was given to; nil where no callers are configured.
+	// caller is the one to whom it was issued; nil if no callers are configured.
 	caller *caller
-	// genuine says that its MAC is good: we gave it out.
+	// genuine says that its MAC is valid: we issued it.
 	genuine bool
-	// void says that it counts for nothing, as a dead token does.
+	// void says that it is treated like an expired token.
 	void bool
 }
 
@@ -57,11 +57,11 @@ func letterKind(c byte) broker.Kind {
 	}
 }
 
-// handleKeys are the keys of handles: the first makes them, all read them.
+// handleKeys are the keys of handles. The first issues handles, all of them verify.
 type handleKeys [][]byte
 
-// mac is bound to the caller by its name and the hash of the key with which it called,
-// so that a handle is void when the caller has that key no longer.
+// mac covers the caller's name and the hash of the key with which it called, so that a
+// handle is void once the caller no longer has that key.
 func mac(key []byte, kind byte, appid string, c *caller) string {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte{kind, 0})
@@ -74,20 +74,19 @@ func mac(key []byte, kind byte, appid string, c *caller) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:macBytes])
 }
 
-// make returns the handle of an account for a caller.
-func (k handleKeys) make(kind broker.Kind, appid string, c *caller) string {
+// issue returns the handle of an account for a caller.
+func (k handleKeys) issue(kind broker.Kind, appid string, c *caller) string {
 	letter := kindLetter(kind)
 	return handlePrefix + string(letter) + "_" + appid + "_" + mac(k[0], letter, appid, c)
 }
 
-// isHandle reports whether a token parameter's value claims to be a handle.
+// isHandle reports whether a token parameter's value has the prefix of a handle.
 func isHandle(value []byte) bool { return bytes.HasPrefix(value, []byte(handlePrefix)) }
 
-// read returns the handle that text is, which begins as one; never nil. With callers
-// configured one is void unless it was made with one of the keys for one of them.
-// Without, it proves no more than a header would, and whatever its MAC it names its
-// account.
-func (k handleKeys) read(text []byte, c *callers) *handle {
+// verify parses text, which has the prefix of a handle. It never returns nil. If callers are
+// configured, a handle is void unless it was issued under one of the keys for one of them.
+// Otherwise it proves no more than a header would, and names its account whatever its MAC.
+func (k handleKeys) verify(text []byte, c *callers) *handle {
 	if h := c.handles.get(text); h != nil {
 		return h
 	}
@@ -110,8 +109,8 @@ func (k handleKeys) read(text []byte, c *callers) *handle {
 	return h
 }
 
-// parseHandle takes a handle apart. The MAC is empty where none that we make stands
-// there: where it was cut short, or where a component is named before it.
+// parseHandle splits a handle. given is its MAC; empty if it has none of the right length,
+// or if a component is named before it, as we issue no such handle.
 func parseHandle(s string) (h *handle, given string) {
 	h = &handle{}
 	rest := strings.TrimPrefix(s, handlePrefix)
@@ -121,7 +120,7 @@ func parseHandle(s string) (h *handle, given string) {
 	kind, rest := letterKind(rest[0]), rest[2:]
 	appid, _, found := strings.Cut(rest, "_")
 	if at := len(rest) - macText - 1; at > 0 && rest[at] == '_' {
-		// An appid may hold underscores itself.
+		// An appid may itself have underscores.
 		appid, given = rest[:at], rest[at+1:]
 		if account, component, both := strings.Cut(appid, "_wx"); both && component != "" {
 			appid, given = account, ""
@@ -134,8 +133,8 @@ func parseHandle(s string) (h *handle, given string) {
 	return h, given
 }
 
-// handleCache remembers handles that were found good, so that a call costs a
-// look-up and no MAC.
+// handleCache has the handles that were verified, so that a call costs a lookup instead of
+// a MAC. It is safe for concurrent use.
 type handleCache struct {
 	mu sync.RWMutex
 	m  map[string]*handle

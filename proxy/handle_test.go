@@ -26,9 +26,9 @@ func TestHandle_RoundTrip(t *testing.T) {
 	}
 	for _, kind := range []broker.Kind{broker.KindComponent, broker.KindAuthorizer, broker.KindAccount} {
 		for _, owner := range c.all {
-			text := keys.make(kind, merchant, owner)
+			text := keys.issue(kind, merchant, owner)
 			for range 2 { // the second is answered from memory
-				h := keys.read([]byte(text), c)
+				h := keys.verify([]byte(text), c)
 				if *h != (handle{kind: kind, appid: merchant, caller: owner, genuine: true}) {
 					t.Errorf("read(%s) = %+v", text, h)
 				}
@@ -38,7 +38,7 @@ func TestHandle_RoundTrip(t *testing.T) {
 	open := mustCallers(t)
 	f := func(appid string, key int) {
 		t.Helper()
-		h := keys.read([]byte(keys[key:].make(broker.KindAuthorizer, appid, nil)), open)
+		h := keys.verify([]byte(keys[key:].issue(broker.KindAuthorizer, appid, nil)), open)
 		if *h != (handle{kind: broker.KindAuthorizer, appid: appid, genuine: true}) {
 			t.Errorf("without callers: %+v", h)
 		}
@@ -51,10 +51,10 @@ func TestHandle_RoundTrip(t *testing.T) {
 func TestHandle_Void(t *testing.T) {
 	keys := handleKeys{[]byte("present")}
 	c := mustCallers(t, callerOf("shop", "1"))
-	text := keys.make(broker.KindAuthorizer, merchant, c.all[0])
+	text := keys.issue(broker.KindAuthorizer, merchant, c.all[0])
 	f := func(name, text string, k handleKeys, c *callers) {
 		t.Helper()
-		if h := k.read([]byte(text), c); !h.void || h.genuine || h.caller != nil {
+		if h := k.verify([]byte(text), c); !h.void || h.genuine || h.caller != nil {
 			t.Errorf("%s: %q was read as %+v", name, text, h)
 		}
 	}
@@ -62,12 +62,12 @@ func TestHandle_Void(t *testing.T) {
 	f("the caller's key changed", text, keys, mustCallers(t, callerOf("shop", "new")))
 	f("the caller was renamed", text, keys, mustCallers(t, callerOf("shop2", "1")))
 	f("another caller has the key", text, keys, mustCallers(t, callerOf("shop", "2"), callerOf("till", "1")))
-	f("made without callers", keys.make(broker.KindAuthorizer, merchant, nil), keys, c)
+	f("made without callers", keys.issue(broker.KindAuthorizer, merchant, nil), keys, c)
 	f("another appid", strings.Replace(text, merchant, merchant2, 1), keys, c)
 	f("another kind", strings.Replace(text, "wxs_a_", "wxs_c_", 1), keys, c)
 	f("no kind", strings.Replace(text, "wxs_a_", "wxs_z_", 1), keys, c)
 	f("with a component", strings.Replace(text, merchant, merchant+"_"+component, 1), keys, c)
-	f("with a component under our MAC", keys.make(broker.KindAuthorizer, merchant+"_"+component, c.all[0]), keys, c)
+	f("with a component under our MAC", keys.issue(broker.KindAuthorizer, merchant+"_"+component, c.all[0]), keys, c)
 	for i := len(handlePrefix); i < len(text); i++ {
 		f("cut short", text[:i], keys, c)
 	}
@@ -86,10 +86,10 @@ func TestHandle_Void(t *testing.T) {
 func TestHandle_NamesItsAccountWithoutCallers(t *testing.T) {
 	keys, open := handleKeys{[]byte("present")}, mustCallers(t)
 	shop := mustCallers(t, callerOf("shop", "1")).all[0]
-	text := keys.make(broker.KindAuthorizer, merchant, shop)
+	text := keys.issue(broker.KindAuthorizer, merchant, shop)
 	names := func(what, text string, k handleKeys) {
 		t.Helper()
-		if h := k.read([]byte(text), open); *h != (handle{kind: broker.KindAuthorizer, appid: merchant}) {
+		if h := k.verify([]byte(text), open); *h != (handle{kind: broker.KindAuthorizer, appid: merchant}) {
 			t.Errorf("%s: %q was read as %+v", what, text, h)
 		}
 	}
@@ -103,7 +103,7 @@ func TestHandle_NamesItsAccountWithoutCallers(t *testing.T) {
 	names("with a component and a short MAC", "wxs_a_"+merchant+"_"+component+"_AAAA", keys)
 	void := func(text string) {
 		t.Helper()
-		if h := keys.read([]byte(text), open); *h != (handle{void: true}) {
+		if h := keys.verify([]byte(text), open); *h != (handle{void: true}) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
 	}
@@ -117,17 +117,17 @@ func FuzzHandle(f *testing.F) {
 	open, closed := mustCallers(f), mustCallers(f, callerOf("shop", "1"))
 	f.Add([]byte("wxs_a_" + merchant + "_AAAA"))
 	f.Add([]byte("wxs_a_" + merchant + "_" + component + "_AAAA"))
-	f.Add([]byte(keys.make(broker.KindAuthorizer, merchant, nil)))
+	f.Add([]byte(keys.issue(broker.KindAuthorizer, merchant, nil)))
 	f.Add([]byte("wxs_"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		h := keys.read(bytes.Clone(text), open)
-		if h.genuine && keys.make(h.kind, h.appid, nil) != string(text) {
+		h := keys.verify(bytes.Clone(text), open)
+		if h.genuine && keys.issue(h.kind, h.appid, nil) != string(text) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
 		if h.void != (h.appid == "") || h.appid != "" && !plausibleAppID(h.appid) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
-		if h := keys.read(bytes.Clone(text), closed); !h.void {
+		if h := keys.verify(bytes.Clone(text), closed); !h.void {
 			t.Errorf("with callers %q was read as %+v", text, h)
 		}
 	})

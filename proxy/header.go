@@ -2,29 +2,29 @@ package proxy
 
 import "bytes"
 
-// class says what becomes of a header line.
+// class says how a header line is treated.
 type class uint8
 
 const (
-	classPass        class = iota // goes on as it came
-	classDrop                     // hop-by-hop, or written anew by us
-	classOurs                     // ours: never goes on
+	classPass        class = iota // forwarded as it came
+	classDrop                     // hop-by-hop, or written by us
+	classOurs                     // ours: never forwarded
 	classAppID                    // X-Wechat-Appid
 	classComponent                // X-Wechat-Component
 	classKey                      // X-Wxsidecar-Key
 	classCredentials              // Proxy-Authorization
 	classConnection               // Connection: it names more lines to drop
 	classFraming                  // Transfer-Encoding, Content-Length
-	classOrigin                   // Origin: a browser speaks
-	classFetchSite                // Sec-Fetch-Site: likewise
-	classReferer                  // Referer: perhaps a browser speaks; it goes on
+	classOrigin                   // Origin: sent by a browser
+	classFetchSite                // Sec-Fetch-Site: sent by a browser
+	classReferer                  // Referer: perhaps sent by a browser; forwarded
 )
 
 const maxClassifiedName = 32
 
-// classify says what becomes of a header line of that name, in requests and in
-// answers. An underscore counts as a hyphen, since some servers behind us take one
-// for the other; spelled is false for a name with an underscore.
+// classify returns the class of a header name, in requests and in answers. An underscore
+// counts as a hyphen, since some servers treat them alike; spelled is false for a name with
+// an underscore.
 func classify(name []byte) (c class, spelled bool) {
 	if len(name) > maxClassifiedName {
 		if hasOurPrefix(name) {
@@ -90,19 +90,19 @@ func hasOurPrefix(name []byte) bool {
 	return true
 }
 
-// head is what the header lines of a request say to us. Its bytes are those that
-// were read.
+// head has the values of the header lines that we interpret. Its bytes are those that were
+// read.
 type head struct {
 	appid, component, key, credentials []byte
 
-	connection      []byte // names that Connection lists, if it lists any of note
+	connection      []byte // the names that Connection lists, other than keep-alive and close
 	length, chunked bool
 	browser         bool
 	referer         []byte
 }
 
-// readHead walks over the raw lines of a request head, appends those that pass to
-// dst as they came, and refuses what another parser could read differently.
+// readHead reads the raw lines of a request head and appends those that are forwarded to
+// dst, unchanged. It refuses what another parser could read differently.
 func readHead(dst, raw []byte) ([]byte, head, *fault) {
 	var h head
 	for len(raw) > 0 {
@@ -122,7 +122,7 @@ func readHead(dst, raw []byte) ([]byte, head, *fault) {
 		if bytes.IndexByte(line, '\r') >= 0 {
 			return dst, h, badRequest("a header line holds a bare CR")
 		}
-		pass, f := h.note(line[:colon], bytes.Trim(line[colon+1:], " \t"))
+		pass, f := h.add(line[:colon], bytes.Trim(line[colon+1:], " \t"))
 		if f != nil {
 			return dst, h, f
 		}
@@ -139,8 +139,8 @@ func readHead(dst, raw []byte) ([]byte, head, *fault) {
 	return dst, h, nil
 }
 
-// note takes what one line says to us and reports whether the line goes on.
-func (h *head) note(name, value []byte) (bool, *fault) {
+// add adds one line to h and reports whether the line is forwarded.
+func (h *head) add(name, value []byte) (bool, *fault) {
 	c, spelled := classify(name)
 	if c == classPass {
 		return true, nil
@@ -155,13 +155,13 @@ func (h *head) note(name, value []byte) (bool, *fault) {
 	}
 	switch c {
 	case classAppID:
-		return false, onceFilled(&h.appid, value, "X-Wechat-Appid", "appid")
+		return false, setNonEmpty(&h.appid, value, "X-Wechat-Appid", "appid")
 	case classComponent:
-		return false, onceFilled(&h.component, value, "X-Wechat-Component", "appid")
+		return false, setNonEmpty(&h.component, value, "X-Wechat-Component", "appid")
 	case classKey:
-		return false, onceFilled(&h.key, value, "X-Wxsidecar-Key", "key")
+		return false, setNonEmpty(&h.key, value, "X-Wxsidecar-Key", "key")
 	case classCredentials:
-		return false, once(&h.credentials, value, "Proxy-Authorization")
+		return false, setOnce(&h.credentials, value, "Proxy-Authorization")
 	case classConnection:
 		if !equalFold(value, "keep-alive") && !equalFold(value, "close") {
 			h.connection = append(append(h.connection[:len(h.connection):len(h.connection)], value...), ',')
@@ -169,7 +169,7 @@ func (h *head) note(name, value []byte) (bool, *fault) {
 	case classFraming:
 		return false, h.framing(name, value)
 	case classReferer:
-		return true, once(&h.referer, value, "Referer")
+		return true, setOnce(&h.referer, value, "Referer")
 	case classOrigin:
 		h.browser = true
 	case classFetchSite:
@@ -190,16 +190,16 @@ func (h *head) framing(name, value []byte) *fault {
 	return nil
 }
 
-// onceFilled takes a value that must not be blank: a call whose account is an unset
-// variable must not go out for the default one.
-func onceFilled(dst *[]byte, value []byte, name, what string) *fault {
+// setNonEmpty is setOnce for a value that must not be blank: a call whose account comes from
+// an unset variable must not be made for the default account.
+func setNonEmpty(dst *[]byte, value []byte, name, what string) *fault {
 	if len(value) == 0 {
 		return holdsNo(what, "the header "+name)
 	}
-	return once(dst, value, name)
+	return setOnce(dst, value, name)
 }
 
-func once(dst *[]byte, value []byte, name string) *fault {
+func setOnce(dst *[]byte, value []byte, name string) *fault {
 	if *dst != nil {
 		return badRequest("the header " + name + " is given twice: give it once")
 	}
@@ -207,7 +207,7 @@ func once(dst *[]byte, value []byte, name string) *fault {
 	return nil
 }
 
-// dropNamed takes out of the lines those that a Connection header names.
+// dropNamed removes the lines that a Connection header names.
 func dropNamed(lines, names []byte) []byte {
 	kept := lines[:0]
 	for rest := lines; len(rest) > 0; {

@@ -14,9 +14,8 @@ var wechatHosts = []string{
 	"file.api.weixin.qq.com",
 }
 
-// hostNames returns the names under which apps may call: WeChat's, those of the
-// upstreams, and extra ones from the configuration, all in lower case and without
-// ports.
+// hostNames returns the names by which apps may call: WeChat's, those of the upstreams,
+// and extra ones from the configuration, in lower case and without ports.
 func hostNames(hosts []*host, extra []string) map[string]struct{} {
 	names := map[string]struct{}{}
 	for _, n := range wechatHosts {
@@ -43,9 +42,9 @@ func authorities(hosts []*host) map[string]struct{} {
 	return all
 }
 
-// checkHost refuses hosts that are neither ours nor WeChat's: a name that an
-// attacker's DNS points at the loopback address must not open a merchant's
-// account. The request target may have an authority as well.
+// checkHost refuses hosts that are neither ours nor WeChat's. Otherwise a web page could
+// reach a merchant's account by a name that its DNS points at the loopback address. The
+// request target may have an authority as well.
 func (s *Server) checkHost(t target, host []byte, local net.Addr) *fault {
 	absolute := t.host
 	var buf [maxHost]byte
@@ -58,9 +57,9 @@ func (s *Server) checkHost(t target, host []byte, local net.Addr) *fault {
 	}
 	_, known := s.hosts[string(name)]
 	if absolute != nil && isLoopback(name) {
-		// Else it is an app's call to another service of this machine, as a proxy's
-		// client sends it.
-		known = s.ourselves(t, local)
+		// Otherwise it is a call to another service of this machine, by an app that uses
+		// the sidecar as its proxy.
+		known = s.isSelf(t, local)
 	}
 	if known || absolute == nil && isLoopback(name) {
 		return nil
@@ -70,16 +69,16 @@ func (s *Server) checkHost(t target, host []byte, local net.Addr) *fault {
 			": send the app's other traffic past it (NO_PROXY)")
 	}
 	if local.Network() == "unix" {
-		// No browser reaches a unix socket, and its clients make the Host up.
+		// No browser can use a unix socket, and its clients send any Host.
 		return nil
 	}
 	return forbidden("forbidden_host", "the host "+string(name)+" is not one of the sidecar's: "+
 		"call it by a loopback name, or add the host to apps.allowed_hosts")
 }
 
-// ourselves reports whether the target's loopback authority is the listener that
-// the call came to, or WeChat's stand-in in a trial.
-func (s *Server) ourselves(t target, local net.Addr) bool {
+// isSelf reports whether the target's loopback authority is the listener that the call
+// came to, or an upstream, as the simulator is in a trial.
+func (s *Server) isSelf(t target, local net.Addr) bool {
 	if _, upstream := s.authorities[string(t.host)]; upstream {
 		return true
 	}
@@ -88,7 +87,7 @@ func (s *Server) ourselves(t target, local net.Addr) bool {
 	return err == nil && err2 == nil && own == port && !t.secure
 }
 
-// sameHost compares two authorities, for which :80 goes without saying.
+// sameHost reports whether two authorities name the same host. Ports do not count.
 func sameHost(a, b []byte) bool {
 	var bufA, bufB [maxHost]byte
 	nameA, okA := hostName(bufA[:0], a)

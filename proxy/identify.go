@@ -8,14 +8,14 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/routes"
 )
 
-// identify finds out whose call it is and which token it takes. The first that
-// answers names the account: a handle in the token parameter, X-Wechat-Appid, the
-// path prefix, from_appid; unnamed, it is the default or the only one.
+// identify finds out whose call it is and which token it takes. The account is the first
+// that one of these names: a handle in the token parameter, X-Wechat-Appid, the path
+// prefix, from_appid. Otherwise it is the default account, or the only one.
 func (s *Server) identify(r *request) *fault {
 	if r.route.Kind == routes.User {
 		return nil
 	}
-	r.cred.drop = namedAccess | namedComponent | namedFrom
+	r.cred.drop = hasAccessToken | hasComponentToken | hasFromAppID
 	if r.route.Kind == routes.None {
 		return nil
 	}
@@ -24,7 +24,7 @@ func (s *Server) identify(r *request) *fault {
 		return f
 	}
 	switch {
-	case r.route.Kind == routes.Component, r.params.named&namedComponent != 0:
+	case r.route.Kind == routes.Component, r.params.present&hasComponentToken != 0:
 		return s.useComponent(r, named, explicit)
 	case r.route.Kind == routes.Either && !explicit:
 		if f := s.useComponent(r, named, false); f == nil {
@@ -54,17 +54,18 @@ func (s *Server) namedAccount(r *request) (broker.Account, bool, *fault) {
 	}
 	appid := r.namedAppID()
 	if appid == nil && r.voidHandle() && r.handle.appid != "" {
-		// A void handle proves nothing, but the default account is not whom it means.
+		// A void handle proves nothing, but it does not mean the default account.
 		a, f := s.account(r.handle.appid)
 		return a, true, f
 	}
 	if appid == nil {
 		return broker.Account{}, false, nil
 	}
-	a, f := s.account(s.inflight.name(appid))
+	a, f := s.account(s.inflight.intern(appid))
 	return a, true, f
 }
 
+// namedAppID returns the appid that the call names other than by a handle, or nil.
 func (r *request) namedAppID() []byte {
 	switch {
 	case r.appid != nil:
@@ -76,22 +77,24 @@ func (r *request) namedAppID() []byte {
 	}
 }
 
+// account returns the account of appid, or the fault of an appid that nobody knows.
 func (s *Server) account(appid string) (broker.Account, *fault) {
 	if !plausibleAppID(appid) {
 		return broker.Account{}, badRequest("the call names an account, but not by an appid: one looks like wx0123456789abcdef")
 	}
-	a, err := s.source.Account(s.waiting(), appid, broker.Choice{})
+	a, err := s.source.Account(s.tokenContext(), appid, broker.Choice{})
 	if err != nil {
 		return a, brokerFault(err, appid)
 	}
 	return a, nil
 }
 
+// defaultAccount returns the account of calls that name none.
 func (s *Server) defaultAccount() (broker.Account, *fault) {
 	if s.defaultAppID != "" {
 		return s.account(s.defaultAppID)
 	}
-	a, err := s.source.OnlyAccount(s.waiting(), broker.Choice{})
+	a, err := s.source.OnlyAccount(s.tokenContext(), broker.Choice{})
 	switch {
 	case err == nil:
 		return a, nil
@@ -113,11 +116,11 @@ func (s *Server) useComponent(r *request, named broker.Account, explicit bool) *
 	return nil
 }
 
-// componentFor returns the component that the body names, where it was read, or that
-// of the account named, else the only one, else the one that the query names for
-// WeChat, else the default account's. The only one comes before the default account,
-// as with it an account that has not authorised yet does not matter: the calls by
-// which it is to do so are the component's.
+// componentFor returns the component that the body names, if it was read, else that of the
+// account named, else the only one, else the one that the query names for WeChat, else
+// the default account's. The only one comes before the default account, because that may
+// not have authorised the component yet, and the calls by which it does so are the
+// component's.
 func (s *Server) componentFor(r *request, named broker.Account, explicit bool) (string, *fault) {
 	if component := cmp.Or(r.component, named.Component); component != "" {
 		return component, nil
@@ -128,7 +131,7 @@ func (s *Server) componentFor(r *request, named broker.Account, explicit bool) (
 	if explicit {
 		return "", noComponent()
 	}
-	if r.params.named&namedPlatform != 0 {
+	if r.params.present&hasComponentAppID != 0 {
 		return s.component(queryValue(r.query, paramComponentAppID))
 	}
 	if s.defaultAppID != "" {
@@ -149,10 +152,10 @@ func (s *Server) component(appid string) (string, *fault) {
 	return a.AppID, f
 }
 
-// componentParam is the name under which a component's token is sent: the
-// catalogue's, and only on a path that it does not have the caller's.
+// componentParam returns the parameter in which a component's token is sent: the
+// catalogue's, or the caller's on a path that the catalogue does not have.
 func componentParam(r *request) string {
-	if !r.route.Catalogued && r.params.named&namedComponent != 0 {
+	if !r.route.Catalogued && r.params.present&hasComponentToken != 0 {
 		return routes.ComponentAccessToken
 	}
 	return r.route.Param

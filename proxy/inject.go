@@ -2,10 +2,10 @@ package proxy
 
 import "bytes"
 
-// appendQuery appends query to dst without the parameters in drop, each taken out
-// with one ampersand beside it, and with param=token at the end unless param is
-// empty. All other bytes stay as they are. token is escaped where it must be.
-func appendQuery(dst, query []byte, drop named, param, token string) []byte {
+// appendQuery appends query to dst, without the parameters in drop and one ampersand for
+// each, and with param=token at the end unless param is empty. It escapes token. All other
+// bytes stay as they are.
+func appendQuery(dst, query []byte, drop paramSet, param, token string) []byte {
 	start := len(dst)
 	if drop == 0 {
 		dst = append(dst, query...)
@@ -22,7 +22,7 @@ func appendQuery(dst, query []byte, drop named, param, token string) []byte {
 	return appendEscaped(dst, token)
 }
 
-func appendWithout(dst, query []byte, drop named) []byte {
+func appendWithout(dst, query []byte, drop paramSet) []byte {
 	first := true
 	for rest, more := query, true; more; {
 		var piece []byte

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-const allNamed = namedAccess | namedComponent | namedFrom
+const allNamed = hasAccessToken | hasComponentToken | hasFromAppID
 
 func TestAppendQuery(t *testing.T) {
 	f := func(query, want string) {
@@ -30,39 +30,39 @@ func TestAppendQuery(t *testing.T) {
 }
 
 func TestAppendQuery_Edges(t *testing.T) {
-	f := func(query string, drop named, param, token, want string) {
+	f := func(query string, drop paramSet, param, token, want string) {
 		t.Helper()
 		if got := string(appendQuery([]byte("kept?"), []byte(query), drop, param, token)); got != "kept?"+want {
 			t.Errorf("appendQuery(%q, %d, %q) = %q, want %q", query, drop, param, got, want)
 		}
 	}
 	f("access_token=user&openid=o", 0, "", "", "access_token=user&openid=o")
-	f("access_token=x&appid=a", namedAccess, "", "", "appid=a")
+	f("access_token=x&appid=a", hasAccessToken, "", "", "appid=a")
 	f("a=1", 0, "component_access_token", "t&=%+ /~", "a=1&component_access_token=t%26%3D%25%2B%20%2F~")
-	f("from_appid=w&a=1", namedAccess, "access_token", "T", "from_appid=w&a=1&access_token=T")
+	f("from_appid=w&a=1", hasAccessToken, "access_token", "T", "from_appid=w&a=1&access_token=T")
 }
 
 func TestScanQuery(t *testing.T) {
-	f := func(query string, want named, token, from string) {
+	f := func(query string, want paramSet, token, from string) {
 		t.Helper()
 		p, fault := scanQuery([]byte(query))
 		if fault != nil {
 			t.Errorf("scanQuery(%q): %v", query, fault)
 			return
 		}
-		if p.named != want || string(p.token) != token || string(p.from) != from {
-			t.Errorf("scanQuery(%q) = %d %q %q, want %d %q %q", query, p.named, p.token, p.from, want, token, from)
+		if p.present != want || string(p.token) != token || string(p.from) != from {
+			t.Errorf("scanQuery(%q) = %d %q %q, want %d %q %q", query, p.present, p.token, p.from, want, token, from)
 		}
 	}
 	f("", 0, "", "")
 	f("a=1&b=2", 0, "", "")
-	f("access_token=x", namedAccess, "x", "")
-	f("access_token=&component_access_token=y", namedAccess|namedComponent, "y", "")
-	f("access_token=x&access_token=y", namedAccess, "x", "")
-	f("access_token=wxs_a&component_access_token=wxs_a", namedAccess|namedComponent, "wxs_a", "")
-	f("access_token=wxs%5Fa%5f%77x1&access_token=wxs_a_wx1", namedAccess, "wxs_a_wx1", "")
-	f("access_token=%41%5F", namedAccess, "%41%5F", "")
-	f("from_appid=wx1", namedFrom, "", "wx1")
+	f("access_token=x", hasAccessToken, "x", "")
+	f("access_token=&component_access_token=y", hasAccessToken|hasComponentToken, "y", "")
+	f("access_token=x&access_token=y", hasAccessToken, "x", "")
+	f("access_token=wxs_a&component_access_token=wxs_a", hasAccessToken|hasComponentToken, "wxs_a", "")
+	f("access_token=wxs%5Fa%5f%77x1&access_token=wxs_a_wx1", hasAccessToken, "wxs_a_wx1", "")
+	f("access_token=%41%5F", hasAccessToken, "%41%5F", "")
+	f("from_appid=wx1", hasFromAppID, "", "wx1")
 	f("a=;b&c=x;y", 0, "", "")
 	f("text=%E4%BD%A0%20%2541&x=%", 0, "", "")
 	f("redirect=https%3A%2F%2Fx%2F%3Faccess_token%3D1", 0, "", "")

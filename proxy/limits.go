@@ -13,7 +13,7 @@ const (
 	DefaultReplayMemory          = 64 << 20
 )
 
-// Limits bounds what the apps can take at once. A zero field means its default.
+// Limits bounds what the apps can use at once. A zero field means its default.
 type Limits struct {
 	// MaxInflight is how many calls may be under way in all.
 	MaxInflight int
@@ -24,9 +24,9 @@ type Limits struct {
 	// longer one is passed on without being kept if it has a Content-Length, and
 	// refused if it is chunked.
 	ReplayBody int
-	// ReplayMemory is how many bytes all calls together keep of their bodies; those
-	// of more than 64 KiB take at most three quarters of it. When it is used up it is
-	// with further bodies as with longer ones.
+	// ReplayMemory is how many bytes of their bodies all calls together keep. Bodies of
+	// more than 64 KiB take at most three quarters of it. When it is used up, further
+	// bodies are treated like those that are longer than ReplayBody.
 	ReplayMemory int
 }
 
@@ -43,14 +43,15 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// slot counts the calls of one account that are under way.
+// slot counts the calls of one account in flight.
 type slot struct {
 	appid string
 	n     atomic.Int64
 }
 
-// inflight counts the calls that are under way, in all and by account. Accounts
-// are known to the broker, so that there are no more entries than accounts.
+// inflight counts the calls in flight, in all and by account. Only accounts that the
+// broker knows are counted, so that apps cannot grow the map. It is safe for concurrent
+// use.
 type inflight struct {
 	all        atomic.Int64
 	max        int64
@@ -64,8 +65,8 @@ func newInflight(l Limits) *inflight {
 	return &inflight{max: int64(l.MaxInflight), perAccount: int64(l.MaxInflightPerAccount), slots: map[string]*slot{}}
 }
 
-// enter counts a call; the caller must call leave when it got no fault.
-func (i *inflight) enter() *fault {
+// acquire counts a call. If it returns no fault, release must be called.
+func (i *inflight) acquire() *fault {
 	if i.all.Add(1) <= i.max {
 		return nil
 	}
@@ -73,10 +74,11 @@ func (i *inflight) enter() *fault {
 	return tooMany("too many calls at once (limits.max_inflight): make fewer, or raise it")
 }
 
-func (i *inflight) leave() { i.all.Add(-1) }
+func (i *inflight) release() { i.all.Add(-1) }
 
-// enterAccount counts a call of an account; the caller must give the slot back.
-func (i *inflight) enterAccount(appid string) (*slot, *fault) {
+// acquireAccount counts a call of an account. If it returns no fault, the slot must be
+// released.
+func (i *inflight) acquireAccount(appid string) (*slot, *fault) {
 	s := i.slotOf(appid)
 	if s.n.Add(1) <= i.perAccount {
 		return s, nil
@@ -85,11 +87,11 @@ func (i *inflight) enterAccount(appid string) (*slot, *fault) {
 	return nil, tooMany("too many calls of the account " + appid + " at once (limits.max_inflight_per_account): make fewer, or raise it")
 }
 
-func (s *slot) leave() { s.n.Add(-1) }
+func (s *slot) release() { s.n.Add(-1) }
 
-// name returns appid as a text that may be kept. For an account that has called
-// before it is the one kept here, so that a call does not allocate its name.
-func (i *inflight) name(appid []byte) string {
+// intern returns appid as a string. For an account that has called before it returns the
+// string of its slot, so that the hit path does not allocate.
+func (i *inflight) intern(appid []byte) string {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	if s := i.slots[string(appid)]; s != nil {

@@ -30,20 +30,19 @@ type Options struct {
 	Limits Limits
 	// Callers are who may call; none for anybody.
 	Callers []Caller
-	// ExposeTokens gives out real tokens instead of handles.
+	// ExposeTokens makes token endpoints return real tokens instead of handles.
 	ExposeTokens bool
-	// HandleKeys authenticate handles: the first makes them, the others are still
-	// read. Replicas need the same ones. Without any, a key is made that ends with
-	// the process.
+	// HandleKeys authenticate handles. The first issues them, all of them verify. Replicas
+	// need the same keys. Without any, handles are valid until the process ends.
 	HandleKeys [][]byte
-	// Connect says what becomes of the method CONNECT.
+	// Connect says how the method CONNECT is served.
 	Connect ConnectOptions
 	// Metrics and Log may be nil.
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	// Now is the local clock for deadlines and durations; nil for time.Now.
 	Now func() time.Time
-	// BaseContext is what the broker and dialling get, never a request's; nil for
+	// BaseContext is the parent of the contexts for the broker and for dialling; nil for
 	// context.Background.
 	BaseContext context.Context
 }

@@ -34,7 +34,7 @@ func TestCallers_DenyHasNoSecondSpelling(t *testing.T) {
 
 // A compressed answer cannot be cleaned, so it does not pass where secrets may be
 // in it, nor under a spelling of the path that is not matched.
-func TestExchange_CapturedCompressed(t *testing.T) {
+func TestExchange_MaskedCompressed(t *testing.T) {
 	up := newWeChat(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		_, _ = io.WriteString(w, `{"list":[{"authorizer_appid":"a","refresh_token":"tok-1"}]}`)

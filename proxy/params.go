@@ -11,31 +11,31 @@ const (
 	paramComponentAppID = "component_appid"
 )
 
-// named is a set of the query parameters that mean something to us.
-type named uint8
+// paramSet is a set of the query parameters that we interpret.
+type paramSet uint8
 
 const (
-	namedAccess    named = 1 << iota // access_token
-	namedComponent                   // component_access_token
-	namedFrom                        // from_appid
-	namedPlatform                    // component_appid
+	hasAccessToken    paramSet = 1 << iota // access_token
+	hasComponentToken                      // component_access_token
+	hasFromAppID                           // from_appid
+	hasComponentAppID                      // component_appid
 )
 
-// params is what a raw query says to us. Its bytes are those of the query, but for a
-// handle that was encoded there.
+// params are our parameters in a raw query. Their bytes are those of the query, except
+// those of a handle that was percent-encoded.
 type params struct {
-	named named
+	present paramSet
 	// token is the first non-empty value of a token parameter; a handle is decoded.
 	token []byte
 	// from is the value of from_appid.
 	from []byte
-	// blank is the name of an account that is given without a value, if there is one.
+	// blank is the name of an appid parameter with a blank value; empty for none.
 	blank string
 }
 
-// scanQuery reads our parameters out of a raw query. It refuses a query in which
-// another parser could find one of them that we do not see: under an encoded or
-// differently spelled name, or behind a semicolon.
+// scanQuery returns our parameters in a raw query. It refuses a query in which another
+// parser could find one that we do not: under an encoded or differently spelled name, or
+// after a semicolon.
 func scanQuery(query []byte) (params, *fault) {
 	var p params
 	if f := refuseControl(query); f != nil {
@@ -46,16 +46,16 @@ func scanQuery(query []byte) (params, *fault) {
 		piece, rest, _ = bytes.Cut(rest, ampersand)
 		name, value, _ := bytes.Cut(piece, equals)
 		switch which := paramOf(name); {
-		case which == namedFrom || which == namedPlatform:
-			if p.named&which != 0 {
+		case which == hasFromAppID || which == hasComponentAppID:
+			if p.present&which != 0 {
 				return p, badRequest(string(name) + " is given twice: give it once")
 			}
-			p.named |= which
+			p.present |= which
 			p.takeAppID(which, value)
 		case which != 0:
-			p.named |= which
-			value = plainHandle(value)
-			if twoHandles(p.token, value) {
+			p.present |= which
+			value = decodeHandle(value)
+			if differentHandles(p.token, value) {
 				return p, badRequest("two token parameters hold different handles: send one")
 			}
 			if len(p.token) == 0 {
@@ -70,9 +70,9 @@ func scanQuery(query []byte) (params, *fault) {
 	return p, nil
 }
 
-func (p *params) takeAppID(which named, value []byte) {
+func (p *params) takeAppID(which paramSet, value []byte) {
 	name := paramComponentAppID
-	if which == namedFrom {
+	if which == hasFromAppID {
 		name, p.from = paramFromAppID, value
 	}
 	if isBlank(value) {
@@ -88,9 +88,9 @@ func isBlank(value []byte) bool {
 	return len(bytes.Trim(value, " +")) == 0
 }
 
-// plainHandle decodes a handle: one that is not seen names no account, and the call
-// would go out for the default one.
-func plainHandle(value []byte) []byte {
+// decodeHandle decodes value if it is a percent-encoded handle. A handle that is not
+// recognised would name no account, and the call would be made for the default one.
+func decodeHandle(value []byte) []byte {
 	if bytes.IndexByte(value, '%') < 0 {
 		return value
 	}
@@ -100,8 +100,8 @@ func plainHandle(value []byte) []byte {
 	return value
 }
 
-// twoHandles reports whether two token parameters name two accounts.
-func twoHandles(a, b []byte) bool {
+// differentHandles reports whether two token parameters differ and one is a handle.
+func differentHandles(a, b []byte) bool {
 	return len(a) > 0 && len(b) > 0 && (isHandle(a) || isHandle(b)) && !bytes.Equal(a, b)
 }
 
@@ -111,23 +111,22 @@ var (
 	semicolon = []byte(";")
 )
 
-func paramOf(name []byte) named {
+func paramOf(name []byte) paramSet {
 	switch string(name) {
 	case routes.AccessToken:
-		return namedAccess
+		return hasAccessToken
 	case routes.ComponentAccessToken:
-		return namedComponent
+		return hasComponentToken
 	case paramFromAppID:
-		return namedFrom
+		return hasFromAppID
 	case paramComponentAppID:
-		return namedPlatform
+		return hasComponentAppID
 	default:
 		return 0
 	}
 }
 
-// refuseControl refuses encoded control characters: fasthttp has refused the
-// raw ones.
+// refuseControl refuses encoded control characters. fasthttp refuses the raw ones.
 func refuseControl(query []byte) *fault {
 	for i := bytes.IndexByte(query, '%'); i >= 0 && i+2 < len(query); {
 		if c, ok := unhex(query[i+1], query[i+2]); ok && (c < ' ' || c == 0x7f) {
@@ -142,8 +141,8 @@ func refuseControl(query []byte) *fault {
 	return nil
 }
 
-// hidesParam reports whether piece could be taken for one of our parameters although
-// its name is not spelled as one.
+// hidesParam reports whether another parser could take piece for one of our parameters,
+// although its name is not spelled as one.
 func hidesParam(name, piece []byte) bool {
 	if bytes.IndexByte(piece, ';') >= 0 {
 		for part := range bytes.SplitSeq(piece, semicolon) {
@@ -156,9 +155,9 @@ func hidesParam(name, piece []byte) bool {
 	return paramOf(name) == 0 && decodesToParam(name)
 }
 
-// decodesToParam reports whether name, decoded up to twice and whatever its case,
-// is the name of one of our parameters. Spaces around it and a trailing [] do not count,
-// as PHP and others drop them.
+// decodesToParam reports whether name, decoded up to twice and in any case, is the name of
+// one of our parameters. It ignores surrounding spaces and a trailing [], as PHP and others
+// do.
 func decodesToParam(name []byte) bool {
 	if len(name) < len(paramFromAppID) {
 		return false

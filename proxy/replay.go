@@ -17,15 +17,15 @@ const (
 	replayRefused    = "refused"
 )
 
-// forward sends the call with its token, and once more with a newer one if WeChat
-// says that the token was the fault.
+// forward sends the call with its token. If WeChat refuses the token, forward sends the
+// call once more with a newer one.
 func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
-	if f := s.keepBody(r, s.limits.ReplayBody); f != nil {
+	if f := s.bufferBody(r, s.limits.ReplayBody); f != nil {
 		return f
 	}
 	if !r.body.whole && r.body.length == lengthChunked {
-		// WeChat answers 412 to chunks, and the length is not known.
-		return chunkedNotKept(r.body.notKept, s.limits.ReplayBody)
+		// WeChat answers 412 to a chunked body, and the length is not known.
+		return chunkedNotBuffered(r.body.notBuffered, s.limits.ReplayBody)
 	}
 	tok, f := s.token(r.cred.key)
 	if f != nil {
@@ -49,7 +49,7 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 			}
 			return nil
 		}
-		next, f := s.renew(r, tok, errcode, &replayed, resp)
+		next, f := s.nextToken(r, tok, errcode, &replayed, resp)
 		if f != nil || next == nil {
 			return f
 		}
@@ -58,24 +58,24 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 	}
 }
 
-// replay is what is known of a call that was refused for its token.
+// replay counts the replays of a call whose token was refused.
 type replay struct {
-	first time.Time // when it was first refused; zero for not yet
-	times int       // sent again
+	first time.Time // when it was first refused; zero if it was not
+	times int       // how often it was sent again
 }
 
-// mostReplays bounds how often a call is sent again. One replay is the rule; there are
-// more where the token of the replay was no longer in force when it was refused, and
-// for a stable token.
+// mostReplays bounds how often a call is sent again. One replay is the rule. There are
+// more if the token of the replay was itself replaced before it was refused, and for
+// stable tokens.
 const mostReplays = 3
 
-// renew reports a stale token and returns the one to try next; nil to pass the
-// answer on. The broker judges whether another token can help.
+// nextToken reports a stale token and returns the one for the next attempt, or nil if the
+// answer is to be passed on. The broker decides whether another token can help.
 //
-// An own account's stable token comes back unchanged while WeChat still calls it
-// good, so there one more attempt goes with the same value, and after another
-// refusal one with what the broker then forces.
-func (s *Server) renew(r *request, tok *broker.Token, errcode int, sofar *replay, resp *fasthttp.Response) (*broker.Token, *fault) {
+// An own account's stable token comes back unchanged while WeChat considers it valid. So
+// the next attempt uses the same value, and the one after another refusal uses the token
+// that the broker then forces.
+func (s *Server) nextToken(r *request, tok *broker.Token, errcode int, sofar *replay, resp *fasthttp.Response) (*broker.Token, *fault) {
 	key := tok.Key()
 	refusal := broker.Refusal{Errcode: errcode, Path: string(r.path), First: sofar.first, Final: !r.body.whole}
 	if sofar.times == 0 {
@@ -85,7 +85,7 @@ func (s *Server) renew(r *request, tok *broker.Token, errcode int, sofar *replay
 	r.sent = false // WeChat refused the call
 	if !r.body.whole {
 		s.metrics.Replay(replayTooBig)
-		resp.Header.Set(headerReplay, r.body.notKept)
+		resp.Header.Set(headerReplay, r.body.notBuffered)
 		return nil, nil
 	}
 	if sofar.times > 0 && !reported || sofar.times == mostReplays {
@@ -93,10 +93,10 @@ func (s *Server) renew(r *request, tok *broker.Token, errcode int, sofar *replay
 		return nil, nil
 	}
 	if !reported {
-		s.metrics.Replay(replayRefused) // no other token is coming
+		s.metrics.Replay(replayRefused) // the broker obtains no other token
 		return nil, nil
 	}
-	next, err := s.source.TokenAfter(s.waiting(), key, tok.Generation)
+	next, err := s.source.TokenAfter(s.tokenContext(), key, tok.Generation)
 	if err != nil {
 		s.metrics.Replay(replayRefused)
 		return nil, brokerFault(err, key.AppID)

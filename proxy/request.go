@@ -14,28 +14,28 @@ import (
 type request struct {
 	id    requestID
 	start time.Time
-	// outside is the time spent with WeChat: dialling, sending, waiting, reading.
+	// outside is the time that WeChat and the app took: dialling, sending, waiting, reading.
 	outside time.Duration
 
 	buf     []byte // what the slices below point into
 	method  []byte
 	path    []byte
 	query   []byte
-	headers []byte // the lines that go on, ready to be sent
+	headers []byte // the header lines that are forwarded, as they are sent
 	appid   []byte // X-Wechat-Appid
 	prefix  []byte // the appid that stood before the path
 	key     []byte // X-Wxsidecar-Key
 	params  params
 	http11  bool
-	// foreignPage says that the Referer is another site's.
-	foreignPage bool
+	// crossSite says that the Referer is another site's.
+	crossSite bool
 
 	credentials []byte // Proxy-Authorization; in buf as well
 
 	body  body
 	route *routes.Route
 
-	// caller is who calls, nil where no callers are configured or it is not known.
+	// caller is who calls; nil if no callers are configured or it is not known yet.
 	caller *caller
 	// handle is the handle in the token parameter, if there was one.
 	handle *handle
@@ -46,19 +46,19 @@ type request struct {
 	component string
 
 	cred    credential
-	entered bool  // counts among the calls under way
-	slot    *slot // counts among its account's; nil if it does not
+	counted bool  // counted by inflight
+	slot    *slot // its account's slot; nil if it has none
 	result  result
-	// streaming says that the answer passes through, and that the call ends with it.
+	// streaming says that the answer is streamed. The call ends when the stream does.
 	streaming bool
-	// captured says that the answer is held whole, to take secrets out.
-	captured bool
-	// sent says that WeChat may have some of the call, and has not refused it.
+	// masked says that the answer is buffered whole, so that secrets can be masked.
+	masked bool
+	// sent says that WeChat may have received some of the call, and has not refused it.
 	sent bool
-	// retried says that the one more attempt of a GET is used up.
-	retried bool
-	rewrite []byte // the query as it was last sent
-	hidden  hidden
+	// retried says that the one retry of a GET or HEAD is used up.
+	retried  bool
+	rewrite  []byte // the query as it was last sent
+	injected injected
 }
 
 // credential is the token that a call takes.
@@ -68,19 +68,19 @@ type credential struct {
 	// param is the name under which it is sent; empty for none.
 	param string
 	// drop is what is taken out of the query.
-	drop named
+	drop paramSet
 }
 
-// reset makes r ready for the pool. It keeps the buffers, so that the next call
-// allocates none, but not that of a rare long form.
+// reset makes r ready for the pool. It keeps the buffers, so that the next call allocates
+// none, except that of a long form, which is rare.
 func (r *request) reset() {
-	kept := r.body.kept[:0]
+	kept := r.body.buffered[:0]
 	if cap(kept) > shortBytes {
 		kept = nil
 	}
 	*r = request{
 		buf: r.buf[:0], headers: r.headers[:0], rewrite: r.rewrite[:0],
-		body: body{kept: kept, pieces: r.body.pieces[:0]}, hidden: hidden{token: r.hidden.token[:0]},
+		body: body{buffered: kept, pieces: r.body.pieces[:0]}, injected: injected{token: r.injected.token[:0]},
 	}
 }
 
@@ -88,9 +88,8 @@ func (r *request) isGet() bool { return string(r.method) == fasthttp.MethodGet }
 
 func (r *request) isHead() bool { return string(r.method) == fasthttp.MethodHead }
 
-// read takes everything that a call says out of fasthttp's buffers, and refuses
-// what two parsers could read differently, browsers, and hosts that are not ours
-// to reach. It is the only place that reads them.
+// read copies a call out of fasthttp's buffers; nothing else reads them. It refuses what
+// two parsers could read differently, calls of browsers, and hosts that apps may not call.
 func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	h := &ctx.Request.Header
 	if f := checkProtocol(h); f != nil {
@@ -101,7 +100,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	t, targetFault := splitTarget(raw.target)
 	var unclear *fault
 	if targetFault == nil {
-		// Whoever is refused below, the log says for which path and account.
+		// These are set first, for the log line of a call that is refused below.
 		r.prefix, r.path = cutAppIDPrefix(t.path)
 		r.query = t.query
 		r.params, unclear = scanQuery(t.query)
@@ -110,7 +109,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f != nil {
 		return f
 	}
-	if c, ok := ctx.Conn().(*appConn); ok && c.inside && r.key == nil && r.credentials == nil {
+	if c, ok := ctx.Conn().(*appConn); ok && c.intercepted && r.key == nil && r.credentials == nil {
 		r.key, r.credentials = c.key, c.credentials
 	}
 	if targetFault != nil {
@@ -122,7 +121,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if head.browser {
 		return sentByPage()
 	}
-	r.foreignPage = len(head.referer) > 0 && s.foreign(head.referer)
+	r.crossSite = len(head.referer) > 0 && s.crossSite(head.referer)
 	if unclear != nil {
 		return unclear
 	}

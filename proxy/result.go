@@ -9,7 +9,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/routes"
 )
 
-// result is how a call ended, as wxsidecar_app_requests_total has it.
+// result is how a call ended, in wxsidecar_app_requests_total.
 type result uint8
 
 const (
@@ -17,26 +17,27 @@ const (
 	resultErrcode               // WeChat's answer, with one
 	resultRefused               // our own 4xx
 	resultFailed                // our own 5xx
-	resultCut                   // an answer that broke off
+	resultCut                   // a truncated answer
 	resultGone                  // the app left before the answer began
 	results
 )
 
 var resultNames = [results]string{"ok", "errcode", "refused", "failed", "cut", "client_gone"}
 
-// maxFamilies is how many families of paths have counters of their own; what an app
-// calls beyond them is counted as [routes.Other].
+// maxFamilies is how many families of paths have counters of their own. Further ones are
+// counted as [routes.Other].
 const maxFamilies = 100
 
-// familyCounters are the counters of one family. They are made together: a series
-// that begins with a failure begins at 1, and increase() does not show that one.
+// familyCounters are the counters of one family. They are made together, so that each
+// series begins at 0: increase() would not show the first failure of a series that begins
+// at 1.
 type familyCounters struct {
 	results             [results]metrics.Counter
 	exhausted, frequent metrics.Counter // 45009, 45011
 }
 
-// resultCounters holds the counters of each family, made when it is first called:
-// there are hundreds of families, and an app uses few.
+// resultCounters has the counters of each family. They are made at the family's first
+// call, since there are hundreds of families and an app uses few.
 type resultCounters struct {
 	metrics  *metrics.Metrics
 	families []string
@@ -51,7 +52,7 @@ type resultCounters struct {
 func (c *resultCounters) init(m *metrics.Metrics, families []string) {
 	c.metrics, c.families = m, families
 	c.counters = make([]atomic.Pointer[familyCounters], len(families))
-	c.other = c.make(routes.Other)
+	c.other = c.newCounters(routes.Other)
 }
 
 func (c *resultCounters) count(family int, r result) { c.of(family).results[r].Inc() }
@@ -73,13 +74,13 @@ func (c *resultCounters) add(family int) *familyCounters {
 	counters := c.other
 	if name := c.families[family]; name != routes.Other && c.made < maxFamilies {
 		c.made++
-		counters = c.make(name)
+		counters = c.newCounters(name)
 	}
 	c.counters[family].Store(counters)
 	return counters
 }
 
-func (c *resultCounters) make(family string) *familyCounters {
+func (c *resultCounters) newCounters(family string) *familyCounters {
 	f := &familyCounters{
 		exhausted: c.metrics.QuotaErrcodes(family, wechat.CodeQuotaExhausted),
 		frequent:  c.metrics.QuotaErrcodes(family, wechat.CodeTooFrequent),
@@ -90,8 +91,8 @@ func (c *resultCounters) make(family string) *familyCounters {
 	return f
 }
 
-// countErrcode counts an errcode of WeChat's, and those for calling too often by
-// the family of paths as well.
+// countErrcode counts an errcode of WeChat's. It counts those for too many calls by the
+// family of the path as well.
 func (s *Server) countErrcode(r *request, errcode int) {
 	s.metrics.UpstreamErrcode(errcode)
 	switch errcode {

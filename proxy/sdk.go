@@ -9,18 +9,18 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 )
 
-// handleLife is the expires_in of a handle, in seconds. It does not expire; this
-// is what SDKs expect of a token.
+// handleLife is the expires_in of a handle, in seconds. A handle does not expire; SDKs
+// expect this of a token.
 const handleLife = 7200
 
-// placeholder is what an app gets in place of a refresh token.
+// placeholder replaces refresh tokens, and secrets, in what apps get.
 const placeholder = "held_by_wxsidecar"
 
-// localHandler serves a path in its own way.
+// localHandler serves a path that is not simply forwarded.
 type localHandler func(*request, *callers, *fasthttp.Response) *fault
 
-// localHandlers are the paths with which SDKs fetch tokens or send secrets. The
-// first five are answered from the cache and never forwarded.
+// localHandlers returns the handlers of the paths with which SDKs fetch tokens or send
+// secrets. The first five are answered from memory.
 func (s *Server) localHandlers() map[string]localHandler {
 	m := map[string]localHandler{
 		"/cgi-bin/token":                          s.serveToken,
@@ -33,8 +33,8 @@ func (s *Server) localHandlers() map[string]localHandler {
 		return m
 	}
 	m["/cgi-bin/component/api_query_auth"] = s.serveQueryAuth
-	m["/cgi-bin/component/api_get_authorizer_info"] = s.serveCaptured
-	m["/cgi-bin/component/api_get_authorizer_list"] = s.serveCaptured
+	m["/cgi-bin/component/api_get_authorizer_info"] = s.serveMasked
+	m["/cgi-bin/component/api_get_authorizer_list"] = s.serveMasked
 	for path, fields := range secretPaths {
 		m[path] = func(r *request, c *callers, resp *fasthttp.Response) *fault {
 			return s.serveSecret(r, c, resp, fields)
@@ -51,12 +51,12 @@ func appendExpiry(b []byte, seconds int, more string) []byte {
 	return append(append(b, more...), '}')
 }
 
-// left returns the rest of a token's life in seconds, at least one.
-func (s *Server) left(tok *broker.Token) int {
+// secondsLeft returns how long a token is still valid, at least one second.
+func (s *Server) secondsLeft(tok *broker.Token) int {
 	return max(int(tok.DiesAt.Sub(s.source.Now())/time.Second), 1)
 }
 
-func (s *Server) answerJSON(r *request, resp *fasthttp.Response, body []byte) {
+func (s *Server) writeJSON(r *request, resp *fasthttp.Response, body []byte) {
 	resp.SetStatusCode(fasthttp.StatusOK)
 	resp.Header.SetContentType("application/json; charset=utf-8")
 	resp.SetBodyRaw(body)

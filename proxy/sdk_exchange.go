@@ -12,9 +12,9 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
-// Exchange is what the data path needs of the broker for calls that trade codes
-// and secrets. The broker keeps what these calls bring, and the app gets handles
-// and placeholders.
+// Exchange is what the data path needs of the broker for calls that exchange codes or
+// carry secrets. The broker keeps the tokens that these calls return, and the app gets
+// handles and placeholders.
 type Exchange interface {
 	// QueryAuth trades an authorization code, or returns the answer that WeChat gave
 	// when it was traded before; concurrent calls share one. The answer is WeChat's
@@ -29,14 +29,14 @@ type Exchange interface {
 	Secret(appid string) (secret.Text, bool)
 }
 
-// serveQueryAuth lets the broker trade the code, since it works only once.
+// serveQueryAuth has the broker exchange the code, since a code works only once.
 //
 // See https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerRefreshToken.html
 func (s *Server) serveQueryAuth(r *request, c *callers, resp *fasthttp.Response) *fault {
 	if f := s.readForm(r); f != nil {
 		return f
 	}
-	component, f := s.componentOf(r, c)
+	component, f := s.componentOfCall(r, c)
 	if f != nil {
 		return f
 	}
@@ -44,47 +44,47 @@ func (s *Server) serveQueryAuth(r *request, c *callers, resp *fasthttp.Response)
 	if code == "" {
 		return badBody("authorization_code is missing in the JSON body")
 	}
-	answer, err := s.exchange.QueryAuth(s.waiting(), component, secret.New(code))
+	answer, err := s.exchange.QueryAuth(s.tokenContext(), component, secret.New(code))
 	var refusal *wechat.APIError
 	if errors.As(err, &refusal) {
-		s.answerRefusal(r, resp, refusal)
+		s.writeRefusal(r, resp, refusal)
 		return nil
 	}
 	if err != nil {
 		return s.exchangeFault(r, err, component)
 	}
-	masked, f := s.mask(r, component, answer)
+	masked, f := s.maskTokens(r, component, answer)
 	if f != nil {
 		return f
 	}
-	s.answerJSON(r, resp, masked)
+	s.writeJSON(r, resp, masked)
 	return nil
 }
 
-// exchangeFault words why a code was not exchanged. WeChat may have spent it all the
-// same, if the call reached it.
+// exchangeFault returns the fault of an exchange that failed. If the call may have reached
+// WeChat, the code may be spent, and the fault says so.
 func (s *Server) exchangeFault(r *request, err error, component string) *fault {
 	var silent *wechat.NoAnswerError
 	var bad *wechat.BadAnswerError
 	if errors.As(err, &bad) || errors.As(err, &silent) && silent.Sent {
 		r.sent = true
-		return s.unanswered(r, err)
+		return s.noAnswerFault(r, err)
 	}
 	return brokerFault(err, component)
 }
 
-// answerRefusal passes on what WeChat said to the broker, in WeChat's own shape.
-func (s *Server) answerRefusal(r *request, resp *fasthttp.Response, e *wechat.APIError) {
+// writeRefusal answers as WeChat answered the broker.
+func (s *Server) writeRefusal(r *request, resp *fasthttp.Response, e *wechat.APIError) {
 	b := strconv.AppendInt([]byte(`{"errcode":`), int64(e.Code), 10)
 	b = appendJSONText(append(b, `,"errmsg":`...), e.Msg)
-	s.answerJSON(r, resp, append(b, '}'))
+	s.writeJSON(r, resp, append(b, '}'))
 	r.result = resultErrcode
 	s.countErrcode(r, e.Code)
 }
 
-// componentOf returns the component that a call in its own name is about. The body
-// of such a call names it, and that alone settles it where there are several.
-func (s *Server) componentOf(r *request, c *callers) (string, *fault) {
+// componentOfCall returns the component of a call that is made in the component's own name.
+// The body of such a call names it.
+func (s *Server) componentOfCall(r *request, c *callers) (string, *fault) {
 	named, f := r.appIDField(paramComponentAppID)
 	if f != nil {
 		return "", f
@@ -105,24 +105,23 @@ func (s *Server) componentOf(r *request, c *callers) (string, *fault) {
 	return appid, c.mayCall(r, appid)
 }
 
-// serveCaptured forwards a call whose answer names refresh tokens, and takes them
-// out of it.
-func (s *Server) serveCaptured(r *request, c *callers, resp *fasthttp.Response) *fault {
+// serveMasked forwards a call whose answer has refresh tokens, and masks them.
+func (s *Server) serveMasked(r *request, c *callers, resp *fasthttp.Response) *fault {
 	if f := s.readForm(r); f != nil {
 		return f
 	}
-	component, f := s.componentOf(r, c)
+	component, f := s.componentOfCall(r, c)
 	if f != nil {
 		return f
 	}
-	r.captured = true
+	r.masked = true
 	if f := s.forward(r, resp); f != nil {
 		return f
 	}
 	if encoded(resp) {
 		return answerEncoded()
 	}
-	masked, f := s.mask(r, component, held(resp))
+	masked, f := s.maskTokens(r, component, bufferedBody(resp))
 	if f != nil {
 		return f
 	}

@@ -9,41 +9,41 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// formBytes is how long a body may be that must be read whole.
+// formBytes bounds a body that must be read whole.
 const formBytes = 1 << 20
 
-// readForm reads the whole body, which must be short. How much is kept to be sent
-// again does not matter here, so that a small limits.replay_body stops no SDK. Any
-// of these forms may name a component, so none may name it blank.
+// readForm reads the whole body, of at most formBytes. limits.replay_body does not apply
+// here, so that a small one stops no SDK. Any form may name a component; a blank name is
+// refused.
 func (s *Server) readForm(r *request) *fault {
-	if f := s.keepBody(r, formBytes); f != nil {
+	if f := s.bufferBody(r, formBytes); f != nil {
 		return f
 	}
 	switch {
 	case r.body.whole:
 		r.body.join()
 		return r.refuseBlank(paramComponentAppID)
-	case r.body.notKept == replayNoMemory:
+	case r.body.notBuffered == replayNoMemory:
 		return noReplayMemory()
 	default:
 		return bodyTooLarge(formBytes)
 	}
 }
 
-// field returns a text of the call's form: of the JSON body, of the query, or of
-// a form-encoded body; empty where there is none, or null.
+// field returns a value of the call's form: of the JSON body, of the query, or of a
+// form-encoded body. It is empty if there is none, or null.
 func (r *request) field(name string) string {
-	if v := gjson.GetBytes(r.body.kept, name); v.Type == gjson.String {
+	if v := gjson.GetBytes(r.body.buffered, name); v.Type == gjson.String {
 		return v.Str
 	}
 	if v := queryValue(r.query, name); v != "" {
 		return v
 	}
-	return queryValue(r.body.kept, name)
+	return queryValue(r.body.buffered, name)
 }
 
-// appIDField returns the appid that the call's form holds under name, and nothing
-// where the form has no such name.
+// appIDField returns the appid that the call's form has under name; empty if the form has
+// no such name.
 func (r *request) appIDField(name string) (string, *fault) {
 	if f := r.refuseBlank(name); f != nil {
 		return "", f
@@ -55,8 +55,8 @@ func (r *request) appIDField(name string) (string, *fault) {
 	return appid, nil
 }
 
-// refuseBlank refuses a call whose form has a name of an account without an appid: it
-// is a variable that is not set, and no wish for the default account.
+// refuseBlank refuses a call whose form has name with a blank value: that comes from a
+// variable that is not set, and does not ask for the default account.
 func (r *request) refuseBlank(name string) *fault {
 	if strings.TrimSpace(r.field(name)) == "" && r.hasField(name) {
 		return holdsNo("appid", name)
@@ -69,17 +69,17 @@ func (r *request) hasField(name string) bool {
 	if countParam(r.query, name) > 0 {
 		return true
 	}
-	if form := gjson.ParseBytes(r.body.kept); form.IsObject() {
+	if form := gjson.ParseBytes(r.body.buffered); form.IsObject() {
 		return form.Get(name).Exists()
 	}
-	return countParam(r.body.kept, name) > 0
+	return countParam(r.body.buffered, name) > 0
 }
 
-// refuseTwice refuses a call whose form holds a name more than once: WeChat could
-// read another value than we do.
+// refuseTwice refuses a call whose form has name more than once: WeChat could read
+// another value than we do.
 func (r *request) refuseTwice(name string) *fault {
 	n := countParam(r.query, name)
-	if v := gjson.ParseBytes(r.body.kept); v.IsObject() {
+	if v := gjson.ParseBytes(r.body.buffered); v.IsObject() {
 		v.ForEach(func(key, _ gjson.Result) bool {
 			if key.Str == name {
 				n++
@@ -87,7 +87,7 @@ func (r *request) refuseTwice(name string) *fault {
 			return true
 		})
 	} else {
-		n += countParam(r.body.kept, name)
+		n += countParam(r.body.buffered, name)
 	}
 	if n > 1 {
 		return badBody(name + " is given twice")
@@ -95,6 +95,7 @@ func (r *request) refuseTwice(name string) *fault {
 	return nil
 }
 
+// countParam returns how often a raw query, or a form-encoded body, has a parameter.
 func countParam(query []byte, name string) int {
 	n := 0
 	for piece := range bytes.SplitSeq(query, ampersand) {
@@ -118,15 +119,15 @@ func queryValue(query []byte, name string) string {
 	return text
 }
 
-// setField replaces a value of the call's form where it stands. Where it stands
-// nowhere, since some HTTP clients leave out what is null, it is added, in the way
-// in which the form gives beside.
+// setField replaces a value of the call's form, in the query and in the body. If the form
+// does not have it, since some HTTP clients leave out null, setField adds it in the place
+// and encoding of beside.
 func (r *request) setField(name, value, beside string) {
 	v, at, queried := findParam(r.query, name)
 	if queried {
 		r.query = splice(r.query, at, len(v), appendEscaped(nil, value))
 	}
-	body := r.body.kept
+	body := r.body.buffered
 	if v := gjson.GetBytes(body, name); v.Exists() && v.Index > 0 {
 		r.setBody(splice(body, v.Index, len(v.Raw), appendJSONText(nil, value)))
 	} else if v, at, ok := findParam(body, name); ok {
@@ -136,8 +137,9 @@ func (r *request) setField(name, value, beside string) {
 	}
 }
 
+// addField adds a value to the call's form, where and as the form has beside.
 func (r *request) addField(name, value, beside string) {
-	body := r.body.kept
+	body := r.body.buffered
 	switch form := gjson.ParseBytes(body); {
 	case form.IsObject():
 		member := append(appendJSONText(nil, name), ':')
@@ -153,15 +155,15 @@ func (r *request) addField(name, value, beside string) {
 	}
 }
 
-func (r *request) setBody(b []byte) { r.body.kept, r.body.length = b, len(b) }
+func (r *request) setBody(b []byte) { r.body.buffered, r.body.length = b, len(b) }
 
-// splice returns b with n bytes at at replaced; b itself stays.
+// splice returns b with the n bytes at at replaced. It does not change b.
 func splice(b []byte, at, n int, with []byte) []byte {
 	return slices.Concat(b[:at], with, b[at+n:])
 }
 
-// withoutParam returns query without a parameter, each taken out with one ampersand
-// beside it. query itself stays.
+// withoutParam returns query without a parameter. It removes one ampersand with each, and
+// does not change query itself.
 func withoutParam(query []byte, name string) []byte {
 	var kept [][]byte
 	for piece := range bytes.SplitSeq(query, ampersand) {
@@ -185,12 +187,12 @@ func findParam(query []byte, name string) (value []byte, at int, ok bool) {
 	return nil, 0, false
 }
 
-// dropParam takes a parameter out of the call's form, with one ampersand beside it.
+// dropParam removes a parameter from the call's query and form-encoded body.
 func (r *request) dropParam(name string) {
 	if countParam(r.query, name) > 0 {
 		r.query = withoutParam(r.query, name)
 	}
-	if countParam(r.body.kept, name) > 0 {
-		r.setBody(withoutParam(r.body.kept, name))
+	if countParam(r.body.buffered, name) > 0 {
+		r.setBody(withoutParam(r.body.buffered, name))
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/routes"
 )
 
-// loginForms are the logins of users that an account makes in its own name, and what
-// a component calls instead for an account that has authorised it.
+// loginForms maps the login calls that an account makes in its own name to those that a
+// component makes for an account that has authorised it.
 //
 // See https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/miniprogram-management/login/thirdpartyCode2Session.html
 // and https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Official_Accounts/official_account_website_authorization.html
@@ -21,9 +21,9 @@ var loginForms = map[string]string{
 	"/sns/oauth2/refresh_token": "/sns/oauth2/component/refresh_token",
 }
 
-// serveLogin makes the component's form of a login for an authorizer, whose secret
-// nobody here has. Any other account's goes out in its own form, with the configured
-// secret where it carries one.
+// serveLogin makes a login for an authorizer in the component's form, since the
+// authorizer's secret is not known here. A login for any other account is forwarded in its
+// own form, with the configured secret if it carries one.
 func (s *Server) serveLogin(r *request, c *callers, resp *fasthttp.Response) *fault {
 	appid, f := s.admitLogin(r, c)
 	if f != nil {
@@ -45,15 +45,15 @@ func (s *Server) serveLogin(r *request, c *callers, resp *fasthttp.Response) *fa
 	if f := s.useComponentLogin(r, a); f != nil {
 		return f
 	}
-	// What deny has counts under either name.
+	// deny may name either form of the call.
 	if f := c.notDenied(r, appid); f != nil {
 		return f
 	}
 	return s.forwardFor(r, resp, appid)
 }
 
-// admitLogin reads the form of a login, who makes it, and for which account: the secret
-// in it may be the caller's key, but for a refresh, which carries none.
+// admitLogin reads the form of a login and returns the account that it is for. The secret
+// in the form may be the caller's key. A refresh carries none.
 func (s *Server) admitLogin(r *request, c *callers) (appid string, f *fault) {
 	if fields, carries := secretPaths[r.route.Pattern]; carries {
 		f = s.admitBySecret(r, c, fields)
@@ -75,7 +75,7 @@ func (s *Server) authorizer(appid string) (broker.Account, *fault) {
 	if _, own := s.exchange.Secret(appid); own || !plausibleAppID(appid) {
 		return broker.Account{}, nil
 	}
-	a, err := s.source.Account(s.waiting(), appid, broker.Choice{})
+	a, err := s.source.Account(s.tokenContext(), appid, broker.Choice{})
 	switch {
 	case errors.Is(err, broker.ErrUnknownAccount), err == nil && a.Kind != broker.KindAuthorizer:
 		return broker.Account{}, nil
@@ -85,14 +85,14 @@ func (s *Server) authorizer(appid string) (broker.Account, *fault) {
 	return a, nil
 }
 
-// useComponentLogin turns the login of a, which authorises its component, into the
+// useComponentLogin turns a login for a, which has authorised its component, into the
 // component's form. All other parameters stay as they are.
 func (s *Server) useComponentLogin(r *request, a broker.Account) *fault {
 	for _, name := range []string{"secret", paramComponentAppID} {
 		if f := r.refuseTwice(name); f != nil {
 			return f
 		}
-		if gjson.GetBytes(r.body.kept, name).Exists() {
+		if gjson.GetBytes(r.body.buffered, name).Exists() {
 			return badBody("a login takes " + name + " in the query, or in a form-encoded body, not in JSON")
 		}
 	}
@@ -107,16 +107,16 @@ func (s *Server) useComponentLogin(r *request, a broker.Account) *fault {
 		return badRequest("component_appid is not " + a.Component + ", which " + a.AppID + " has authorised")
 	case countParam(r.query, "appid") > 0:
 		r.query = appendQuery(nil, r.query, 0, paramComponentAppID, a.Component)
-	case gjson.ValidBytes(r.body.kept):
+	case gjson.ValidBytes(r.body.buffered):
 		return badBody("a login takes appid in the query, or in a form-encoded body, not in JSON")
 	default:
-		r.setBody(appendQuery(nil, r.body.kept, 0, paramComponentAppID, a.Component))
+		r.setBody(appendQuery(nil, r.body.buffered, 0, paramComponentAppID, a.Component))
 	}
 	r.path = []byte(loginForms[r.route.Pattern])
 	r.route = s.table.Match(r.path)
 	r.cred = credential{
 		key:   broker.Key{Kind: broker.KindComponent, AppID: a.Component},
-		param: routes.ComponentAccessToken, drop: namedAccess | namedComponent | namedFrom,
+		param: routes.ComponentAccessToken, drop: hasAccessToken | hasComponentToken | hasFromAppID,
 	}
 	return nil
 }

@@ -13,33 +13,33 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
-// maskDepth is how deep an answer about authorizers may be nested; WeChat's are not
-// half of it.
+// maskDepth is how deep an answer about authorizers may be nested. WeChat's are less than
+// half as deep.
 const maskDepth = 16
 
-// mask takes the tokens out of an answer about authorizers, wherever they stand in
-// it: the broker learns the refresh tokens, and the app gets placeholders, and
-// handles for access tokens. All other bytes stay as they are, also where they are no
-// JSON: control characters and wrong escapes in texts that merchants chose.
-func (s *Server) mask(r *request, component string, answer []byte) ([]byte, *fault) {
+// maskTokens replaces the tokens in an answer about authorizers: refresh tokens by
+// placeholders, access tokens by handles. The broker learns the refresh tokens. All other
+// bytes stay as they are, including what is not valid JSON: control characters and wrong
+// escapes in texts that merchants chose.
+func (s *Server) maskTokens(r *request, component string, answer []byte) ([]byte, *fault) {
 	at := bytes.IndexAny(answer, "{[")
 	if at < 0 || !wechat.Readable(answer) {
 		if bytes.Contains(answer, []byte("refresh_token")) || bytes.Contains(answer, []byte("authorizer_access_token")) {
 			return nil, answerUnreadable()
 		}
-		return answer, nil // a page of somebody's between us and WeChat, say
+		return answer, nil // for example a page from a middlebox between us and WeChat
 	}
 	e := editor{b: answer}
 	all := gjson.ParseBytes(answer[at:])
 	all.Index += at
-	s.maskIn(&e, r, component, all, maskDepth)
-	if e.lost {
+	s.maskTokensIn(&e, r, component, all, maskDepth)
+	if e.misplaced {
 		return nil, internalFault("WeChat's answer is nested too deep, or a token in it is not where it should be")
 	}
 	return e.apply(), nil
 }
 
-// answerUnreadable is the fault of an answer whose tokens cannot be taken out.
+// answerUnreadable is the fault of an answer whose tokens cannot be masked.
 func answerUnreadable() *fault {
 	return &fault{
 		status: fasthttp.StatusBadGateway, code: "answer_unreadable",
@@ -47,11 +47,11 @@ func answerUnreadable() *fault {
 	}
 }
 
-// maskIn masks what an object or an array holds. A token belongs to the authorizer
-// that is named beside it.
-func (s *Server) maskIn(e *editor, r *request, component string, in gjson.Result, depth int) {
+// maskTokensIn masks the tokens in an object or an array. A token belongs to the
+// authorizer that is named in the same object.
+func (s *Server) maskTokensIn(e *editor, r *request, component string, in gjson.Result, depth int) {
 	if depth == 0 {
-		e.lost = true
+		e.misplaced = true
 		return
 	}
 	appid := textOf(in.Get("authorizer_appid"))
@@ -65,18 +65,18 @@ func (s *Server) maskIn(e *editor, r *request, component string, in gjson.Result
 		case name == "authorizer_access_token" && !s.expose:
 			handle := placeholder
 			if appid != "" {
-				handle = s.keys.make(broker.KindAuthorizer, appid, r.caller)
+				handle = s.keys.issue(broker.KindAuthorizer, appid, r.caller)
 			}
 			e.replace(value, handle)
 		case value.IsObject() || value.IsArray():
-			s.maskIn(e, r, component, value, depth-1)
+			s.maskTokensIn(e, r, component, value, depth-1)
 		}
 		return true
 	})
 }
 
-// textOf returns a string's text, and "" for what is none or holds what JSON does not
-// allow: gjson would give the part before it.
+// textOf returns the text of a JSON string. It returns "" for what is not a string, and for
+// an invalid one, of which gjson would return the valid beginning.
 func textOf(v gjson.Result) string {
 	var text string
 	if v.Type != gjson.String || json.Unmarshal([]byte(v.Raw), &text) != nil {
@@ -89,8 +89,8 @@ func textOf(v gjson.Result) string {
 type editor struct {
 	b     []byte
 	edits []edit
-	// lost says that a value could not be found where it should stand.
-	lost bool
+	// misplaced says that a value was not found at its index.
+	misplaced bool
 }
 
 // edit replaces n bytes by a JSON text.
@@ -106,7 +106,7 @@ func (e *editor) replace(value gjson.Result, text string) {
 	}
 	at, end := value.Index, value.Index+len(value.Raw)
 	if at <= 0 || end > len(e.b) || string(e.b[at:end]) != value.Raw {
-		e.lost = true
+		e.misplaced = true
 		return
 	}
 	e.edits = append(e.edits, edit{at, len(value.Raw), text})

@@ -20,7 +20,7 @@ func TestMask_OddAnswers(t *testing.T) {
 	up := newWeChat(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) })
 	e := &exchange{}
 	s := start(t, Options{Source: platform(), Exchange: e, Upstream: UpstreamOptions{URL: up.URL}})
-	handle := s.keys.make(broker.KindAuthorizer, merchant, nil)
+	handle := s.keys.issue(broker.KindAuthorizer, merchant, nil)
 	for _, name := range oddNames {
 		original := "\ufeff {\"authorizer_info\":{\"nick_name\":\"" + name + "\"},\"n\":7.2e3,\"authorization_info\" : {" +
 			`"authorizer_refresh_token":"tok-r","authorizer_appid":"` + merchant + `","alias":"` + name + `","authorizer_access_token" :"tok-a","func_info":null}}` + "\r\n"
@@ -82,7 +82,7 @@ func FuzzMask(f *testing.F) {
 	s := &Server{exchange: &exchange{}}
 	f.Fuzz(func(t *testing.T, name string) {
 		before, after := `{"authorizer_info":{"nick_name":"`+name+`"},"authorization_info":{"authorizer_refresh_token":"`, `","x":"`+name+`"}}`
-		got, fault := s.mask(&request{}, component, []byte(before+"tok-12345"+after))
+		got, fault := s.maskTokens(&request{}, component, []byte(before+"tok-12345"+after))
 		switch {
 		case fault != nil || strings.Contains(name, "tok-12345"):
 		case strings.Contains(string(got), "tok-12345") && !strings.Contains(name, `"`):

@@ -5,7 +5,7 @@ import "github.com/valyala/fasthttp"
 // secretFields are the names under which a call carries an appid and its secret.
 type secretFields struct{ appid, secret string }
 
-// secretPaths are the calls that carry a secret for another use than a token.
+// secretPaths are the calls that carry a secret for another purpose than to fetch a token.
 var secretPaths = map[string]secretFields{
 	"/cgi-bin/clear_quota/v2":                  {"appid", "appsecret"},
 	"/cgi-bin/component/clear_quota/v2":        {"component_appid", "appsecret"},
@@ -14,8 +14,8 @@ var secretPaths = map[string]secretFields{
 	"/sns/oauth2/access_token":                 {"appid", "secret"},
 }
 
-// serveSecret puts the configured secret in place of the one that the app sent,
-// wherever that is, and forwards the call.
+// serveSecret replaces the secret that the app sent by the configured one, and forwards
+// the call.
 func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fields secretFields) *fault {
 	if f := s.admitBySecret(r, c, fields); f != nil {
 		return f
@@ -38,10 +38,10 @@ func (s *Server) sendSecret(r *request, c *callers, resp *fasthttp.Response, fie
 	value, known := s.exchange.Secret(appid)
 	switch {
 	case known:
-		r.hidden.setSecret(value.Reveal())
+		r.injected.setSecret(value.Reveal())
 		r.setField(fields.secret, value.Reveal(), fields.appid)
 	case c.isKey(r.field(fields.secret)):
-		// What stands there is the caller's key, which is not WeChat's to see.
+		// The field has the caller's key, which WeChat must not see.
 		return noSecret(fields.appid, appid)
 	}
 	if f := s.identify(r); f != nil {
@@ -50,21 +50,21 @@ func (s *Server) sendSecret(r *request, c *callers, resp *fasthttp.Response, fie
 	return s.forward(r, resp)
 }
 
-// admitBySecret reads the form that the call carries, and takes the secret in it
-// for the caller's key where callers are configured and no key came otherwise.
+// admitBySecret reads the call's form. If callers are configured and the call shows no
+// key otherwise, the secret in the form must be the caller's key.
 func (s *Server) admitBySecret(r *request, c *callers, fields secretFields) *fault {
 	if f := s.readForm(r); f != nil {
 		return f
 	}
 	r.formAppID = r.field(fields.appid) // for the log, should the caller be refused
-	// One of two could be the caller's key, which is not WeChat's to see.
+	// One of two could be the caller's key, which WeChat must not see.
 	if f := r.refuseTwice(fields.secret); f != nil {
 		return f
 	}
 	return c.admitBySecret(r, r.field(fields.secret))
 }
 
-// takesSecret reports whether a path carries a secret, which may be a caller's key.
+// takesSecret reports whether calls of a path carry a secret, which may be a caller's key.
 func takesSecret(path string) bool {
 	switch path {
 	case "/cgi-bin/token", "/cgi-bin/stable_token", "/cgi-bin/component/api_component_token":

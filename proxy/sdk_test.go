@@ -96,7 +96,7 @@ func TestSDK_HandlesServe(t *testing.T) {
 		t.Errorf("refresh token = %v", got["authorizer_refresh_token"])
 	}
 	// The first token that is not empty counts, wherever it stands.
-	first := s.keys.make(broker.KindAuthorizer, merchant2, nil)
+	first := s.keys.issue(broker.KindAuthorizer, merchant2, nil)
 	for _, query := range []string{first, "&access_token=" + first, first + "&access_token="} {
 		if used := s.call(t, "GET", menu+query, ""); used.body != wantMenu+"authorizer-"+merchant2+"-1" {
 			t.Errorf("%s: %d %q", query, used.status, used.body)
@@ -109,7 +109,7 @@ func TestSDK_HandlesServe(t *testing.T) {
 		t.Errorf("%s: %d %q", escaped, used.status, used.body)
 	}
 	// A handle beats the header.
-	handle := s.keys.make(broker.KindAccount, own, nil)
+	handle := s.keys.issue(broker.KindAccount, own, nil)
 	if used := s.call(t, "GET", menu+handle, "", forMerchant()); used.body != wantMenu+"account-"+own+"-1" {
 		t.Errorf("handle and header: %q", used.body)
 	}
@@ -207,7 +207,7 @@ func TestSDK_TicketsOfAComponent(t *testing.T) {
 		f("GET", path+kind, "", "X-Wechat-Appid: "+component)
 		f("GET", "/"+component+path+kind, "")
 		f("GET", path+kind+"&from_appid="+component, "")
-		f("POST", path+kind+"&access_token="+s.keys.make(broker.KindComponent, component, nil), "{}")
+		f("POST", path+kind+"&access_token="+s.keys.issue(broker.KindComponent, component, nil), "{}")
 	}
 	f("POST", path+"?component_access_token=x", "type=wx_card")
 	src.accounts[component2] = broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2}
@@ -241,7 +241,7 @@ func TestExchange_QueryAuth(t *testing.T) {
 		`"authorizer_refresh_token":"tok-2","func_info":[{"a":"b\u4f60"}]}}`}
 	s := start(t, Options{Source: platform(), Exchange: e})
 	got := s.call(t, "POST", "/cgi-bin/component/api_query_auth", `{"component_appid":"`+component+`","authorization_code":"code"}`)
-	want := `{"authorization_info":{"authorizer_appid":"` + merchant + `","authorizer_access_token":"` + s.keys.make(broker.KindAuthorizer, merchant, nil) +
+	want := `{"authorization_info":{"authorizer_appid":"` + merchant + `","authorizer_access_token":"` + s.keys.issue(broker.KindAuthorizer, merchant, nil) +
 		`","expires_in":7200,"authorizer_refresh_token":"held_by_wxsidecar","func_info":[{"a":"b\u4f60"}]}}`
 	if got.body != want {
 		t.Errorf("%s\nwant\n%s", got.body, want)
@@ -260,7 +260,7 @@ func TestExchange_QueryAuth(t *testing.T) {
 	}
 }
 
-func TestExchange_Captured(t *testing.T) {
+func TestExchange_Masked(t *testing.T) {
 	long := fmt.Sprintf(`,"pad":"%s"}`, strings.Repeat("p", 300<<10))
 	answers := map[string]string{
 		"/cgi-bin/component/api_get_authorizer_info": `{"authorizer_info":{"nick_name":"\ud83d\ude00"},"authorization_info": {"authorizer_appid":"` + merchant + `", "authorizer_refresh_token" : "tok-r"} }`,
@@ -286,7 +286,7 @@ func TestExchange_Captured(t *testing.T) {
 		t.Errorf("learned %q, want %q", e.learned, want)
 	}
 	// What cannot be held whole never passes.
-	answers["/cgi-bin/component/api_get_authorizer_list"] = `{"list":[{"authorizer_appid":"a","refresh_token":"tok-1"}],"pad":"` + strings.Repeat("p", 2*captureBytes) + `"}`
+	answers["/cgi-bin/component/api_get_authorizer_list"] = `{"list":[{"authorizer_appid":"a","refresh_token":"tok-1"}],"pad":"` + strings.Repeat("p", 2*maskBytes) + `"}`
 	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_list", "{}"); got.status != 504 || strings.Contains(got.body, "tok-1") {
 		t.Errorf("too long: %d %.200q", got.status, got.body)
 	}
@@ -382,11 +382,11 @@ func TestExchange_ComponentInTheBody(t *testing.T) {
 }
 
 // No shape of such an answer lets a token through.
-func TestExchange_CapturedInAnyShape(t *testing.T) {
+func TestExchange_MaskedInAnyShape(t *testing.T) {
 	var answer string
 	up := newWeChat(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) })
 	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}})
-	handle := s.keys.make(broker.KindAuthorizer, merchant, nil)
+	handle := s.keys.issue(broker.KindAuthorizer, merchant, nil)
 	f := func(text, want string) {
 		t.Helper()
 		answer = strings.ReplaceAll(text, "APPID", `"authorizer_appid":"`+merchant+`"`)

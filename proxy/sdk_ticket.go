@@ -6,8 +6,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 )
 
-// serveTicket answers with a ticket for an account's pages. It is the real one, as
-// pages sign with it. Types that are not kept go to WeChat.
+// serveTicket answers with a ticket for an account's pages. It is the real ticket, since
+// pages sign with it. Types that the broker does not hold are forwarded to WeChat.
 //
 // See https://developers.weixin.qq.com/doc/offiaccount/OA_Web_Apps/JS-SDK.html
 func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *fault {
@@ -17,7 +17,7 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 	if f := r.refuseTwice("type"); f != nil {
 		return f
 	}
-	if r.params.named&namedComponent != 0 {
+	if r.params.present&hasComponentToken != 0 {
 		return noPageTickets()
 	}
 	appid, f := s.checkAccount(r, c)
@@ -43,6 +43,6 @@ func (s *Server) serveTicket(r *request, c *callers, resp *fasthttp.Response) *f
 	}
 	b := append([]byte(nil), `{"errcode":0,"errmsg":"ok","ticket":`...)
 	b = appendJSONText(b, ticket.Value())
-	s.answerJSON(r, resp, appendExpiry(b, s.left(ticket), ""))
+	s.writeJSON(r, resp, appendExpiry(b, s.secondsLeft(ticket), ""))
 	return nil
 }

@@ -21,16 +21,15 @@ import (
 )
 
 const (
-	// headTimeout is how long a request's head, and the first 8 KiB of its body,
-	// may take from its first byte.
+	// headTimeout is how long a request's head and the first 8 KiB of its body may take
+	// from the first byte.
 	headTimeout = 30 * time.Second
-	// keepAlive is how long an app's connection may wait for its next call.
+	// keepAlive is how long an app's connection may be idle.
 	keepAlive = 2 * time.Minute
-	// spareConnections is how many connections there may be beside those with a call
-	// under way.
+	// spareConnections is how many connections there may be beyond MaxInflight.
 	spareConnections = 4096
-	// tokenWait is how long a call waits for a token at most; the broker's own
-	// limit is usually shorter.
+	// tokenWait is how long a call waits for a token at most. The broker's own limit is
+	// usually shorter.
 	tokenWait = 10 * time.Second
 )
 
@@ -57,10 +56,10 @@ type Server struct {
 
 	callers  atomic.Pointer[callers]
 	inflight *inflight
-	memory   memory
+	memory   replayMemory
 	results  resultCounters
 	requests sync.Pool
-	wait     atomic.Pointer[waitContext]
+	tokenCtx atomic.Pointer[sharedContext]
 	process  uint32
 	calls    atomic.Uint64
 	http     *fasthttp.Server
@@ -96,7 +95,7 @@ func New(o Options) (*Server, error) {
 	if s.connect, err = newConnector(o.Connect, o.Upstream); err != nil {
 		return nil, err
 	}
-	refuseOurselves(s.upstream.hosts, o.Connect.TLS)
+	rejectOwnCertificate(s.upstream.hosts, o.Connect.TLS)
 	if err := s.SetCallers(o.Callers); err != nil {
 		return nil, err
 	}
@@ -117,6 +116,8 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
+// setRandom sets the process's part of request ids and, if none is configured, a key for
+// handles.
 func (s *Server) setRandom() error {
 	var b [32]byte
 	if _, err := rand.Read(b[:]); err != nil {
@@ -132,7 +133,7 @@ func (s *Server) setRandom() error {
 	return nil
 }
 
-// SetCallers replaces the callers; calls under way keep those that they met. An
+// SetCallers replaces the callers. Calls in flight keep those they began with. An
 // error says which caller is malformed, and then nothing changes.
 func (s *Server) SetCallers(list []Caller) error {
 	c, err := newCallers(list)
@@ -146,29 +147,30 @@ func (s *Server) SetCallers(list []Caller) error {
 func (s *Server) newHTTP() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:       s.serveCall,
-		ExpectHandler: s.expect,
-		ErrorHandler:  s.unreadable,
-		// Large bodies are not collected; the limit then only says from where on.
+		ExpectHandler: s.serveExpect,
+		ErrorHandler:  s.refuseMalformed,
+		// Bodies are streamed. The limit then only says from which length on.
 		StreamRequestBody: true, MaxRequestBodySize: 64 << 20,
-		// Else multipart bodies are parsed, and parts spilled to files, before us.
+		// Otherwise fasthttp parses multipart bodies first, and writes parts to files.
 		DisablePreParseMultipartForm: true,
 		// The first is also the limit for a head. With the second, head, token and
 		// a small body leave in one write.
 		ReadBufferSize: 16 << 10, WriteBufferSize: 8 << 10,
-		// What WeChat sent goes on as it came, or not at all.
+		// WeChat's headers pass as they came; fasthttp adds none.
 		NoDefaultServerHeader: true, NoDefaultDate: true, NoDefaultContentType: true,
-		// Parse errors hold the request's bytes otherwise.
+		// Otherwise parse errors quote the request.
 		SecureErrorLogMessage: true,
 		Logger:                httpLogger{s.log},
-		// Heads that never end, and answers that nobody reads. Bodies renew these
-		// deadlines as they move, since both cover whole bodies.
+		// For heads that never end and answers that nobody reads. Both cover whole
+		// bodies, so bodies renew them as bytes move.
 		ReadTimeout: headTimeout, WriteTimeout: idleTimeout, IdleTimeout: keepAlive,
-		// Connections, with or without a call on them. One too many is closed after a
-		// bare 503, so there are more of them than calls, which are told why.
+		// This counts connections, with or without a call on them. fasthttp refuses one
+		// too many with a bare 503. There may be more of them than calls, so that our own
+		// limit, whose refusal gives the reason, is met first.
 		Concurrency: s.limits.MaxInflight + spareConnections,
-		// Buffers of idle connections go back to the pool.
+		// Idle connections give their buffers back to the pool.
 		ReduceMemoryUsage: true,
-		// Draining tells apps to connect again, elsewhere.
+		// While draining, answers carry Connection: close.
 		CloseOnShutdown: true,
 	}
 }
@@ -185,11 +187,11 @@ func (s *Server) serveOn(ln net.Listener) error {
 	return s.http.Serve(ln)
 }
 
-// Shutdown stops accepting and waits until the calls under way have ended or ctx
+// Shutdown stops accepting and waits until the calls in flight have ended or ctx
 // has. In the latter case their handlers still run: the process must end then.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.listeners.Stop()
-	s.connect.tunnels.soften()
+	s.connect.tunnels.drain()
 	err := errors.Join(s.http.ShutdownWithContext(ctx), s.connect.tunnels.wait(ctx))
 	s.upstream.close()
 	if err != nil {
@@ -205,50 +207,50 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	r := s.newRequest()
-	defer s.guard(ctx, r)
+	defer s.recoverPanic(ctx, r)
 	f := s.serve(ctx, r)
 	switch {
 	case f != nil:
 		s.refuse(ctx, r, f)
 	case !r.streaming:
-		s.drain(r) // WeChat may refuse an upload before its end
+		s.discardBody(r) // WeChat may have answered before the upload's end
 	}
 	unread := !r.body.ended()
 	if unread {
 		ctx.Response.SetConnectionClose()
 	}
-	leaveUnread(ctx.Conn(), unread || f != nil && f.closes)
+	setUnread(ctx.Conn(), unread || f != nil && f.closes)
 	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])
 	if !r.streaming {
 		s.finish(r)
 	}
 }
 
-// guard turns a panic into one 500 instead of the end of the process.
-func (s *Server) guard(ctx *fasthttp.RequestCtx, r *request) {
+// recoverPanic turns a panic into one 500, instead of ending the process.
+func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx, r *request) {
 	p := recover()
 	if p == nil {
 		return
 	}
 	streaming := r.streaming
 	s.metrics.AppError("internal")
-	s.log.Error("panic while serving a call", append(about(ctx, r), "panic", p, "stack", string(debug.Stack()))...)
+	s.log.Error("panic while serving a call", append(callAttrs(ctx, r), "panic", p, "stack", string(debug.Stack()))...)
 	id := r.id
-	// Resetting the answer ends a stream, and with it the call.
+	// Resetting the answer closes its stream, which finishes the call.
 	f := internalFault("panic")
 	if r.uncertain() {
 		f.uncertain()
 	}
 	f.write(&ctx.Response, s.errorsAs200)
 	ctx.Response.SetConnectionClose()
-	leaveUnread(ctx.Conn(), true)
+	setUnread(ctx.Conn(), true)
 	ctx.Response.Header.SetCanonical(requestIDName, id[:])
 	if !streaming {
 		s.finish(r)
 	}
 }
 
-// httpLogger takes what fasthttp logs.
+// httpLogger receives fasthttp's log lines.
 type httpLogger struct{ log *slog.Logger }
 
 // Printf implements [fasthttp.Logger].

@@ -375,7 +375,7 @@ func TestServer_HTTP10StreamTooLong(t *testing.T) {
 		readRequest(br)
 		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 		piece := strings.Repeat("z", 1<<20)
-		for range 2 * oldBufferBytes >> 20 {
+		for range 2 * http10BufferBytes >> 20 {
 			if _, err := fmt.Fprintf(c, "%x\r\n%s\r\n", len(piece), piece); err != nil {
 				return
 			}

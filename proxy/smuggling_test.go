@@ -180,7 +180,7 @@ func wantSameCall(t *testing.T, raw []byte, sent *http.Request) {
 	if path := string(path); sent.Method != came.Method || sent.URL.Path != path && path != "" || string(got) != string(wanted) {
 		t.Fatalf("%q became %s %s %q, net/http reads %s %s %q", raw, sent.Method, sent.URL.Path, got, came.Method, path, wanted)
 	}
-	query := appendQuery(nil, []byte(came.URL.RawQuery), namedAccess|namedComponent|namedFrom, "", "")
+	query := appendQuery(nil, []byte(came.URL.RawQuery), hasAccessToken|hasComponentToken|hasFromAppID, "", "")
 	if left, _, _ := strings.Cut(sent.URL.RawQuery, "access_token=tok-"); strings.TrimSuffix(left, "&") != string(query) && !strings.HasSuffix(left, "component_") {
 		t.Fatalf("%q became the query %q, want %q and the token", raw, sent.URL.RawQuery, query)
 	}

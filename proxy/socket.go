@@ -5,17 +5,17 @@ import (
 	"syscall"
 )
 
-// hasLeft reports whether the app at the other end of c has closed it, or at least
-// its own direction, which nobody does who waits for an answer. What the app has
-// sent and nobody has read yet stays. Where this cannot be known it is false.
-func hasLeft(c net.Conn) bool {
+// appClosed reports whether the app at the other end of c has closed the connection, or
+// its own direction, which no client does that waits for an answer. It reads nothing. It
+// returns false where the system cannot tell.
+func appClosed(c net.Conn) bool {
 	raw := socketOf(c)
 	if raw == nil {
 		return false
 	}
-	left := false
-	err := raw.Control(func(fd uintptr) { left = hungUp(fd) })
-	return left || err != nil
+	closed := false
+	err := raw.Control(func(fd uintptr) { closed = peerClosed(fd) })
+	return closed || err != nil
 }
 
 // socketOf returns the socket below c, or nil.
@@ -24,7 +24,7 @@ func socketOf(c net.Conn) syscall.RawConn {
 		switch v := c.(type) {
 		case *appConn:
 			c = v.Conn
-		case *insideConn:
+		case *interceptedConn:
 			c = v.raw
 		case interface{ NetConn() net.Conn }: // TLS
 			c = v.NetConn()

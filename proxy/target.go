@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// target is the request target, taken apart. Its bytes are those that were read, but
-// for the path's empty segments.
+// target is a parsed request target. Its bytes are those that were read, without the
+// path's empty segments.
 type target struct {
 	// host is the authority of an absolute-form target, else nil.
 	host        []byte
@@ -14,8 +14,8 @@ type target struct {
 	path, query []byte
 }
 
-// splitTarget takes a request target apart, in place, and refuses what could be read
-// two ways: one form is checked, matched and sent.
+// splitTarget parses a request target in place. It refuses what could be read in two ways,
+// so that the same form is checked, matched and sent.
 func splitTarget(raw []byte) (target, *fault) {
 	var t target
 	if bytes.IndexByte(raw, '#') >= 0 {
@@ -23,8 +23,8 @@ func splitTarget(raw []byte) (target, *fault) {
 	}
 	rest := raw
 	if len(rest) == 0 || rest[0] != '/' {
-		// Some clients, axios up to 1.16 among them, make no tunnel for https, but send
-		// the whole URL to their proxy.
+		// Some clients, such as axios up to 1.16, send the whole https URL to their proxy
+		// instead of a CONNECT.
 		t.host, t.secure = afterScheme(rest, "https://")
 		if !t.secure {
 			var plain bool
@@ -45,8 +45,8 @@ func splitTarget(raw []byte) (target, *fault) {
 	return t, checkPath(t.path)
 }
 
-// mergeSlashes takes the empty segments out of path, in place. Addresses with them
-// are constants in code that is widely used, and WeChat serves them.
+// mergeSlashes removes the empty segments of path, in place. Widely used code has URLs
+// with them, and WeChat serves those.
 func mergeSlashes(path []byte) []byte {
 	at := bytes.Index(path, twoSlashes)
 	if at < 0 {
@@ -75,8 +75,8 @@ var (
 	twoSlashes   = []byte("//")
 )
 
-// checkPath refuses a path that has a second reading. No path of WeChat's needs a
-// percent escape, so each of them is refused rather than decoded.
+// checkPath refuses a path that could be read in two ways. No path of WeChat's needs a
+// percent escape, so escapes are refused rather than decoded.
 func checkPath(path []byte) *fault {
 	for i, c := range path {
 		switch {
@@ -99,8 +99,8 @@ func dotSegment(b []byte) bool {
 	return string(b) == "." || string(b) == ".."
 }
 
-// withoutSlash returns path without a slash at its end, which does not count here
-// as it does not in the catalogue.
+// withoutSlash returns path without a slash at its end, which does not count, as in the
+// catalogue.
 func withoutSlash(path []byte) []byte {
 	if n := len(path); n > 1 && path[n-1] == '/' {
 		return path[:n-1]
@@ -110,7 +110,7 @@ func withoutSlash(path []byte) []byte {
 
 const prefixLength = len("/wx0123456789abcdef")
 
-// cutAppIDPrefix takes the path prefix /wx…16 hex…/ off.
+// cutAppIDPrefix splits a path prefix /wx…16 hex…/ off path.
 func cutAppIDPrefix(path []byte) (appid, rest []byte) {
 	if len(path) <= prefixLength || path[prefixLength] != '/' || string(path[:3]) != "/wx" {
 		return nil, path
@@ -123,8 +123,8 @@ func cutAppIDPrefix(path []byte) (appid, rest []byte) {
 	return path[1:prefixLength], path[prefixLength:]
 }
 
-// plausibleAppID reports whether s could be an appid at all, so that it may be
-// looked up and named in an answer.
+// plausibleAppID reports whether s could be an appid, so that it may be looked up and
+// named in an answer.
 func plausibleAppID(s string) bool {
 	for i := range len(s) {
 		if !unreserved(s[i]) {

@@ -20,36 +20,36 @@ type TokenSource interface {
 	Now() time.Time
 }
 
-// token returns a living token of key; nil for a call that takes none.
+// token returns a valid token of key, or nil for a call that takes none.
 func (s *Server) token(key broker.Key) (*broker.Token, *fault) {
 	if key.Kind == 0 {
 		return nil, nil
 	}
-	tok, err := s.source.Token(s.waiting(), key)
+	tok, err := s.source.Token(s.tokenContext(), key)
 	if err != nil {
 		return nil, brokerFault(err, key.AppID)
 	}
 	return tok, nil
 }
 
-// waitContext is a context that many calls share.
-type waitContext struct {
+// sharedContext is a context that the calls of one second share.
+type sharedContext struct {
 	context.Context
 	until time.Time
 }
 
-// waiting returns a context that ends in between tokenWait and a second more:
-// one for all calls of a second, since one for each would be an allocation that
-// nearly none of them needs.
-func (s *Server) waiting() context.Context {
+// tokenContext returns a context that ends after tokenWait to tokenWait plus a second. All
+// calls of a second share one: nearly none of them waits, and a context for each would
+// be an allocation on the hit path.
+func (s *Server) tokenContext() context.Context {
 	now := s.now()
-	if w := s.wait.Load(); w != nil && now.Before(w.until) {
+	if w := s.tokenCtx.Load(); w != nil && now.Before(w.until) {
 		return w
 	}
-	// It ends by itself, so there is nothing to cancel early.
+	// It ends by its deadline; nothing cancels it earlier.
 	ctx, cancel := context.WithTimeout(s.base, tokenWait+time.Second)
 	context.AfterFunc(ctx, cancel)
-	w := &waitContext{ctx, now.Add(time.Second)}
-	s.wait.Store(w)
+	w := &sharedContext{ctx, now.Add(time.Second)}
+	s.tokenCtx.Store(w)
 	return w
 }

@@ -143,9 +143,9 @@ func TestExpect_RefusedWithoutTheBody(t *testing.T) {
 	f("/x", local, "no_account")
 	f("/cgi-bin/token?appid="+merchant, local, "body_too_large")
 	f("/x", local+"X-Wechat-Appid: wxdeadbeefdeadbeef\r\n", "unknown_account")
-	slot, _ := s.inflight.enterAccount(merchant)
+	slot, _ := s.inflight.acquireAccount(merchant)
 	f("/"+merchant+"/x", local, "too_many_requests")
-	slot.leave()
+	slot.release()
 	if n := up.calls.Load(); n != 0 || s.inflight.all.Load() != 0 {
 		t.Errorf("%d calls reached WeChat, %d are under way", n, s.inflight.all.Load())
 	}

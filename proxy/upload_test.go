@@ -285,7 +285,7 @@ func TestUpload_ManyAtOnce(t *testing.T) {
 	if long := s.memory.long.Load(); long != 3<<20 {
 		t.Errorf("uploads hold %d bytes", long)
 	}
-	s.upstream.hosts[0].pool.drop()
+	s.upstream.hosts[0].pool.closeIdle()
 	s.upstream.hosts[0].dialer.Connect = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(up.URL, "http://"))
 	}

@@ -30,18 +30,19 @@ type UpstreamOptions struct {
 	Resolver string
 	// Own are the addresses that are never called; nil for none.
 	Own *dial.OwnAddresses
-	// Proxy is the way to all hosts, and to those of tunnels; nil for the straight one.
+	// Proxy is the proxy through which all hosts are reached, and those of tunnels; nil
+	// for none.
 	Proxy *dial.Proxy
 	// Timeout is from the last byte of a request to the first of its answer; 0 for
 	// DefaultTimeout.
 	Timeout time.Duration
 }
 
-// upstream is the outside: the hosts that calls go to.
+// upstream sends calls to WeChat's hosts.
 type upstream struct {
 	hosts   []*host
 	timeout time.Duration
-	idle    time.Duration // how long an answer's body may stand still
+	idle    time.Duration // how long an answer's body may make no progress
 	now     func() time.Time
 	base    context.Context
 	log     *slog.Logger
@@ -71,9 +72,9 @@ func newUpstream(o UpstreamOptions, base context.Context, now func() time.Time, 
 	return u, nil
 }
 
-// close closes the idle connections and keeps none from then on.
+// close closes the idle connections, and from then on those that become idle.
 func (u *upstream) close() {
 	for _, h := range u.hosts {
-		h.pool.shut()
+		h.pool.close()
 	}
 }

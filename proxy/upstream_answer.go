@@ -8,30 +8,30 @@ import (
 )
 
 const (
-	// bufferBytes is how much of an answer is held to be looked at; what is longer
+	// bufferBytes is the longest answer that is buffered to be inspected. A longer one
 	// streams.
 	bufferBytes = 64 << 10
-	// captureBytes is the same for the answers out of which we take secrets: those of
+	// maskBytes is the same for answers from which secrets are removed: those of
 	// some calls, and all errors and redirects.
-	captureBytes = 1 << 20
-	// oldBufferBytes is the same for an answer of unknown length to an HTTP/1.0
+	maskBytes = 1 << 20
+	// http10BufferBytes is the same for an answer of unknown length to an HTTP/1.0
 	// client, which cannot read chunks.
-	oldBufferBytes = 32 << 20
+	http10BufferBytes = 32 << 20
 
 	maxTrailerBytes = 8 << 10
 )
 
-// errCut says that an answer ended before its end.
+// errCut says that an answer was truncated.
 var errCut = errors.New("the answer of the upstream broke off")
 
-// receive reads the body of the answer whose head stands in resp: into resp if it
-// has at most limit bytes, and the connection is then free again; else as a
-// stream. A body that breaks off is an error.
+// receive reads the body of the answer whose head is in resp. A body of at most limit
+// bytes goes into resp, and the connection is then released. A longer one is returned as
+// a stream. A truncated body is an error.
 func (u *upstream) receive(r *request, c *conn, resp *fasthttp.Response, limit int) (*stream, error) {
 	h := &resp.Header
 	length := h.ContentLength()
 	reusable := !h.ConnectionClose()
-	cleanHead(h, &r.hidden)
+	stripHead(h, &r.injected)
 	if r.isHead() || bodyless(h.StatusCode()) {
 		resp.ResetBody() // an earlier attempt may have left one
 		u.release(c, reusable)
@@ -53,13 +53,14 @@ func (u *upstream) receive(r *request, c *conn, resp *fasthttp.Response, limit i
 		return st, nil
 	}
 	if !r.http11 {
-		limit = oldBufferBytes
+		limit = http10BufferBytes
 	}
 	return st.buffer(resp, limit)
 }
 
-// held returns the body that was read into resp, which is none that streams.
-func held(resp *fasthttp.Response) []byte {
+// bufferedBody returns the body that was read into resp. It must not be called for an
+// answer that streams.
+func bufferedBody(resp *fasthttp.Response) []byte {
 	return resp.Body() //nolint:forbidigo // no stream was set: these are the bytes read
 }
 
@@ -75,16 +76,16 @@ func (u *upstream) release(c *conn, reusable bool) {
 	}
 }
 
-// cleanHead takes out of an answer's head what is hop-by-hop, ours, the framing of
-// a protocol version that is not the app's, or repeats what was sent in secret.
-func cleanHead(h *fasthttp.ResponseHeader, not *hidden) {
+// stripHead removes from an answer's head the hop-by-hop headers, those that are ours,
+// the framing of another protocol version, and whatever repeats an injected secret.
+func stripHead(h *fasthttp.ResponseHeader, not *injected) {
 	if names := h.Peek(fasthttp.HeaderConnection); len(names) > 0 {
 		dropListed(h, names)
 	}
-	for name := notForApp(h, not); name != nil; name = notForApp(h, not) {
+	for name := headerToStrip(h, not); name != nil; name = headerToStrip(h, not) {
 		h.DelBytes(name)
 	}
-	if not.in(h.StatusMessage()) {
+	if not.foundIn(h.StatusMessage()) {
 		h.SetStatusMessage(nil)
 	}
 	if !h.IsHTTP11() || len(h.Protocol()) > 0 {
@@ -94,9 +95,9 @@ func cleanHead(h *fasthttp.ResponseHeader, not *hidden) {
 
 var protocol11 = []byte("HTTP/1.1")
 
-func notForApp(h *fasthttp.ResponseHeader, not *hidden) []byte {
+func headerToStrip(h *fasthttp.ResponseHeader, not *injected) []byte {
 	for name, value := range h.All() {
-		if not.in(value) {
+		if not.foundIn(value) {
 			return name
 		}
 		switch c, _ := classify(name); c {

@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// quiet reports whether nothing came over a connection while it was idle. Its end
-// may have; so may an answer to no call, which must not be taken for the answer to
-// the next one, as that may be another account's.
-func (c *conn) quiet() bool {
-	if c.gate != nil && !c.gate.quiet(c.nc) || c.way != nil && !quietTLS(c.way) {
+// usable reports whether an idle connection may carry another call: its peer has
+// neither closed it nor sent anything. An unsolicited answer would otherwise be taken
+// for the answer to the next call, which may be another account's.
+func (c *conn) usable() bool {
+	if c.pausable != nil && !c.pausable.noInput(c.nc) || c.proxyTLS != nil && !noInputTLS(c.proxyTLS) {
 		return false
 	}
 	if c.socket == nil {
 		return true
 	}
-	c.silent = false
-	return c.socket.Control(c.look) == nil && c.silent
+	c.noInput = false
+	return c.socket.Control(c.checkInput) == nil && c.noInput
 }
 
-// tlsOfProxy returns the TLS that a proxy is spoken to by, below or as nc; nil where
-// there is none.
-func tlsOfProxy(nc net.Conn, g *gate) *tls.Conn {
-	if g != nil {
-		nc = g.Conn
+// tlsOfProxy returns the TLS connection to upstream.proxy, which is nc or lies below p;
+// nil where there is none.
+func tlsOfProxy(nc net.Conn, p *pausableConn) *tls.Conn {
+	if p != nil {
+		nc = p.Conn
 	}
 	tc, _ := nc.(*tls.Conn)
 	return tc
 }
 
-// quietTLS is gate.quiet for a TLS connection that has no gate below: a deadline that
-// has passed keeps it from reading.
-func quietTLS(c *tls.Conn) bool {
+// noInputTLS is pausableConn.noInput for a TLS connection without a pausableConn below.
+// A deadline in the past keeps it from reading from the network.
+func noInputTLS(c *tls.Conn) bool {
 	var one [1]byte
 	if c.SetReadDeadline(time.Unix(1, 0)) != nil {
 		return false
@@ -42,39 +42,40 @@ func quietTLS(c *tls.Conn) bool {
 	return n == 0 && isTimeout(err) && c.SetReadDeadline(time.Time{}) == nil
 }
 
-// gate is the connection below TLS. TLS reads ahead: what follows an answer in the
-// same packet may be in its own buffer, where no look at the socket sees it.
-type gate struct {
+// pausableConn is the connection below TLS; its reads can be paused. TLS reads ahead:
+// what follows an answer in the same packet may lie in TLS's own buffer, where polling
+// the socket does not see it.
+type pausableConn struct {
 	net.Conn
-	shut bool
-	one  [1]byte
+	paused bool
+	one    [1]byte
 }
 
 // NetConn returns the connection below.
-func (g *gate) NetConn() net.Conn { return g.Conn }
+func (p *pausableConn) NetConn() net.Conn { return p.Conn }
 
 // Read implements [net.Conn].
-func (g *gate) Read(p []byte) (int, error) {
-	if g.shut {
-		return 0, errGateShut
+func (p *pausableConn) Read(b []byte) (int, error) {
+	if p.paused {
+		return 0, errReadsPaused
 	}
-	return g.Conn.Read(p)
+	return p.Conn.Read(b)
 }
 
-// quiet reports whether the TLS connection above g has nothing to give without
-// reading from g. Tickets and the like that it has are taken in by this.
-func (g *gate) quiet(above net.Conn) bool {
-	g.shut = true
-	n, err := above.Read(g.one[:])
-	g.shut = false
-	return n == 0 && errors.Is(err, errGateShut)
+// noInput reports whether the TLS connection above p has buffered no data. It makes TLS
+// process the session tickets that it has buffered.
+func (p *pausableConn) noInput(above net.Conn) bool {
+	p.paused = true
+	n, err := above.Read(p.one[:])
+	p.paused = false
+	return n == 0 && errors.Is(err, errReadsPaused)
 }
 
-var errGateShut error = gateError{}
+var errReadsPaused error = readsPausedError{}
 
-// gateError is temporary: TLS gives no connection up for such errors.
-type gateError struct{}
+// readsPausedError is temporary: after any other error TLS fails every later read.
+type readsPausedError struct{}
 
-func (gateError) Error() string   { return "nothing is read now" }
-func (gateError) Timeout() bool   { return true }
-func (gateError) Temporary() bool { return true }
+func (readsPausedError) Error() string   { return "reads are paused" }
+func (readsPausedError) Timeout() bool   { return true }
+func (readsPausedError) Temporary() bool { return true }

@@ -33,7 +33,7 @@ func arrives(t *testing.T, c net.Conn) {
 // An answer that nobody asked for, as servers send one when they give up an idle
 // connection, is not taken for that of the next call, which may be another
 // account's; nor are all the calls after it then answered one too late.
-func TestRoundTrip_UnaskedAnswer(t *testing.T) {
+func TestRoundTrip_UnsolicitedAnswer(t *testing.T) {
 	f := func(name, unasked string) {
 		t.Helper()
 		sent := make(chan struct{})
@@ -73,7 +73,7 @@ func TestRoundTrip_UnaskedAnswer(t *testing.T) {
 }
 
 // The same in one piece with the answer.
-func TestRoundTrip_UnaskedAnswerAtOnce(t *testing.T) {
+func TestRoundTrip_UnsolicitedAnswerAtOnce(t *testing.T) {
 	up := newRaw(t, func(_ int, c net.Conn, br *bufio.Reader) {
 		for {
 			head, _, err := readRequest(br)
@@ -95,15 +95,15 @@ func TestRoundTrip_UnaskedAnswerAtOnce(t *testing.T) {
 }
 
 // A look at a kept connection before each call allocates nothing.
-func TestConn_QuietDoesNotAllocate(t *testing.T) {
+func TestConn_UsableDoesNotAllocate(t *testing.T) {
 	ours, theirs := connPair(t, "tcp")
 	c := newConn(ours, &host{}, time.Now, 0)
-	if n := testing.AllocsPerRun(100, func() { c.quiet() }); n != 0 || !c.quiet() {
-		t.Errorf("quiet %v, %v allocations", c.quiet(), n)
+	if n := testing.AllocsPerRun(100, func() { c.usable() }); n != 0 || !c.usable() {
+		t.Errorf("quiet %v, %v allocations", c.usable(), n)
 	}
 	theirs.Close()
 	// The end may take a moment to arrive.
-	for end := time.Now().Add(10 * time.Second); c.quiet(); runtime.Gosched() {
+	for end := time.Now().Add(10 * time.Second); c.usable(); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatal("quiet after its end")
 		}

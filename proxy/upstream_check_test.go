@@ -44,7 +44,7 @@ func tlsIdentity(t *testing.T) (*tls.Config, *x509.CertPool) {
 // What came behind an answer, in records of their own but in the same packet, is in
 // the buffer of TLS when the next call comes: it is not that call's answer, and an
 // end that came so costs no call.
-func TestRoundTrip_UnaskedAnswerAtOnceOverTLS(t *testing.T) {
+func TestRoundTrip_UnsolicitedAnswerAtOnceOverTLS(t *testing.T) {
 	config, roots := tlsIdentity(t)
 	f := func(name string, behind func(c *tls.Conn, answer string)) {
 		t.Helper()
@@ -106,11 +106,11 @@ func (c *shakingConn) Write(p []byte) (int, error) {
 }
 
 // A look into the buffer of TLS leaves the connection as it was.
-func TestConn_QuietOverTLS(t *testing.T) {
+func TestConn_UsableOverTLS(t *testing.T) {
 	config, roots := tlsIdentity(t)
 	ours, theirs := connPair(t, "tcp")
 	server := tls.Server(theirs, config)
-	client := tls.Client(&gate{Conn: ours}, &tls.Config{RootCAs: roots, ServerName: "example.com"})
+	client := tls.Client(&pausableConn{Conn: ours}, &tls.Config{RootCAs: roots, ServerName: "example.com"})
 	go io.Copy(server, server)
 	if _, err := io.WriteString(client, "a"); err != nil {
 		t.Fatal(err)
@@ -125,19 +125,19 @@ func TestConn_QuietOverTLS(t *testing.T) {
 		}
 	}
 	read("a")
-	if !c.quiet() {
+	if !c.usable() {
 		t.Error("not quiet although nothing came")
 	}
 	io.WriteString(client, "bc")
 	read("b") // c is left
-	if c.quiet() {
+	if c.usable() {
 		t.Error("quiet with a byte in the buffer")
 	}
 }
 
 // The same through a proxy that is spoken to by TLS: what came in the same packet is
 // in the buffer of that TLS.
-func TestRoundTrip_UnaskedAnswerBehindAProxysTLS(t *testing.T) {
+func TestRoundTrip_UnsolicitedAnswerBehindAProxysTLS(t *testing.T) {
 	config, roots := tlsIdentity(t)
 	way := newRaw(t, func(_ int, c net.Conn, _ *bufio.Reader) {
 		packet := &onePacket{}

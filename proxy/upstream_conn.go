@@ -16,19 +16,19 @@ const (
 	connReadBytes  = 16 << 10
 	connWriteBytes = 8 << 10
 
-	// earlyAnswerWait is how long an upstream that stopped reading a body has to
-	// say why.
+	// earlyAnswerWait is how long an upstream that has stopped reading a body may take
+	// to answer.
 	earlyAnswerWait = time.Second
-	// lookEvery is how often a call that waits for WeChat looks whether its app is
-	// still there.
-	lookEvery = time.Second
+	// appCheckEvery is how often a call that waits for WeChat checks that its app is
+	// still connected.
+	appCheckEvery = time.Second
 	// maxInformational is how many 1xx answers may come before the final one.
 	maxInformational = 8
 )
 
 var (
 	errInformational = errors.New("too many 1xx answers")
-	errSwitched      = errors.New("unasked switch of protocols")
+	errSwitched      = errors.New("a switch of protocols that was not asked for")
 	// errAppGone says that the app left before the answer began.
 	errAppGone = errors.New("the app closed its connection")
 )
@@ -41,21 +41,21 @@ type conn struct {
 	bw   *bufio.Writer
 	now  func() time.Time
 
-	ends     time.Time // when it is too old
+	expires  time.Time // after it the connection carries no further call
 	lastUsed time.Time
 	reused   bool
-	got      bool // a byte of the present answer came
-	wrote    bool // some of the present call may have left
+	got      bool // a byte of the current answer was read
+	wrote    bool // a byte of the current call may have been sent
 
-	gate   *gate           // between TLS and the network; nil without TLS
-	way    *tls.Conn       // with upstream.proxy; nil without TLS there
-	socket syscall.RawConn // below nc; nil where there is none to look at
-	look   func(uintptr)   // sees whether the socket is silent
-	silent bool            // what look saw
+	pausable   *pausableConn   // between TLS and the network; nil without TLS
+	proxyTLS   *tls.Conn       // with upstream.proxy; nil without TLS there
+	socket     syscall.RawConn // below nc; nil where there is none to look at
+	checkInput func(uintptr)   // sees whether the socket is silent
+	noInput    bool            // what look saw
 
-	// streaming says that a body moves: its deadline is renewed as it does, next
-	// when that is due, so that idle without a byte ends it. Otherwise the head of
-	// an answer is awaited, up to until, for app.
+	// streaming says that a body is being sent or read. Its deadline is then renewed as
+	// bytes move, not before next, so that it fails after idle without a byte. While it
+	// is false, the head of an answer is awaited until until, on behalf of app.
 	streaming bool
 	idle      time.Duration
 	next      time.Time
@@ -64,15 +64,15 @@ type conn struct {
 }
 
 func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *conn {
-	c := &conn{nc: nc, host: h, now: now, ends: now().Add(connAge - jitter), idle: idleTimeout}
+	c := &conn{nc: nc, host: h, now: now, expires: now().Add(connAge - jitter), idle: idleTimeout}
 	c.br = bufio.NewReaderSize(c, connReadBytes)
 	c.bw = bufio.NewWriterSize(c, connWriteBytes)
 	if tc, ok := nc.(*tls.Conn); ok {
-		c.gate, _ = tc.NetConn().(*gate)
+		c.pausable, _ = tc.NetConn().(*pausableConn)
 	}
-	c.way = tlsOfProxy(nc, c.gate)
+	c.proxyTLS = tlsOfProxy(nc, c.pausable)
 	c.socket = socketOf(nc)
-	c.look = func(fd uintptr) { c.silent = silent(fd) } // made once, as it is needed for each call
+	c.checkInput = func(fd uintptr) { c.noInput = noInput(fd) } // made once, as it is needed for each call
 	return c
 }
 
@@ -85,7 +85,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.nc.Read(p)
 	for err != nil && n == 0 && !c.streaming && isTimeout(err) {
-		if err = c.lookUp(err); err != nil {
+		if err = c.extendHeadDeadline(err); err != nil {
 			return 0, err
 		}
 		n, err = c.nc.Read(p)
@@ -94,45 +94,45 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements [io.Writer] for the connection's buffer, and notes whether anything
-// of the call left. A failed write over TLS does not tell: a part of a record that it
-// counts as nothing is on its way.
+// Write implements [io.Writer] for the connection's buffer, and records whether any of
+// the call was sent. A failed write over TLS counts as sent: TLS reports 0 bytes even if
+// a part of the record has left.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.nc.Write(p)
-	c.wrote = c.wrote || n > 0 || c.gate != nil
+	c.wrote = c.wrote || n > 0 || c.pausable != nil
 	return n, err
 }
 
-// await gives the upstream until timeout from now to take the call and to answer
-// with a head. Reads end earlier, for lookUp.
-func (c *conn) await(timeout time.Duration) error {
+// setHeadDeadline gives the upstream timeout from now to read the call and to answer with
+// a head. Reads end every appCheckEvery, for extendHeadDeadline.
+func (c *conn) setHeadDeadline(timeout time.Duration) error {
 	now := c.now()
 	c.streaming, c.until = false, now.Add(timeout)
 	if err := c.nc.SetWriteDeadline(c.until); err != nil {
 		return err
 	}
-	return c.nc.SetReadDeadline(now.Add(min(timeout, lookEvery)))
+	return c.nc.SetReadDeadline(now.Add(min(timeout, appCheckEvery)))
 }
 
-// lookUp lets the reading that ended with that timeout go on, unless the time is
-// up or nobody waits for the answer any more.
-func (c *conn) lookUp(timeout error) error {
+// extendHeadDeadline lets a read that ended with timeout go on. It returns an error once
+// the time for the head is over, or when the app has left.
+func (c *conn) extendHeadDeadline(timeout error) error {
 	now := c.now()
 	switch left := c.until.Sub(now); {
 	case left <= 0:
 		return timeout
-	case c.app != nil && hasLeft(c.app.Conn()):
+	case c.app != nil && appClosed(c.app.Conn()):
 		return errAppGone
 	default:
-		return c.nc.SetReadDeadline(now.Add(min(left, lookEvery)))
+		return c.nc.SetReadDeadline(now.Add(min(left, appCheckEvery)))
 	}
 }
 
-// stream makes each read and write renew the deadline from now on.
-func (c *conn) stream() { c.streaming, c.next = true, time.Time{} }
+// setStreaming makes reads and writes renew the deadline from now on.
+func (c *conn) setStreaming() { c.streaming, c.next = true, time.Time{} }
 
-// progress gives the connection another idle time to move. A sixtieth of that is
-// often enough.
+// progress gives the connection another idle time. Renewing it once in a sixtieth of that
+// is often enough.
 func (c *conn) progress() error {
 	now := c.now()
 	if now.Before(c.next) {
@@ -144,12 +144,12 @@ func (c *conn) progress() error {
 
 func (c *conn) close() { _ = c.nc.Close() }
 
-// exchange sends the call and reads the head of the answer. It sets r.sent if anything
-// of the call left.
+// exchange sends the call and reads the head of the answer. It sets r.sent if any of the
+// call may have been sent.
 func (c *conn) exchange(r *request, query []byte, resp *fasthttp.Response, timeout time.Duration) error {
 	c.got, c.wrote, c.streaming, c.app = false, false, false, r.body.conn
 	defer func() { r.sent = r.sent || c.wrote }()
-	if err := c.await(timeout); err != nil {
+	if err := c.setHeadDeadline(timeout); err != nil {
 		return err
 	}
 	err := c.send(r, query, timeout)
@@ -160,8 +160,8 @@ func (c *conn) exchange(r *request, query []byte, resp *fasthttp.Response, timeo
 		return err
 	}
 	// An upstream that refuses an upload answers and closes before its end.
-	c.ends = time.Time{}
-	if c.await(earlyAnswerWait) != nil || c.readHead(resp) != nil {
+	c.expires = time.Time{}
+	if c.setHeadDeadline(earlyAnswerWait) != nil || c.readHead(resp) != nil {
 		return err
 	}
 	return nil
@@ -179,27 +179,27 @@ func (c *conn) send(r *request, query []byte, timeout time.Duration) error {
 	}
 	_, _ = w.WriteString(" HTTP/1.1\r\nHost: ")
 	_, _ = w.WriteString(c.host.name)
-	// Only what is not encoded can be looked at.
+	// An encoded answer could not be inspected.
 	_, _ = w.WriteString("\r\nAccept-Encoding: identity\r\n")
 	_, _ = w.Write(r.headers)
 	if err := c.writeFraming(r.body.length); err != nil {
 		return err
 	}
 	if r.body.short() {
-		_, _ = w.Write(r.body.kept)
+		_, _ = w.Write(r.body.buffered)
 		return w.Flush()
 	}
-	c.stream()
+	c.setStreaming()
 	if err := r.body.writeTo(w, c.progress); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return c.await(timeout)
+	return c.setHeadDeadline(timeout)
 }
 
-// writeFraming ends the head. The buffer remembers an earlier error of its own.
+// writeFraming ends the head. The buffered writer returns earlier errors here.
 func (c *conn) writeFraming(length int) error {
 	w := c.bw
 	if length >= 0 {
@@ -214,7 +214,7 @@ func (c *conn) writeFraming(length int) error {
 // readHead reads the head of the final answer. After it each read renews the
 // deadline, since a body may be long.
 func (c *conn) readHead(resp *fasthttp.Response) error {
-	// fasthttp calls every error before the first byte an end.
+	// fasthttp returns io.EOF for every error before the first byte.
 	if _, err := c.br.Peek(1); err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (c *conn) readHead(resp *fasthttp.Response) error {
 		case code == fasthttp.StatusSwitchingProtocols:
 			return errSwitched
 		case code >= fasthttp.StatusOK:
-			c.stream()
+			c.setStreaming()
 			return nil
 		}
 	}

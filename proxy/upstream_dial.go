@@ -11,9 +11,9 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
-// connect returns a connection to h: a waiting one on which nothing came, its end least
-// of all, or a new one if fresh is wanted. For a call that is not repeatable a waiting
-// one must have been used of late.
+// connect returns a connection to h: an idle one that is usable, or a new one. fresh
+// rules out idle ones. A call that is not repeatable gets an idle one only if that was
+// used within connFresh.
 func (u *upstream) connect(h *host, fresh, repeatable bool) (*conn, error) {
 	if !fresh {
 		now := u.now()
@@ -21,8 +21,8 @@ func (u *upstream) connect(h *host, fresh, repeatable bool) (*conn, error) {
 		if !repeatable {
 			since = now.Add(-connFresh)
 		}
-		for c := h.pool.take(now, since); c != nil; c = h.pool.take(now, since) {
-			if c.quiet() {
+		for c := h.pool.get(now, since); c != nil; c = h.pool.get(now, since) {
+			if c.usable() {
 				return c, nil
 			}
 			c.close()
@@ -39,7 +39,7 @@ func (u *upstream) connect(h *host, fresh, repeatable bool) (*conn, error) {
 	return c, nil
 }
 
-// dial connects and, for https, shakes hands, all within dial.Timeout.
+// dial connects to h, and for https shakes hands, within dial.Timeout.
 func (u *upstream) dial(h *host) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(u.base, dial.Timeout)
 	defer cancel()
@@ -47,7 +47,7 @@ func (u *upstream) dial(h *host) (net.Conn, error) {
 	if err != nil || h.tls == nil {
 		return nc, err
 	}
-	tc := tls.Client(&gate{Conn: nc}, h.tls)
+	tc := tls.Client(&pausableConn{Conn: nc}, h.tls)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
 		return nil, err
@@ -55,8 +55,8 @@ func (u *upstream) dial(h *host) (net.Conn, error) {
 	return tc, nil
 }
 
-// proxyFailure returns what failed on the way out through upstream.proxy, or nil where
-// something else did. Nothing of a call was sent then.
+// proxyFailure returns the failure of upstream.proxy in err, or nil if there is none.
+// After such a failure nothing of a call was sent.
 func proxyFailure(err error) *dial.ProxyError {
 	var p *dial.ProxyError
 	errors.As(err, &p)

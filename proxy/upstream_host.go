@@ -38,10 +38,10 @@ func newHost(raw string, roots *x509.CertPool) (*host, error) {
 	case "https":
 		h.tls = &tls.Config{
 			ServerName: u.Hostname(), MinVersion: tls.VersionTLS12, RootCAs: roots,
-			// A new connection each minute resumes instead of a whole handshake.
+			// Connections are replaced each minute; the new one resumes the TLS session.
 			ClientSessionCache: tls.NewLRUClientSessionCache(64),
-			// Else a call of more than a packet is two records and two system calls
-			// until the connection has carried 128 KiB.
+			// With dynamic records a call of more than a packet costs two records and two
+			// system calls until the connection has carried 128 KiB.
 			DynamicRecordSizingDisabled: true,
 		}
 		port = orDefault(port, "443")
@@ -50,8 +50,8 @@ func newHost(raw string, roots *x509.CertPool) (*host, error) {
 	default:
 		return nil, fmt.Errorf("upstream.url %q: the scheme must be https or http", redactURL(raw))
 	}
-	// WeChat is never at a private address; whoever gives another name, or a port,
-	// knows where that leads.
+	// WeChat is never at a private address. Whoever configures another name, or a port,
+	// may mean one.
 	h.dialer = dial.Host{Name: u.Hostname(), Port: port, MayBePrivate: !dial.IsWeChat(u.Hostname()) || u.Port() != ""}
 	return h, nil
 }
@@ -63,7 +63,7 @@ func orDefault(s, fallback string) string {
 	return s
 }
 
-// redactURL takes out of a URL whatever could be a secret.
+// redactURL removes from a URL whatever could be a secret.
 func redactURL(raw string) string {
 	if i := strings.IndexAny(raw, "?#"); i >= 0 {
 		raw = raw[:i] + "…"

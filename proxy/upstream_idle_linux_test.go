@@ -55,7 +55,7 @@ func awaitEnd(p *pool) {
 	for quiet := true; quiet; runtime.Gosched() {
 		p.mu.Lock()
 		n := len(p.idle)
-		quiet = n > 0 && p.idle[n-1].quiet()
+		quiet = n > 0 && p.idle[n-1].usable()
 		p.mu.Unlock()
 	}
 }

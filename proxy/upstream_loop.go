@@ -12,8 +12,8 @@ import (
 
 // CheckLoop looks the upstream's hosts up and returns an error that wraps
 // [dial.ErrLoop] if one of them is this process. A name that cannot be looked up yet
-// is no error: the same is checked at each connection. It blocks for a few
-// seconds at most.
+// is no error, as each connection is checked again. It blocks for up to
+// three seconds.
 func (s *Server) CheckLoop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, loopWait)
 	defer cancel()
@@ -27,11 +27,11 @@ func (s *Server) CheckLoop(ctx context.Context) error {
 
 const loopWait = 3 * time.Second
 
-// refuseOurselves has handshakes with hosts fail whose certificate is of the authority
-// that end has its own from: at the end of the way is the sidecar, or another replica
-// of it. The addresses do not show that where a proxy makes the connection.
-func refuseOurselves(hosts []*host, end *tls.Config) {
-	if end == nil || end.GetCertificate == nil {
+// rejectOwnCertificate makes handshakes with hosts fail if the host's certificate was
+// issued by our own authority, that of own: the connection then leads to this sidecar or
+// to a replica of it. Behind a proxy the addresses do not show that.
+func rejectOwnCertificate(hosts []*host, own *tls.Config) {
+	if own == nil || own.GetCertificate == nil {
 		return
 	}
 	for _, h := range hosts {
@@ -39,12 +39,12 @@ func refuseOurselves(hosts []*host, end *tls.Config) {
 			continue
 		}
 		h.tls.VerifyConnection = func(peer tls.ConnectionState) error {
-			ours, err := end.GetCertificate(&tls.ClientHelloInfo{ServerName: peer.ServerName})
+			ours, err := own.GetCertificate(&tls.ClientHelloInfo{ServerName: peer.ServerName})
 			if err != nil || ours.Leaf == nil {
 				return nil //nolint:nilerr // not a name that we answer for
 			}
 			if key := ours.Leaf.AuthorityKeyId; len(key) > 0 && bytes.Equal(peer.PeerCertificates[0].AuthorityKeyId, key) {
-				return fmt.Errorf("the way to %s leads back: its certificate is the sidecar's: %w", peer.ServerName, dial.ErrLoop)
+				return fmt.Errorf("the connection to %s leads back: its certificate is the sidecar's: %w", peer.ServerName, dial.ErrLoop)
 			}
 			return nil
 		}

@@ -3,13 +3,13 @@ package proxy
 import "time"
 
 const (
-	// hostFailures in a row take a host out for hostOut.
+	// hostFailures failures in a row take a host out for hostOut.
 	hostFailures = 3
 	hostOut      = 30 * time.Second
 )
 
-// pick returns the first host that is not out and not the one that just failed.
-// Where there is none it is the first: a call that is tried may succeed.
+// pick returns the first host that is not out and is not failed. If there is none it
+// returns the first host, since a call to it may still succeed.
 func (u *upstream) pick(failed *host) *host {
 	now := u.now()
 	for _, h := range u.hosts {
@@ -20,8 +20,8 @@ func (u *upstream) pick(failed *host) *host {
 	return u.hosts[0]
 }
 
-// available reports whether the host may be tried. A host that is out is tried by
-// one call in each hostOut.
+// available reports whether the host may be tried. A host that is out is tried by one
+// call every hostOut.
 func (h *host) available(now time.Time) bool {
 	if h.failures.Load() < hostFailures {
 		return true
@@ -30,14 +30,14 @@ func (h *host) available(now time.Time) bool {
 	return now.UnixNano() >= until && h.outUntil.CompareAndSwap(until, now.Add(hostOut).UnixNano())
 }
 
-// succeeded notes that the host answered.
+// succeeded records that the host answered.
 func (h *host) succeeded() {
 	if h.failures.Load() != 0 {
 		h.failures.Store(0)
 	}
 }
 
-// failed notes a connection failure or timeout; true when that takes the host out.
+// failed records a connection failure or a timeout. It returns true if that takes the host out.
 func (h *host) failed(now time.Time) bool {
 	n := h.failures.Add(1)
 	if n >= hostFailures {
@@ -46,6 +46,7 @@ func (h *host) failed(now time.Time) bool {
 	return n == hostFailures
 }
 
+// hostFailed records a failure of h, and logs it if h is out from then on.
 func (u *upstream) hostFailed(h *host) {
 	if h.failed(u.now()) {
 		u.metrics.UpstreamOut()

@@ -6,20 +6,21 @@ import (
 )
 
 const (
-	// connIdle is how long a connection waits for its next call. WeChat's own
-	// limit is not documented; a call that meets its end is sent again if it may be.
+	// connIdle is how long a connection may be idle. WeChat's own limit is not
+	// documented. A call on a connection that WeChat closes is sent again if that is safe.
 	connIdle = 30 * time.Second
-	// connAge is how long a connection is used at most, so that a change in DNS is
-	// followed. Each one lives up to a quarter less, so that they do not end at once.
+	// connAge is how long a connection is used at most, so that changes in DNS take
+	// effect. A random part of up to a quarter is taken off, so that connections do not
+	// all expire together.
 	connAge = time.Minute
-	// connFresh is how long a connection may have rested to carry a call that must not
-	// be sent twice: well under what servers allow, since a call that crosses with the
-	// end of its connection is lost.
+	// connFresh is how long a connection may have been idle to carry a call that must
+	// not be sent twice. It is well under what servers allow, since a call that crosses
+	// with the close of its connection is lost.
 	connFresh = 10 * time.Second
 )
 
-// pool holds the idle connections of one host, the last used on top: what is not
-// needed ages out at the bottom.
+// pool holds the idle connections of one host. It is a stack: connections that are not
+// needed expire at the bottom.
 type pool struct {
 	mu     sync.Mutex
 	idle   []*conn
@@ -27,9 +28,9 @@ type pool struct {
 	sweep  *time.Timer // set while idle connections wait
 }
 
-// take returns the last used connection that is still good and was used after
+// get returns the most recently used connection that has not expired and was used after
 // since, or nil.
-func (p *pool) take(now, since time.Time) *conn {
+func (p *pool) get(now, since time.Time) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n := len(p.idle); n > 0; n = len(p.idle) {
@@ -39,7 +40,7 @@ func (p *pool) take(now, since time.Time) *conn {
 		}
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
-		if now.Before(c.ends) && now.Sub(c.lastUsed) < connIdle {
+		if now.Before(c.expires) && now.Sub(c.lastUsed) < connIdle {
 			c.reused = true
 			return c
 		}
@@ -53,7 +54,7 @@ func (p *pool) put(c *conn, now time.Time) {
 	c.lastUsed, c.app = now, nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !now.Before(c.ends) || c.br.Buffered() > 0 {
+	if p.closed || !now.Before(c.expires) || c.br.Buffered() > 0 {
 		c.close()
 		return
 	}
@@ -63,13 +64,13 @@ func (p *pool) put(c *conn, now time.Time) {
 	}
 }
 
-// sweepIdle closes what has waited too long, and comes again while any wait.
+// sweepIdle closes connections that have been idle too long, and runs again while any are left.
 func (p *pool) sweepIdle(now func() time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	kept, at := p.idle[:0], now()
 	for _, c := range p.idle {
-		if at.Before(c.ends) && at.Sub(c.lastUsed) < connIdle {
+		if at.Before(c.expires) && at.Sub(c.lastUsed) < connIdle {
 			kept = append(kept, c)
 		} else {
 			c.close()
@@ -83,15 +84,15 @@ func (p *pool) sweepIdle(now func() time.Time) {
 	}
 }
 
-// drop closes every idle connection: one of them was found closed, so the others
-// of its age are likely to be.
-func (p *pool) drop() {
+// closeIdle closes every idle connection. It is called when one was found closed, since
+// those of the same age are then likely to be closed too.
+func (p *pool) closeIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.dropLocked()
+	p.closeIdleLocked()
 }
 
-func (p *pool) dropLocked() {
+func (p *pool) closeIdleLocked() {
 	for i, c := range p.idle {
 		c.close()
 		p.idle[i] = nil
@@ -99,12 +100,12 @@ func (p *pool) dropLocked() {
 	p.idle = p.idle[:0]
 }
 
-// shut closes the pool for good: what is put back from then on is closed as well.
-func (p *pool) shut() {
+// close closes all idle connections, and from then on those that are put back.
+func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	p.dropLocked()
+	p.closeIdleLocked()
 	if p.sweep != nil {
 		p.sweep.Stop()
 	}

@@ -20,7 +20,7 @@ func (c *countedConn) Close() error {
 }
 
 // Whatever is put back while a pool is shut, or afterwards, is closed.
-func TestPool_ShutKeepsNothing(t *testing.T) {
+func TestPool_ClosedKeepsNothing(t *testing.T) {
 	var closed atomic.Int64
 	h := &host{}
 	const rounds, each = 200, 8
@@ -37,7 +37,7 @@ func TestPool_ShutKeepsNothing(t *testing.T) {
 			})
 		}
 		close(start)
-		h.pool.shut()
+		h.pool.close()
 		wg.Wait()
 	}
 	if n := closed.Load(); n != rounds*(each+1) {

@@ -15,36 +15,36 @@ import (
 //   - nothing of it was written, as a kept connection had ended: on a new one;
 //   - GET and HEAD, before any byte of an answer: one more attempt in the call's life.
 //
-// Whatever ends after the first written byte may have been carried out, and a call
-// that timed out is not tried again, whatever its method.
+// WeChat may have carried out whatever failed after the first written byte. A call that
+// timed out is not sent again, whatever its method.
 func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
 	h := u.pick(nil)
 	r.sent = false
-	var unreached *host // by upstream.proxy
+	var unreached *host // the host that upstream.proxy could not reach
 	for fresh, moved := false, false; ; {
 		c, err := u.attempt(h, fresh, r, query, resp)
 		if err == nil {
 			h.succeeded()
 			if unreached != nil && unreached != h {
-				u.hostFailed(unreached) // as the proxy reaches this one
+				u.hostFailed(unreached) // the proxy reaches this host, so that one was at fault
 			}
 			return c, nil
 		}
-		switch u.judge(h, r, c, err) {
-		case sendFresh:
-			h.pool.drop()
+		switch u.decideRetry(h, r, c, err) {
+		case retryNewConn:
+			h.pool.closeIdle()
 			u.metrics.UpstreamStale()
 			fresh = true
-		case sendElsewhere:
+		case retryOtherHost:
 			next := u.pick(h)
 			if proxyFailure(err) != nil {
 				unreached = h
 			}
-			if (next == h || moved) && (unreached != nil || !r.retry()) {
+			if (next == h || moved) && (unreached != nil || !r.useRetry()) {
 				return nil, err
 			}
 			h, moved = next, true
-		case sendOnceMore:
+		case retryOnce:
 			h = u.pick(h)
 		default:
 			return nil, err
@@ -67,62 +67,62 @@ func (u *upstream) attempt(h *host, fresh bool, r *request, query []byte, resp *
 	return c, err
 }
 
-// verdict is what to do after an attempt failed.
-type verdict uint8
+// retryDecision says whether and where a failed call is sent again.
+type retryDecision uint8
 
 const (
-	giveUp        verdict = iota
-	sendFresh             // to the same host, on a new connection
-	sendElsewhere         // to another host; for GET and HEAD, once, to the same where there is no other
-	sendOnceMore          // to any host
+	noRetry        retryDecision = iota
+	retryNewConn                 // at the same host, on a new connection
+	retryOtherHost               // at another host; for GET and HEAD, once, at the same one if there is no other
+	retryOnce                    // at any host
 )
 
-// judge decides what to do after an attempt at h failed with err. c is its connection;
-// nil where none could be made.
-func (u *upstream) judge(h *host, r *request, c *conn, err error) verdict {
+// decideRetry decides what to do after an attempt at h failed with err. c is its
+// connection, nil if none could be made.
+func (u *upstream) decideRetry(h *host, r *request, c *conn, err error) retryDecision {
 	switch {
 	case errors.Is(err, errAppBody) || errors.Is(err, errAppGone) || !r.body.replayable():
-		return giveUp
+		return noRetry
 	case c == nil:
-		return u.judgeDial(h, err)
+		return u.decideDialRetry(h, err)
 	case !c.wrote && !c.reused:
 		u.hostFailed(h)
-		return sendElsewhere
+		return retryOtherHost
 	case !c.wrote:
-		return sendFresh
+		return retryNewConn
 	case c.got:
-		return giveUp
+		return noRetry
 	case isTimeout(err):
 		u.hostFailed(h)
-		return giveUp
-	case c.reused && r.retry():
-		return sendFresh
+		return noRetry
+	case c.reused && r.useRetry():
+		return retryNewConn
 	case c.reused:
-		return giveUp
+		return noRetry
 	}
 	u.hostFailed(h)
-	if r.retry() {
-		return sendOnceMore
+	if r.useRetry() {
+		return retryOnce
 	}
-	return giveUp
+	return noRetry
 }
 
-// judgeDial decides what to do after no connection to h could be made. What fails on
-// the way, at upstream.proxy, counts against no host, and another host is no cure for
-// it, unless it is this one that the proxy does not reach.
-func (u *upstream) judgeDial(h *host, err error) verdict {
+// decideDialRetry decides what to do after no connection to h could be made. A failure of
+// upstream.proxy itself counts against no host, and another host does not help. A host
+// that the proxy cannot reach is a reason to try another.
+func (u *upstream) decideDialRetry(h *host, err error) retryDecision {
 	p := proxyFailure(err)
 	if p == nil {
 		u.hostFailed(h)
 	}
 	if p != nil && !p.Elsewhere {
-		return giveUp
+		return noRetry
 	}
-	return sendElsewhere
+	return retryOtherHost
 }
 
-// retry reports whether the call may use its one more attempt, and uses it up.
-func (r *request) retry() bool {
+// useRetry uses up the one retry of a GET or HEAD, and reports whether there was one.
+func (r *request) useRetry() bool {
 	if !r.idempotent() || r.retried {
 		return false
 	}

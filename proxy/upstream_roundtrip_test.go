@@ -212,7 +212,7 @@ func TestRoundTrip_FailedWrites(t *testing.T) {
 		if c != nil {
 			c.close()
 		}
-		h.pool.shut()
+		h.pool.close()
 	}
 	f("kept, nothing taken", "POST", 0, true, 1, false, true)
 	f("kept, a byte taken", "POST", 1, true, 0, true, true)
@@ -223,7 +223,7 @@ func TestRoundTrip_FailedWrites(t *testing.T) {
 }
 
 func TestConn_TLSDoesNotSayWhatWasWritten(t *testing.T) {
-	c := newConn(tls.Client(&gate{Conn: &refusingConn{err: syscall.EPIPE}}, &tls.Config{}), &host{}, time.Now, 0)
+	c := newConn(tls.Client(&pausableConn{Conn: &refusingConn{err: syscall.EPIPE}}, &tls.Config{}), &host{}, time.Now, 0)
 	if _, err := c.Write([]byte("x")); err == nil || !c.wrote {
 		t.Errorf("%v, wrote %v", err, c.wrote)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// stream is the body of an answer that passes through. Its end is sticky: a
-// reader that comes again must not touch a connection that serves another call.
+// stream is the body of an answer that is passed through. Its end is sticky: a read after
+// it must not touch the connection, which may serve another call by then.
 type stream struct {
 	u        *upstream
 	c        *conn
@@ -25,8 +25,8 @@ type stream struct {
 	done     func(error)     // called once, with nil for a whole body
 }
 
-// buffer reads up to limit bytes of a body of unknown length into resp. Nil means
-// that this was all of it; else what was read becomes the stream's beginning.
+// buffer reads up to limit bytes of a body of unknown length into resp. It returns nil if
+// that was the whole body, else the stream, which then begins with what was read.
 func (st *stream) buffer(resp *fasthttp.Response, limit int) (*stream, error) {
 	buf := freePieces.Get().(*piece)
 	defer freePieces.Put(buf)
@@ -43,14 +43,13 @@ func (st *stream) buffer(resp *fasthttp.Response, limit int) (*stream, error) {
 			st.c.close()
 			return nil, errCut
 		case size > limit:
-			st.prefix = bytes.Clone(held(resp))
+			st.prefix = bytes.Clone(bufferedBody(resp))
 			return st, nil
 		}
 	}
 }
 
-// Read implements [io.Reader]. A body that breaks off ends in an error, never in
-// io.EOF.
+// Read implements [io.Reader]. A truncated body ends in an error, never in io.EOF.
 func (st *stream) Read(p []byte) (int, error) {
 	if st.err != nil {
 		return 0, st.err
@@ -82,8 +81,7 @@ func (st *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// renew gives the app another idleTimeout to take what comes; once a second is
-// often enough.
+// renew gives the app another idleTimeout to read. Once a second is often enough.
 func (st *stream) renew() {
 	if st.deadline == nil {
 		return
@@ -94,8 +92,8 @@ func (st *stream) renew() {
 	}
 }
 
-// Close gives the connection back if the body was read to its end, else closes
-// it, so that the upstream learns that nobody reads on.
+// Close releases the connection if the body was read to its end, else closes it, so that
+// the upstream stops sending.
 func (st *stream) Close() error {
 	if st.c == nil {
 		return nil
@@ -113,7 +111,7 @@ func (st *stream) Close() error {
 	return nil
 }
 
-// chunkReader reads a chunked body with its trailer, which is dropped.
+// chunkReader reads a chunked body and drops its trailer.
 type chunkReader struct {
 	io.Reader
 	br  *bufio.Reader

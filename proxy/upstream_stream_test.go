@@ -156,7 +156,7 @@ func TestStream_CloseTellsOnce(t *testing.T) {
 	f := func(read bool, want error) {
 		t.Helper()
 		h := &host{}
-		defer h.pool.shut()
+		defer h.pool.close()
 		st := testStream(2, "", strings.NewReader("ab"))
 		st.c, st.reusable = newConn(&fakeUpstream{}, h, time.Now, 0), true
 		var told []error

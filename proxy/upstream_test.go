@@ -116,7 +116,7 @@ func TestUpstream_FreshConnections(t *testing.T) {
 	dialled := 0
 	u := &upstream{now: func() time.Time { return now }, base: context.Background()}
 	h := &host{}
-	defer h.pool.shut()
+	defer h.pool.close()
 	h.dialer = dial.Host{Name: "127.0.0.1", Port: "1", Now: u.now, Connect: func(context.Context, string, string) (net.Conn, error) {
 		dialled++
 		return &fakeUpstream{}, nil
@@ -131,7 +131,7 @@ func TestUpstream_FreshConnections(t *testing.T) {
 		if _, err := u.connect(h, false, r.repeatable()); err != nil || dialled != want {
 			t.Errorf("%s, body kept %v, idle for %v: %d dialled, %v; want %d", method, whole, idle, dialled, err, want)
 		}
-		h.pool.drop()
+		h.pool.closeIdle()
 	}
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		for _, whole := range []bool{true, false} {
@@ -182,7 +182,7 @@ func TestPool(t *testing.T) {
 	now := time.Unix(1000, 0)
 	clock := func() time.Time { return now }
 	h := &host{}
-	defer h.pool.shut()
+	defer h.pool.close()
 	conns := make([]*conn, 3)
 	for i := range conns {
 		conns[i] = newConn(&fakeUpstream{}, h, clock, 0)
@@ -190,22 +190,22 @@ func TestPool(t *testing.T) {
 		h.pool.put(conns[i], now)
 	}
 	var always time.Time
-	if c := h.pool.take(now, always); c != conns[2] || !c.reused {
+	if c := h.pool.get(now, always); c != conns[2] || !c.reused {
 		t.Error("want the last used connection")
 	}
-	if c := h.pool.take(now.Add(2*time.Second), now.Add(time.Second)); c != nil {
+	if c := h.pool.get(now.Add(2*time.Second), now.Add(time.Second)); c != nil {
 		t.Error("got one that was not used of late")
 	}
-	if c := h.pool.take(now, always); c != conns[1] {
+	if c := h.pool.get(now, always); c != conns[1] {
 		t.Error("want the next one")
 	}
 	now = now.Add(connIdle)
-	if c := h.pool.take(now, always); c != nil {
+	if c := h.pool.get(now, always); c != nil {
 		t.Error("got one that waited too long")
 	}
 	old := newConn(&fakeUpstream{}, h, clock, 0)
 	now = now.Add(connAge)
-	if h.pool.put(old, now); h.pool.take(now, always) != nil {
+	if h.pool.put(old, now); h.pool.get(now, always) != nil {
 		t.Error("got one that is too old")
 	}
 }
@@ -213,7 +213,7 @@ func TestPool(t *testing.T) {
 func TestPool_Sweep(t *testing.T) {
 	now := time.Unix(1000, 0)
 	h := &host{}
-	defer h.pool.shut()
+	defer h.pool.close()
 	clock := func() time.Time { return now }
 	first := newConn(&fakeUpstream{}, h, clock, 0)
 	h.pool.put(first, now)

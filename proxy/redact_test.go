@@ -12,7 +12,7 @@ import (
 
 // What we added to a call does not come back to the app with the answer, wherever
 // an error or a redirect repeats it.
-func TestHidden_ErrorsThatRepeatTheCall(t *testing.T) {
+func TestRedact_ErrorsThatRepeatTheCall(t *testing.T) {
 	const repeat = "{{}}" // stands for what is repeated
 	f := func(method, path, body, secret, answer, want string) {
 		t.Helper()
@@ -50,7 +50,7 @@ func TestHidden_ErrorsThatRepeatTheCall(t *testing.T) {
 }
 
 // A long error page is no exception, with a length and without.
-func TestHidden_LongErrors(t *testing.T) {
+func TestRedact_LongErrors(t *testing.T) {
 	token := tokenText(authorizerKey(merchant), 1)
 	page := strings.Repeat("<p>", 100_000) + "/x?access_token="
 	for _, head := range []string{fmt.Sprintf("Content-Length: %d\r\n", len(page+token)), ""} {
@@ -68,7 +68,7 @@ func TestHidden_LongErrors(t *testing.T) {
 }
 
 // An answer that is no error passes as it came.
-func TestHidden_GoodAnswersPass(t *testing.T) {
+func TestRedact_GoodAnswersPass(t *testing.T) {
 	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Set-Cookie", "a=b")
 		w.Header().Set("Location", "https://x/")
