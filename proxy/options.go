@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -45,4 +46,21 @@ type Options struct {
 	// BaseContext is the parent of the contexts for the broker and for dialling; nil for
 	// context.Background.
 	BaseContext context.Context
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Source == nil {
+		return o, errors.New("proxy: Options.Source is nil")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.BaseContext == nil {
+		o.BaseContext = context.Background()
+	}
+	o.Limits = o.Limits.withDefaults()
+	return o, nil
 }

@@ -67,17 +67,9 @@ type Server struct {
 
 // New checks the options and returns a server that is not listening yet.
 func New(o Options) (*Server, error) {
-	if o.Source == nil {
-		return nil, errors.New("proxy: Options.Source is missing")
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.BaseContext == nil {
-		o.BaseContext = context.Background()
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
 	}
 	table, err := routes.New()
 	if err != nil {
@@ -86,7 +78,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		source: o.Source, exchange: o.Exchange, table: table,
 		defaultAppID: o.DefaultAppID, errorsAs200: o.ErrorsAsHTTP200, expose: o.ExposeTokens,
-		keys: o.HandleKeys, limits: o.Limits.withDefaults(),
+		keys: o.HandleKeys, limits: o.Limits,
 		metrics: o.Metrics, log: o.Log, now: o.Now, base: o.BaseContext,
 	}
 	if s.upstream, err = newUpstream(o.Upstream, o.BaseContext, o.Now, o.Log, o.Metrics); err != nil {
