@@ -35,10 +35,12 @@ type authority struct {
 }
 
 // ShowCertificate changes the certificate for connections made from now on.
-func (s *Server) ShowCertificate(c Certificate) error {
-	s.net.mu.Lock()
-	defer s.net.mu.Unlock()
-	ca, err := s.authority()
+func (s *Server) ShowCertificate(c Certificate) error { return s.net.showCertificate(c) }
+
+func (l *listener) showCertificate(c Certificate) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ca, err := l.authorityLocked()
 	if err != nil {
 		return err
 	}
@@ -52,17 +54,25 @@ func (s *Server) ShowCertificate(c Certificate) error {
 // CACertPEM returns the certificate of the server's CA in PEM. It panics if the
 // machine has no randomness.
 func (s *Server) CACertPEM() []byte {
-	s.net.mu.Lock()
-	defer s.net.mu.Unlock()
-	ca, err := s.authority()
+	text, err := s.net.caCertPEM()
 	if err != nil {
 		panic("wechattest: " + err.Error())
 	}
-	return ca.certPEM
+	return text
 }
 
-func (s *Server) tlsConfig() (*tls.Config, error) {
-	ca, err := s.authority()
+func (l *listener) caCertPEM() ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ca, err := l.authorityLocked()
+	if err != nil {
+		return nil, err
+	}
+	return ca.certPEM, nil
+}
+
+func (l *listener) tlsConfigLocked() (*tls.Config, error) {
+	ca, err := l.authorityLocked()
 	if err != nil {
 		return nil, err
 	}
@@ -74,17 +84,16 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 	}, nil
 }
 
-// authority returns the server's CA, made at the first call. The network lock is
-// held.
-func (s *Server) authority() (*authority, error) {
-	if s.net.ca != nil {
-		return s.net.ca, nil
+// authorityLocked returns the server's CA, made at the first call.
+func (l *listener) authorityLocked() (*authority, error) {
+	if l.ca != nil {
+		return l.ca, nil
 	}
-	ca, err := newAuthority(s.now())
+	ca, err := newAuthority(l.server.now())
 	if err != nil {
 		return nil, fmt.Errorf("make the simulator's CA: %w", err)
 	}
-	s.net.ca = ca
+	l.ca = ca
 	return ca, nil
 }
 

@@ -14,6 +14,8 @@ import (
 // listener is the real network side of a server. Its lock is taken before the
 // server's.
 type listener struct {
+	server *Server // whose calls are served; set by New
+
 	mu      sync.Mutex
 	addr    string
 	secure  bool
@@ -40,32 +42,34 @@ func (s *Server) mustListen(secure bool) string {
 
 // Listen serves on the address addr (host:port) and returns the URL. A server
 // listens on one address at a time.
-func (s *Server) Listen(addr string, secure bool) (string, error) {
-	s.net.mu.Lock()
-	defer s.net.mu.Unlock()
-	if s.net.running != nil {
-		return "", fmt.Errorf("listen on %s: the server listens on %s already", addr, s.net.addr)
+func (s *Server) Listen(addr string, secure bool) (string, error) { return s.net.listen(addr, secure) }
+
+func (l *listener) listen(addr string, secure bool) (string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running != nil {
+		return "", fmt.Errorf("listen on %s: the server listens on %s already", addr, l.addr)
 	}
-	s.net.secure = secure
-	if err := s.serve(addr); err != nil {
+	l.secure = secure
+	if err := l.serveLocked(addr); err != nil {
 		return "", err
 	}
 	scheme := "http://"
 	if secure {
 		scheme = "https://"
 	}
-	return scheme + s.net.addr, nil
+	return scheme + l.addr, nil
 }
 
-// serve opens the listener and starts the one goroutine that accepts.
-func (s *Server) serve(addr string) error {
+// serveLocked opens the listener and starts the one goroutine that accepts.
+func (l *listener) serveLocked(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	s.net.addr = ln.Addr().String()
-	if s.net.secure {
-		config, err := s.tlsConfig()
+	l.addr = ln.Addr().String()
+	if l.secure {
+		config, err := l.tlsConfigLocked()
 		if err != nil {
 			_ = ln.Close()
 			return err
@@ -73,12 +77,12 @@ func (s *Server) serve(addr string) error {
 		ln = tls.NewListener(ln, config)
 	}
 	srv := &http.Server{
-		Handler:           s,
+		Handler:           l.server,
 		ReadHeaderTimeout: time.Minute,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
 	done := make(chan struct{})
-	s.net.running, s.net.done = srv, done
+	l.running, l.done = srv, done
 	go func() {
 		defer close(done)
 		_ = srv.Serve(ln)
@@ -91,38 +95,49 @@ func (s *Server) serve(addr string) error {
 // a server that never listened.
 func (s *Server) Close() {
 	s.ClearFaults()
-	s.net.mu.Lock()
-	defer s.net.mu.Unlock()
-	s.stop()
+	s.net.close()
 }
 
-func (s *Server) stop() {
-	if s.net.running == nil {
+func (l *listener) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closeLocked()
+}
+
+func (l *listener) closeLocked() {
+	if l.running == nil {
 		return
 	}
-	_ = s.net.running.Close()
-	<-s.net.done
-	s.net.running = nil
+	_ = l.running.Close()
+	<-l.done
+	l.running = nil
 }
 
 // Outage makes WeChat as a whole unreachable, or reachable again. A listening
 // server closes its port and its connections, and opens the same port later; the
 // error is that of opening it.
-func (s *Server) Outage(on bool) error {
-	s.net.mu.Lock()
-	defer s.net.mu.Unlock()
-	s.mu.Lock()
-	changed := s.outage != on
-	s.outage = on
-	s.mu.Unlock()
-	if !changed || s.net.addr == "" {
+func (s *Server) Outage(on bool) error { return s.net.outage(on) }
+
+func (l *listener) outage(on bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if changed := l.server.setOutage(on); !changed || l.addr == "" {
 		return nil
 	}
 	if on {
-		s.stop()
+		l.closeLocked()
 		return nil
 	}
-	return s.serve(s.net.addr)
+	return l.serveLocked(l.addr)
+}
+
+// setOutage reports whether it changed anything.
+func (s *Server) setOutage(on bool) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed = s.outage != on
+	s.outage = on
+	return changed
 }
 
 // Hosts returns the host names of WeChat's API, which the certificate of
@@ -135,8 +150,10 @@ func Hosts() []string {
 }
 
 // Addr returns host:port of the listener; empty if it never listened.
-func (s *Server) Addr() string {
-	s.net.mu.Lock()
-	defer s.net.mu.Unlock()
-	return s.net.addr
+func (s *Server) Addr() string { return s.net.address() }
+
+func (l *listener) address() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.addr
 }

@@ -43,7 +43,7 @@ type Server struct {
 // New returns a WeChat without components and accounts. It starts nothing.
 func New(options Options) *Server {
 	o := options.withDefaults()
-	return &Server{
+	s := &Server{
 		opt:        o,
 		mint:       newMint(o.Seed),
 		components: map[string]*component{},
@@ -60,6 +60,8 @@ func New(options Options) *Server {
 		book:       newBook(o),
 		wake:       make(chan struct{}, 1),
 	}
+	s.net.server = s
+	return s
 }
 
 // ServeHTTP answers one API call as WeChat would. It serves every host.
