@@ -13,12 +13,12 @@ import (
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
-// TokenStatus says which tokens are missing. *broker.Broker is one.
+// TokenStatus says which tokens are missing. *broker.Broker implements it.
 type TokenStatus interface {
 	// Missing returns the components and own accounts that hold no living token;
 	// empty when all do. It is safe for concurrent use and does not block.
 	Missing() []broker.Missing
-	// Status returns how all components and own accounts are, on the same terms.
+	// Status returns the state of all components and own accounts, on the same terms.
 	Status() []broker.KeyStatus
 	// Tickets returns how old the components' tickets are, on the same terms.
 	Tickets() []broker.TicketStatus
@@ -94,8 +94,7 @@ func (o MetricsOptions) index(w http.ResponseWriter, _ *http.Request) {
 	reply(w, http.StatusOK, "text/plain; charset=utf-8", body)
 }
 
-// readOnly serves pages by their exact path. It is no ServeMux, as that answers
-// unclean paths by redirects.
+// readOnly serves pages by their exact path. A ServeMux would redirect unclean paths.
 type readOnly map[string]http.HandlerFunc
 
 // ServeHTTP implements [http.Handler].
@@ -117,7 +116,7 @@ func (pages readOnly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func reply(w http.ResponseWriter, status int, contentType, body string) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body) // whoever left needs no answer
+	_, _ = io.WriteString(w, body) // a client that has left needs no answer
 }
 
 func text(body string) http.HandlerFunc {

@@ -12,18 +12,18 @@ const (
 	// maxConnections is how many there may be: two Prometheus servers, a kubelet and
 	// some people have a dozen.
 	maxConnections = 256
-	// maxScrapes is how many are made at once. Each walks over all series, and apps'
-	// calls must not wait for those of a flood.
+	// maxScrapes is how many scrapes run at once. Each reads all series, and a flood of
+	// them must not slow down apps' calls.
 	maxScrapes = 4
 )
 
-// connections closes the one that has been quiet longest whenever there is one too
-// many. To refuse the newcomer instead would have those who only hold connections keep
-// the kubelet out, which then ends the process.
+// connections closes the connection that has been idle longest whenever there is one too
+// many. Refusing the new one instead would let whoever only holds connections keep out the
+// kubelet, which then kills the process. It is safe for concurrent use.
 type connections struct {
-	mu    sync.Mutex
-	quiet list.List // of net.Conn, the one that has been quiet longest first
-	at    map[net.Conn]*list.Element
+	mu   sync.Mutex
+	idle list.List // of net.Conn, the one that has been idle longest first
+	at   map[net.Conn]*list.Element
 }
 
 func newConnections() *connections { return &connections{at: map[net.Conn]*list.Element{}} }
@@ -33,7 +33,7 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		if oldest := c.add(conn); oldest != nil {
-			_ = oldest.Close() // who held it need not know more
+			_ = oldest.Close() // it has no request in flight, or a very slow one
 		}
 	case http.StateActive:
 		c.touch(conn)
@@ -42,15 +42,15 @@ func (c *connections) track(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// add returns the connection that must go, or nil.
+// add adds conn and returns the connection to close, or nil.
 func (c *connections) add(conn net.Conn) net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at[conn] = c.quiet.PushBack(conn)
+	c.at[conn] = c.idle.PushBack(conn)
 	if len(c.at) <= maxConnections {
 		return nil
 	}
-	oldest := c.quiet.Remove(c.quiet.Front()).(net.Conn)
+	oldest := c.idle.Remove(c.idle.Front()).(net.Conn)
 	delete(c.at, oldest)
 	return oldest
 }
@@ -59,7 +59,7 @@ func (c *connections) touch(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.at[conn]; e != nil {
-		c.quiet.MoveToBack(e)
+		c.idle.MoveToBack(e)
 	}
 }
 
@@ -67,13 +67,13 @@ func (c *connections) remove(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.at[conn]; e != nil {
-		c.quiet.Remove(e)
+		c.idle.Remove(e)
 		delete(c.at, conn)
 	}
 }
 
-// limitScrapes answers 503 to those beyond maxScrapes, and ends their connection: what
-// was sent behind is of the same kind.
+// limitScrapes answers 503 to scrapes beyond maxScrapes, and closes their connections,
+// since more of them would follow.
 func limitScrapes(scrape http.Handler) http.HandlerFunc {
 	slots := make(chan struct{}, maxScrapes)
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// NewServer returns a server for h whose limits keep slow or greedy peers from
-// holding it, and many of them from keeping others out. What net/http has to say goes
-// to log as warnings; nil discards it.
+// NewServer returns a server for h with limits against slow peers and against many
+// connections. net/http logs its errors to log as warnings; a nil log discards them.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -28,19 +28,18 @@ func LookupAt(server string) func(ctx context.Context, host string) ([]netip.Add
 	return (&dnsClient{server: server}).lookup
 }
 
-// dnsClient asks one DNS server for addresses. It exists because Go's resolver
-// reads the hosts file even for names with a trailing dot, and a pod whose hosts
-// file says that api.weixin.qq.com is the sidecar must not have the sidecar call
-// itself.
+// dnsClient asks one DNS server for addresses. Go's resolver cannot be used, since it reads
+// the hosts file even for names with a trailing dot: in a pod whose hosts file points
+// api.weixin.qq.com at the sidecar, the sidecar would call itself.
 type dnsClient struct {
 	server string // host:port
 }
 
 const (
-	dnsTries    = 3
-	dnsTry      = 1500 * time.Millisecond
-	dnsSecond   = 300 * time.Millisecond
-	dnsMaxBytes = 4096
+	dnsTries       = 3
+	dnsTry         = 1500 * time.Millisecond
+	dnsOtherFamily = 300 * time.Millisecond
+	dnsMaxBytes    = 4096
 )
 
 var (
@@ -48,8 +47,8 @@ var (
 	errDNSForeign   = errors.New("the DNS answer belongs to another question")
 )
 
-// lookup returns the IPv4 and IPv6 addresses of host; one kind is enough. Servers
-// that never answer for IPv6 cost no more than dnsSecond.
+// lookup returns the IPv4 and IPv6 addresses of host; either is enough. Once it has those
+// of IPv4 it waits dnsOtherFamily for IPv6, which some servers never answer.
 func (d *dnsClient) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -64,7 +63,7 @@ func (d *dnsClient) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 	}()
 	v4, err := d.ask(ctx, host, dnsmessage.TypeA)
 	if len(v4) > 0 {
-		defer time.AfterFunc(dnsSecond, cancel).Stop()
+		defer time.AfterFunc(dnsOtherFamily, cancel).Stop()
 	}
 	v6 := <-second
 	if all := append(v4, v6.addrs...); len(all) > 0 {
@@ -101,7 +100,7 @@ func (d *dnsClient) exchange(ctx context.Context, network, host string, qtype dn
 		return nil, fmt.Errorf("ask the DNS server %s: %w", d.server, err)
 	}
 	defer nc.Close() //nolint:errcheck // nothing is lost with it
-	// Its end, too early or in time, ends the reading.
+	// The end of ctx makes reads and writes fail at once.
 	defer context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })()
 	id := uint16(rand.Uint32())
 	question, message, err := newQuestion(id, host, qtype)
@@ -158,9 +157,8 @@ func newQuestion(id uint16, host string, qtype dnsmessage.Type) (dnsmessage.Ques
 	return q, packed, nil
 }
 
-// parseAnswer returns the addresses in an answer to q. Names are not followed: the
-// server resolved the aliases, and all addresses in the answer belong to the name
-// asked for.
+// parseAnswer returns the addresses in an answer to q. It does not follow aliases: the
+// server has resolved them, so all addresses in the answer belong to the name in q.
 func parseAnswer(b []byte, id uint16, q dnsmessage.Question) ([]netip.Addr, error) {
 	var p dnsmessage.Parser
 	header, err := p.Start(b)

@@ -5,7 +5,7 @@
 //	dns.go        asking one DNS server, past the hosts file
 //	address.go    which addresses are public
 //	own.go        what we listen on ourselves
-//	proxy.go      the way out through a proxy; proxyurl.go, httpconnect.go, socks.go
+//	proxy.go      connections through a proxy; proxyurl.go, httpconnect.go, socks.go
 //
 // The data path, CONNECT and the broker's client all dial by it. It knows neither
 // calls nor tokens.

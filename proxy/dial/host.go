@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// Timeout bounds the way to a host: looking it up, connecting, and shaking hands.
+	// Timeout bounds the lookup of a host, the connection and the TLS handshake together.
 	Timeout = 5 * time.Second
-	// addrFresh is how long an answer of DNS is used, addrStale how long it is
-	// when DNS gives no newer one.
-	addrFresh = time.Minute
-	addrStale = 10 * time.Minute
-	// lookupPatience is how long DNS may take while an earlier answer could serve,
-	// and lookupPause how long nobody asks again when it did not help.
-	lookupPatience = time.Second
-	lookupPause    = 5 * time.Second
+	// addrFresh is how long addresses are used without asking DNS again, addrMaxAge how
+	// long they are used if DNS has no newer ones.
+	addrFresh  = time.Minute
+	addrMaxAge = 10 * time.Minute
+	// lookupTimeout is how long a lookup may take while cached addresses can be used.
+	// lookupPause is how long DNS is not asked again after a lookup that failed.
+	lookupTimeout = time.Second
+	lookupPause   = 5 * time.Second
 )
 
 // Host connects to one host and remembers its addresses. Its fields are set before
@@ -33,8 +33,8 @@ type Host struct {
 	MayBePrivate bool
 	// Own are addresses that are not connected to; nil for none.
 	Own *OwnAddresses
-	// Proxy is the way to the host; nil for the straight one. Which addresses the host
-	// has is then for the proxy to know.
+	// Proxy is the proxy to the host; nil for none. The proxy then resolves the host's
+	// name.
 	Proxy *Proxy
 	// Lookup returns the addresses of a name, Connect makes a connection, and Now is
 	// the clock; see [Host.Use].
@@ -42,15 +42,15 @@ type Host struct {
 	Connect func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now     func() time.Time
 
-	mu       sync.Mutex // held during a lookup
-	state    sync.Mutex // guards what follows
-	addrs    []netip.Addr
-	resolved time.Time
-	again    time.Time // DNS is not asked before this
+	lookupMu   sync.Mutex // held during a lookup
+	mu         sync.Mutex // guards what follows
+	addrs      []netip.Addr
+	resolved   time.Time
+	nextLookup time.Time // DNS is not asked before this
 }
 
-// Dial tries the host's addresses, those of IPv4 first: where there is no IPv4 it
-// fails at once, while broken IPv6 takes its time.
+// Dial tries the host's addresses, those of IPv4 first: IPv4 fails at once where there is
+// none, while broken IPv6 times out.
 func (h *Host) Dial(ctx context.Context) (net.Conn, error) {
 	if h.Proxy != nil {
 		return h.Proxy.Dial(ctx, h.Name, h.Port)
@@ -81,7 +81,7 @@ func (h *Host) Dial(ctx context.Context) (net.Conn, error) {
 	return nil, err
 }
 
-// try gives one address its share of the time that is left.
+// try connects to one address. If others follow, it may use half of the remaining time.
 func (h *Host) try(ctx context.Context, a netip.Addr, left int) (net.Conn, error) {
 	deadline, ok := ctx.Deadline()
 	if ok && left > 1 {
@@ -93,41 +93,41 @@ func (h *Host) try(ctx context.Context, a netip.Addr, left int) (net.Conn, error
 	return h.Connect(ctx, "tcp", net.JoinHostPort(a.String(), h.Port))
 }
 
-// addresses returns the host's addresses. One lookup runs at a time; while it
-// does, and when it fails or leads nowhere, the last good answer serves.
+// addresses returns the host's addresses. One lookup runs at a time. Cached addresses are
+// returned while it runs, and if it fails or has no address that may be called.
 func (h *Host) addresses(ctx context.Context) ([]netip.Addr, error) {
-	addrs, age := h.known()
+	addrs, age := h.cached()
 	if age < addrFresh {
 		return addrs, nil
 	}
-	if !h.mu.TryLock() {
-		if age < addrStale {
+	if !h.lookupMu.TryLock() {
+		if age < addrMaxAge {
 			return addrs, nil
 		}
-		h.mu.Lock()
-		if addrs, age = h.known(); age < addrFresh {
-			h.mu.Unlock()
+		h.lookupMu.Lock()
+		if addrs, age = h.cached(); age < addrFresh {
+			h.lookupMu.Unlock()
 			return addrs, nil
 		}
 	}
-	defer h.mu.Unlock()
-	if age < addrStale {
+	defer h.lookupMu.Unlock()
+	if age < addrMaxAge {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, lookupPatience)
+		ctx, cancel = context.WithTimeout(ctx, lookupTimeout)
 		defer cancel()
 	}
 	found, err := h.Lookup(ctx, h.Name)
 	if err == nil && len(found) == 0 {
 		err = errors.New("no address")
 	}
-	if age < addrStale && (err != nil || !slices.ContainsFunc(found, h.mayCall)) {
-		h.pause()
+	if age < addrMaxAge && (err != nil || !slices.ContainsFunc(found, h.mayCall)) {
+		h.postponeLookup()
 		return addrs, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", h.Name, err)
 	}
-	return h.remember(found), nil
+	return h.store(found), nil
 }
 
 // mayCall reports whether a may be called at all.
@@ -135,34 +135,35 @@ func (h *Host) mayCall(a netip.Addr) bool {
 	return (h.MayBePrivate || Public(a)) && h.refuseLoop(a) == nil
 }
 
-// pause keeps DNS from being asked for a while.
-func (h *Host) pause() {
-	h.state.Lock()
-	defer h.state.Unlock()
-	h.again = h.Now().Add(lookupPause)
+// postponeLookup keeps DNS from being asked for lookupPause.
+func (h *Host) postponeLookup() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.nextLookup = h.Now().Add(lookupPause)
 }
 
-// known returns the last good answer, and its age: none at all while DNS is not to
-// be asked, and addrStale where there is no answer.
-func (h *Host) known() ([]netip.Addr, time.Duration) {
-	h.state.Lock()
-	defer h.state.Unlock()
+// cached returns the cached addresses and their age. The age is 0 while DNS is not to be
+// asked, and addrMaxAge if there are none.
+func (h *Host) cached() ([]netip.Addr, time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.addrs == nil {
-		return nil, addrStale
+		return nil, addrMaxAge
 	}
 	now := h.Now()
 	age := now.Sub(h.resolved)
-	if age < addrStale && now.Before(h.again) {
+	if age < addrMaxAge && now.Before(h.nextLookup) {
 		age = 0
 	}
 	return h.addrs, age
 }
 
-func (h *Host) remember(addrs []netip.Addr) []netip.Addr {
+// store caches addrs, those of IPv4 first.
+func (h *Host) store(addrs []netip.Addr) []netip.Addr {
 	addrs = slices.Clone(addrs)
 	slices.SortStableFunc(addrs, func(a, b netip.Addr) int { return Family(a) - Family(b) })
-	h.state.Lock()
-	defer h.state.Unlock()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.addrs, h.resolved = addrs, h.Now()
 	return addrs
 }
@@ -182,15 +183,16 @@ type Options struct {
 	Resolver string
 	// Own are the addresses that are never called; nil for none.
 	Own *OwnAddresses
-	// Proxy is the way out; nil for none. Resolver and Own then do not matter.
+	// Proxy is the proxy that makes the connections; nil for none. With one, Resolver and
+	// Own are not used.
 	Proxy *Proxy
 	// Now is the clock for deadlines; nil for time.Now.
 	Now func() time.Time
 }
 
-// New returns a dial function for clients beside the data path that call the
-// same hosts with the same care: what leads back to this process is an error that
-// wraps [ErrLoop], and WeChat is not looked for at a private address. It dials TCP,
+// New returns a dial function for clients beside the data path that call the same hosts.
+// It refuses an address that leads back to this process with an error that wraps
+// [ErrLoop], and a private address for WeChat. It dials TCP,
 // whatever network it is asked for, and gives up after five seconds. It is safe for
 // concurrent use.
 func New(o Options) func(ctx context.Context, network, address string) (net.Conn, error) {

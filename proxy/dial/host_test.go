@@ -66,7 +66,7 @@ func TestHost(t *testing.T) {
 	clear(answers)
 	now = now.Add(addrFresh)
 	check("looked up again each minute", dial(), false, 2, "43.0.0.1:443")
-	now, lookupErr = now.Add(addrStale-time.Second), io.ErrUnexpectedEOF
+	now, lookupErr = now.Add(addrMaxAge-time.Second), io.ErrUnexpectedEOF
 	check("the last good answer serves", dial(), false, 3, "43.0.0.1:443")
 	now = now.Add(time.Second)
 	check("but not for ever", dial(), true, 4)
@@ -87,7 +87,7 @@ func TestHost_KeepsTheLastGoodAnswer(t *testing.T) {
 		"error": func(context.Context) ([]netip.Addr, error) { return nil, io.ErrUnexpectedEOF },
 		"empty": func(context.Context) ([]netip.Addr, error) { return nil, nil },
 		"late": func(ctx context.Context) ([]netip.Addr, error) {
-			if until, ok := ctx.Deadline(); !ok || time.Until(until) > lookupPatience {
+			if until, ok := ctx.Deadline(); !ok || time.Until(until) > lookupTimeout {
 				return nil, fmt.Errorf("it may take until %v", until)
 			}
 			return nil, context.DeadlineExceeded
@@ -119,8 +119,8 @@ func TestHost_KeepsTheLastGoodAnswer(t *testing.T) {
 		dial(addrFresh, 2, false)
 		dial(addrFresh+lookupPause-1, 2, false)
 		dial(addrFresh+lookupPause, 3, false)
-		dial(addrStale-1, 4, false)
-		dial(addrStale, 5, true)
+		dial(addrMaxAge-1, 4, false)
+		dial(addrMaxAge, 5, true)
 	}
 }
 

@@ -32,7 +32,7 @@ func (p *Proxy) openHTTP(nc net.Conn, target string) error {
 	}
 	b.WriteString("\r\n")
 	if _, err := io.WriteString(nc, b.String()); err != nil {
-		return broke(err)
+		return closedEarly(err)
 	}
 	for range maxInterim {
 		head, err := readConnectHead(nc)
@@ -42,21 +42,21 @@ func (p *Proxy) openHTTP(nc net.Conn, target string) error {
 		case err != nil && len(head) > 0 && !bytes.HasPrefix(head, []byte("HTTP/1.")[:min(7, len(head))]):
 			return notHTTP("")
 		case err != nil:
-			return broke(err)
+			return closedEarly(err)
 		}
 		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodConnect})
 		if err != nil {
 			return notHTTP("")
 		}
 		if code := answer.StatusCode; code >= 200 || code == http.StatusSwitchingProtocols {
-			return p.judge(code, answer.Header, target)
+			return p.connectError(code, answer.Header, target)
 		}
 	}
 	return notHTTP("its answer never comes to an end of 1xx")
 }
 
-// readConnectHead reads the head of an answer and not a byte more: what follows is the
-// tunnel's. An error comes with what was read.
+// readConnectHead reads the head of an answer and not a byte more, since what follows
+// belongs to the tunnel. With an error it returns what was read.
 func readConnectHead(r io.Reader) ([]byte, error) {
 	head := make([]byte, 0, 256)
 	for len(head) < maxConnectHead {
@@ -76,8 +76,8 @@ func notHTTP(detail string) *ProxyError {
 	return &ProxyError{Reason: "the answer is not an HTTP proxy's (upstream.proxy)", Detail: detail}
 }
 
-// judge words the final answer to a CONNECT; nil for an open tunnel.
-func (p *Proxy) judge(code int, h http.Header, target string) error {
+// connectError returns the error of the final answer to a CONNECT; nil if the tunnel is open.
+func (p *Proxy) connectError(code int, h http.Header, target string) error {
 	answered := fmt.Sprintf("the proxy answered %d", code)
 	// Some answer 401 to credentials that are wrong, tinyproxy among them.
 	unauthorized := code == http.StatusProxyAuthRequired || code == http.StatusUnauthorized
@@ -102,8 +102,8 @@ func schemesHint(h http.Header) string {
 		return ""
 	}
 	for _, line := range offered {
-		// A line may list several, and quoted texts in it may hold anything; a false
-		// find costs no more than the hint.
+		// A line may list several schemes, and quoted strings in it may have the word by
+		// chance. A false match only omits the hint.
 		if strings.Contains(strings.ToLower(line), "basic") {
 			return ""
 		}

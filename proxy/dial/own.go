@@ -13,13 +13,13 @@ import (
 // ErrLoop is met where a name of WeChat's leads to the sidecar itself.
 var ErrLoop = errors.New("the address is the sidecar's own")
 
-// loopHint says how an alias comes to be one for the sidecar as well.
+// loopHint explains a loop through the hosts file.
 const loopHint = "a hosts entry that points WeChat's names at the sidecar holds for the sidecar too; " +
 	"set upstream.resolver to the host:port of a DNS server, which is then asked instead"
 
-// OwnAddresses are those that this process listens on. A connection to one of them
-// would make the sidecar call itself, again and again. The zero value has none, and
-// so has nil, to which nothing can be added. Methods are safe for concurrent use.
+// OwnAddresses are the addresses that this process listens on. A connection to one of them
+// would make the sidecar call itself without end. The zero value is empty and ready to use;
+// nil is empty, and must not be added to. Methods are safe for concurrent use.
 type OwnAddresses struct {
 	mu    sync.RWMutex
 	exact map[netip.AddrPort]bool
@@ -30,7 +30,7 @@ type OwnAddresses struct {
 	machine func() ([]net.Addr, error)
 }
 
-// Add notes what a listener listens on; what is not TCP cannot be called.
+// Add adds a listener's address. It ignores what is not TCP, since that cannot be dialled.
 func (o *OwnAddresses) Add(a net.Addr) {
 	t, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -74,7 +74,7 @@ func (o *OwnAddresses) onMachine(a netip.Addr) bool {
 	}
 	all, err := machine()
 	if err != nil {
-		return false // the dial then shows whether somebody is there
+		return false // the address is then dialled
 	}
 	for _, one := range all {
 		if n, ok := one.(*net.IPNet); ok {

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// Proxy is the way out to WeChat: an HTTP proxy that is asked by CONNECT, or a
-// SOCKS 5 proxy. Hosts go to it by name. It is safe for concurrent use.
+// Proxy is a proxy through which WeChat is reached: an HTTP proxy, by CONNECT, or a SOCKS 5
+// proxy. It gets hosts by name. It is safe for concurrent use.
 type Proxy struct {
 	url proxyURL
 	// host is the proxy itself, which may be at a private address.
 	host Host
-	tls  *tls.Config // nil unless the proxy is spoken to by TLS
-	id   string      // what our requests carry in Via
+	tls  *tls.Config // nil unless the proxy is reached by https
+	id   string      // in the Via header of our CONNECTs
 }
 
 // NewProxy returns the proxy of a URL that [CheckProxyURL] accepts. Options say how
@@ -45,15 +45,15 @@ func NewProxy(rawURL string, roots *x509.CertPool, o Options) (*Proxy, error) {
 	return p, nil
 }
 
-// ProxyError says that the way out failed before WeChat was asked anything. It has no
-// cause to unwrap: a timeout of the proxy is not one of WeChat.
+// ProxyError says that the proxy failed before anything was sent to WeChat. It wraps no
+// cause, so that a timeout of the proxy is not taken for one of WeChat.
 type ProxyError struct {
 	// Reason is for everybody, and shows no address of ours.
 	Reason string
 	// Detail is for the log; it may be empty.
 	Detail string
-	// Elsewhere says that the proxy is there and does not reach this host: it may
-	// reach another.
+	// Elsewhere says that the proxy works but cannot reach this host. It may reach
+	// another.
 	Elsewhere bool
 }
 
@@ -65,8 +65,7 @@ func (e *ProxyError) Error() string {
 	return e.Reason + ": " + e.Detail
 }
 
-// ProxyFailed reports whether another host may be reached; for those who cannot
-// import this package.
+// ProxyFailed returns Elsewhere, for packages that cannot import this one.
 func (e *ProxyError) ProxyFailed() (elsewhere bool) { return e.Elsewhere }
 
 // Dial returns a connection to host that the proxy has made. The next byte that is
@@ -74,7 +73,7 @@ func (e *ProxyError) ProxyFailed() (elsewhere bool) { return e.Elsewhere }
 // canceled.
 func (p *Proxy) Dial(ctx context.Context, host, port string) (net.Conn, error) {
 	target := net.JoinHostPort(host, port)
-	nc, err := p.reach(ctx)
+	nc, err := p.dialProxy(ctx)
 	if err == nil {
 		if err = p.open(ctx, nc, target); err == nil {
 			return nc, nil
@@ -87,8 +86,8 @@ func (p *Proxy) Dial(ctx context.Context, host, port string) (net.Conn, error) {
 	return nil, err
 }
 
-// reach connects to the proxy itself.
-func (p *Proxy) reach(ctx context.Context) (net.Conn, error) {
+// dialProxy connects to the proxy itself.
+func (p *Proxy) dialProxy(ctx context.Context) (net.Conn, error) {
 	nc, err := p.host.Dial(ctx)
 	switch {
 	case errors.Is(err, ErrLoop):
@@ -107,12 +106,12 @@ func (p *Proxy) reach(ctx context.Context) (net.Conn, error) {
 	return tc, nil
 }
 
-// past is a deadline that has passed.
-var past = time.Unix(1, 0)
+// pastDeadline is a deadline in the past.
+var pastDeadline = time.Unix(1, 0)
 
-// open asks the proxy for the way to target. The end of ctx ends it.
+// open asks the proxy for a connection to target. It fails when ctx ends.
 func (p *Proxy) open(ctx context.Context, nc net.Conn, target string) error {
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(past) })
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(pastDeadline) })
 	var err error
 	if p.url.scheme == "socks5" {
 		err = p.openSOCKS(nc, target)
@@ -125,13 +124,13 @@ func (p *Proxy) open(ctx context.Context, nc net.Conn, target string) error {
 	return &ProxyError{Reason: "the proxy does not answer for " + target + " (upstream.proxy)", Elsewhere: true}
 }
 
-// broke words the end of a connection to the proxy before its answer.
-func broke(err error) *ProxyError {
+// closedEarly is the error of a connection that the proxy closed before it answered.
+func closedEarly(err error) *ProxyError {
 	return &ProxyError{Reason: "the proxy ended the connection without an answer (upstream.proxy)", Detail: err.Error()}
 }
 
-// Returned reports whether a Via header line has passed through p: a CONNECT that has
-// is one of ours that came back.
+// Returned reports whether via, a request's header lines, has the Via of our own CONNECTs:
+// the request then came back to us.
 func (p *Proxy) Returned(via []byte) bool { return p != nil && strings.Contains(string(via), p.id) }
 
 // CheckLoop is [Host.CheckLoop] for the proxy itself.

@@ -9,32 +9,32 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// openSOCKS asks a SOCKS 5 proxy for the way to target, by name.
+// openSOCKS asks a SOCKS 5 proxy for a connection to target, by name.
 func (p *Proxy) openSOCKS(nc net.Conn, target string) error {
 	var auth *proxy.Auth
 	if p.url.user != "" {
 		auth = &proxy.Auth{User: p.url.user, Password: p.url.password}
 	}
-	d, err := proxy.SOCKS5("tcp", p.url.address(), auth, made{nc})
+	d, err := proxy.SOCKS5("tcp", p.url.address(), auth, fixedDialer{nc})
 	if err != nil {
 		return &ProxyError{Reason: "cannot use the proxy (upstream.proxy)", Detail: err.Error()}
 	}
-	// Dial, as it gives back nc itself, which tells how much waits to be read and can
-	// be closed one way; the end of the context is open's to see to.
+	// Dial returns nc itself, which DialContext would wrap: callers need its SyscallConn
+	// and CloseWrite. open handles the context.
 	if _, err := d.Dial("tcp", target); err != nil {
 		return socksError(err, target)
 	}
 	return nil
 }
 
-// made is a dialer whose connection is there already.
-type made struct{ conn net.Conn }
+// fixedDialer is a dialer that returns a connection that exists already.
+type fixedDialer struct{ conn net.Conn }
 
 // Dial implements [proxy.Dialer].
-func (m made) Dial(string, string) (net.Conn, error) { return m.conn, nil }
+func (m fixedDialer) Dial(string, string) (net.Conn, error) { return m.conn, nil }
 
-// socksError words what the SOCKS client says. It has texts only: its own, and those
-// of RFC 1928 for what the proxy answered.
+// socksError returns the error of the SOCKS client's err. That has only a text: the
+// client's own, or that of RFC 1928 for the proxy's reply.
 func socksError(err error, target string) *ProxyError {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Err != nil {
@@ -45,7 +45,7 @@ func socksError(err error, target string) *ProxyError {
 	reply, replied := strings.CutPrefix(text, "unknown error ")
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &broken):
-		return broke(err)
+		return closedEarly(err)
 	case text == "username/password authentication failed":
 		return &ProxyError{Reason: "credentials refused (upstream.proxy)"}
 	case text == "no acceptable authentication methods":

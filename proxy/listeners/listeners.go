@@ -1,9 +1,9 @@
-// Package listeners closes what a server listens on, however early it is stopped, and
-// keeps it open through a shortage of files.
+// Package listeners closes a server's listeners, however early the server is stopped, and
+// keeps them open through a shortage of file descriptors.
 //
-// fasthttp knows a listener only from some moment of its Serve on, so that a
-// Shutdown right after a start would miss it, and Serve would go on for ever. And it
-// gives a listener up at the first connection that cannot be taken.
+// fasthttp registers a listener some time after Serve is called. A Shutdown right after the
+// start would miss it, and Serve would never return. fasthttp also gives up a listener at
+// the first error of Accept.
 //
 // The package makes no API promise outside this module.
 package listeners
@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// Set has the listeners of one server. The zero value has none and is ready. Its
+// Set has the listeners of one server. The zero value is empty and ready to use. Its
 // methods are safe for concurrent use.
 type Set struct {
-	// OnShortage, if set, is called when a connection cannot be taken for now, with
-	// the reason. It may make room. It is set before the first Add.
+	// OnShortage, if set, is called with the error of an Accept that will be tried again.
+	// It may free file descriptors. It must be set before the first Add.
 	OnShortage func(error)
 
 	mu      sync.Mutex
@@ -28,9 +28,9 @@ type Set struct {
 	stopped bool
 }
 
-// Add notes ln and returns what to serve in its place, which may be closed more than
-// once, and whose Accept tries again where the process is short of files or memory. It
-// returns nil when the set was stopped already; ln is then closed.
+// Add adds ln and returns the listener to serve instead. That may be closed more than once,
+// and its Accept tries again when the process is short of file descriptors or memory. If
+// the set is stopped, Add closes ln and returns nil.
 func (s *Set) Add(ln net.Listener) net.Listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,7 +43,7 @@ func (s *Set) Add(ln net.Listener) net.Listener {
 	return ln
 }
 
-// Stop closes all that were added, and from then on what is added.
+// Stop closes all listeners in the set, and from then on those that are added.
 func (s *Set) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,10 +53,10 @@ func (s *Set) Stop() {
 	}
 }
 
-// pause is how long nobody is accepted when that has failed.
+// pause is how long Accept waits before it tries again.
 const pause = 20 * time.Millisecond
 
-// listener can be closed more than once, and outlives shortages.
+// listener can be closed more than once, and survives shortages.
 type listener struct {
 	net.Listener
 	onShortage func(error)
@@ -68,7 +68,7 @@ type listener struct {
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
-		if err == nil || !passing(err) {
+		if err == nil || !temporary(err) {
 			return conn, err
 		}
 		if l.onShortage != nil {
@@ -78,8 +78,9 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// passing tells a shortage, or a peer that left early, from a listener that is broken.
-func passing(err error) bool {
+// temporary reports whether err is a shortage, or a peer that left early. The listener then still
+// works.
+func temporary(err error) bool {
 	for _, e := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
 		if errors.Is(err, e) {
 			return true

@@ -31,9 +31,9 @@ import (
 const domain = "weixin.qq.com"
 
 const (
-	// caLife is long, since a client must be told anew when it ends.
+	// caLife is long, since every client must be given a new certificate when it ends.
 	caLife = 10 * 365 * 24 * time.Hour
-	// slack lies before each certificate's beginning, for clients with slow clocks.
+	// slack is how long before now certificates begin, for clients with slow clocks.
 	slack = 24 * time.Hour
 
 	certificateBlock = "CERTIFICATE"

@@ -22,9 +22,9 @@ const (
 	maxLeaves = 64
 )
 
-// errForeign is what a name outside domain is refused with: a client would not
+// errOutsideDomain is what a name outside domain is refused with: a client would not
 // take a leaf for it.
-var errForeign = errors.New("not a name of " + domain)
+var errOutsideDomain = errors.New("not a name of " + domain)
 
 type leaf struct {
 	cert *tls.Certificate
@@ -53,7 +53,7 @@ func (a *Authority) TLSConfig(fallback string) *tls.Config {
 func (a *Authority) leafFor(host string) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
 	if name != domain && !strings.HasSuffix(name, "."+domain) || !validName(name) {
-		return nil, fmt.Errorf("certificate for %q: %w", host, errForeign)
+		return nil, fmt.Errorf("certificate for %q: %w", host, errOutsideDomain)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -82,7 +82,7 @@ func TestLeaf_RefusesForeignNames(t *testing.T) {
 		".weixin.qq.com", "a..weixin.qq.com", "*.weixin.qq.com", "a b.weixin.qq.com", "a\x00.weixin.qq.com",
 		strings.Repeat("a", 64) + ".weixin.qq.com", strings.Repeat("a.", 130) + "weixin.qq.com",
 	} {
-		if _, err := a.leafFor(host); !errors.Is(err, errForeign) {
+		if _, err := a.leafFor(host); !errors.Is(err, errOutsideDomain) {
 			t.Errorf("%q: %v", host, err)
 		}
 	}

@@ -9,19 +9,19 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 )
 
-// bodyTime is how long a body may take, waiting for room included. WeChat gives up
-// after five seconds.
+// bodyTime is how long a body may take, including the wait for its reservation. WeChat
+// gives up after five seconds.
 const bodyTime = 5 * time.Second
 
 var (
 	errTooLarge = errors.New("the body is longer than 1 MiB")
 	errCutOff   = errors.New("the body ended early, or did not come within five seconds")
-	errBusy     = errors.New("no room for it: too many requests are read at once")
+	errBusy     = errors.New("too many requests are read at once")
 )
 
-// readBody returns the body of a request, of at most 1 MiB. It is held as it comes,
-// in room of h beyond the connection's own.
-func readBody(c *conn, r *request, h *holding) ([]byte, error) {
+// readBody returns the body of a request, of at most 1 MiB. Memory is reserved as bytes
+// arrive.
+func readBody(c *conn, r *request, mem *reservation) ([]byte, error) {
 	if r.length == 0 {
 		return nil, nil
 	}
@@ -29,13 +29,13 @@ func readBody(c *conn, r *request, h *holding) ([]byte, error) {
 		return nil, errCutOff
 	}
 	if r.length == chunked {
-		// Its reader has a buffer as long as the connection's own room.
-		if !h.reserve(ownRoom + 1) {
+		// The chunked reader has a buffer of unreservedBytes itself.
+		if !mem.reserve(unreservedBytes + 1) {
 			return nil, errBusy
 		}
-		return readAll(httputil.NewChunkedReader(c), msgcrypt.MaxEnvelope+1, h)
+		return readAll(httputil.NewChunkedReader(c), msgcrypt.MaxEnvelope+1, mem)
 	}
-	body, err := readAll(io.LimitReader(c, int64(r.length)), r.length, h)
+	body, err := readAll(io.LimitReader(c, int64(r.length)), r.length, mem)
 	if err == nil && len(body) < r.length {
 		err = errCutOff
 	}
@@ -43,11 +43,11 @@ func readBody(c *conn, r *request, h *holding) ([]byte, error) {
 }
 
 // readAll reads to the end of in, or to limit bytes.
-func readAll(in io.Reader, limit int, h *holding) ([]byte, error) {
+func readAll(in io.Reader, limit int, mem *reservation) ([]byte, error) {
 	body := make([]byte, 0, min(limit, firstRead))
 	for len(body) < limit {
 		var err error
-		if body, err = grow(body, limit, h); err != nil {
+		if body, err = grow(body, limit, mem); err != nil {
 			return nil, err
 		}
 		n, err := in.Read(body[len(body):cap(body)])

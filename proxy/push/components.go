@@ -9,8 +9,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
-// codecs are those of each component, by its appid, the current one first. A table
-// is never changed once it is in force.
+// codecs are the codecs of each component, by appid, the current one first. They never
+// change once they are in force.
 type codecs map[string][]*msgcrypt.Codec
 
 func newCodecs(components []Component) (codecs, error) {
@@ -42,8 +42,8 @@ func (c Component) codecs() ([]*msgcrypt.Codec, error) {
 		}
 		tokens, keys = appendNew(tokens, token), appendNew(keys, key)
 	}
-	// Each token with each key: the two are changed one after the other as well,
-	// and nothing says that a change of both spreads as one.
+	// Any token goes with any key: they may be changed one after the other, and WeChat
+	// does not promise that a change of both takes effect at once.
 	var list []*msgcrypt.Codec
 	for _, token := range tokens {
 		for _, key := range keys {
@@ -78,9 +78,9 @@ func ageOfKey(i int) string {
 	return "previous"
 }
 
-// open tries the codecs in turn and returns which of them opened the push. The
-// error is that of the codec that came furthest: token and key may change apart,
-// and a previous pair must not hide what is wrong under the current one.
+// open tries the codecs in turn and returns the index of the one that opened the push. The
+// error is that of the codec that came furthest, so that a previous pair does not hide what
+// is wrong with the current one.
 func open(list []*msgcrypt.Codec, r *request, encrypt string) (plain []byte, used int, err error) {
 	err = msgcrypt.ErrSignature
 	for i, codec := range list {

@@ -16,12 +16,13 @@ type conns struct {
 	now func() time.Time
 
 	mu sync.Mutex
-	// strangers have not brought a valid push, the longest open first; proven have.
-	strangers, proven list.List
-	stopped           bool
-	crowded           bool // ebb is to be called
-	warned            time.Time
-	// changed is closed and replaced when a connection ends while stopped.
+	// unverified connections have brought no valid push, verified ones have; the longest open
+	// is first.
+	unverified, verified list.List
+	stopped              bool
+	freeScheduled        bool // freeMemory is to be called
+	warned               time.Time
+	// changed is closed and replaced when a connection is removed while stopped.
 	changed chan struct{}
 }
 
@@ -29,161 +30,160 @@ type conns struct {
 type conn struct {
 	net.Conn
 	now func() time.Time // for deadlines
-	// ahead is what was read beyond the head of a request.
+	// ahead is what was read beyond a request's head.
 	ahead []byte
 
-	// conns.mu guards the rest.
-	place  *list.Element // nil once it is closed
-	valid  bool          // it has brought a valid push
-	active bool          // a request is under way
+	// conns.mu guards the fields below.
+	element  *list.Element // nil once it is removed
+	verified bool          // has brought a valid push
+	active   bool          // a request is being read or answered
 }
 
 func newConns(o Options) *conns {
 	return &conns{max: o.MaxConns, log: o.Log, now: o.Now, changed: make(chan struct{})}
 }
 
-// add notes a connection that was accepted. Where there are too many, the stranger
-// that has been open for longest makes room; by whose bytes came last would not do,
-// as a byte now and then costs its sender nothing. add returns nil, and closes nc,
-// once the set is stopped, or where all are proven.
+// add adds an accepted connection. If there are too many it closes the unverified one that
+// has been open longest. It does not go by the last byte, since a byte now and then costs
+// an attacker nothing. add closes nc and returns nil once the set is stopped, or if all
+// connections are verified.
 func (s *conns) add(nc net.Conn) *conn {
-	c, leaves := s.note(nc)
+	c, leaves := s.register(nc)
 	if leaves != nil {
 		_ = leaves.Close() // whatever was answered has been written
 	}
 	return c
 }
 
-// note returns what nc is in the set, or nil, and the connection to close, or nil.
-// Nothing is closed under the lock: for the kernel that may be long work, and the
-// newcomers behind wait for the lock.
-func (s *conns) note(nc net.Conn) (c *conn, leaves net.Conn) {
+// register adds nc and returns it, or nil, and the connection to close, or nil. Closing may
+// take the kernel long, so the caller closes without the lock, which new connections wait
+// for.
+func (s *conns) register(nc net.Conn) (c *conn, leaves net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
 		return nil, nc
 	}
-	if s.open() >= s.max {
-		oldest := s.takeOldest()
+	if s.openLocked() >= s.max {
+		oldest := s.takeOldestLocked()
 		if oldest == nil {
 			return nil, nc
 		}
 		leaves = oldest
 	}
 	c = &conn{Conn: nc, now: s.now}
-	c.place = s.strangers.PushBack(c)
-	if s.open() >= crowd && !s.crowded {
-		s.crowded = true
-		time.AfterFunc(ebbEvery, s.ebb)
+	c.element = s.unverified.PushBack(c)
+	if s.openLocked() >= manyConns && !s.freeScheduled {
+		s.freeScheduled = true
+		time.AfterFunc(freeEvery, s.freeMemory)
 	}
 	return c, leaves
 }
 
 const (
-	// crowd is more connections than pushes alone bring.
-	crowd = 256
-	// ebbEvery is how often it is looked whether a crowd has gone.
-	ebbEvery = 2 * time.Second
+	// manyConns is more connections than pushes alone need.
+	manyConns = 256
+	// freeEvery is how often the number of connections is checked after a flood.
+	freeEvery = 2 * time.Second
 )
 
-// ebb gives the memory that a crowd took back to the system once it has gone. The
-// runtime by itself would keep it for minutes.
-func (s *conns) ebb() {
+// freeMemory returns a flood's memory to the system once its connections are gone. The
+// runtime alone would keep it for minutes.
+func (s *conns) freeMemory() {
 	s.mu.Lock()
-	s.crowded = s.open() >= crowd/4
-	again := s.crowded
+	s.freeScheduled = s.openLocked() >= manyConns/4
+	again := s.freeScheduled
 	s.mu.Unlock()
 	if again {
-		time.AfterFunc(ebbEvery, s.ebb)
+		time.AfterFunc(freeEvery, s.freeMemory)
 		return
 	}
 	debug.FreeOSMemory()
 }
 
-// open needs the lock.
-func (s *conns) open() int { return s.strangers.Len() + s.proven.Len() }
+func (s *conns) openLocked() int { return s.unverified.Len() + s.verified.Len() }
 
-// makeRoom closes the stranger that has been open for longest.
+// makeRoom closes the unverified connection that has been open longest.
 func (s *conns) makeRoom() {
 	s.mu.Lock()
-	oldest := s.takeOldest()
+	oldest := s.takeOldestLocked()
 	s.mu.Unlock()
 	if oldest != nil {
 		_ = oldest.Close() // whatever was answered has been written
 	}
 }
 
-// takeOldest needs the lock. It takes the stranger that has been open for longest out
-// of the set, and returns nil where there is none.
-func (s *conns) takeOldest() *conn {
+// takeOldestLocked removes and returns the unverified connection that has been open
+// longest; nil if there is none.
+func (s *conns) takeOldestLocked() *conn {
 	if now := s.now(); now.Sub(s.warned) >= time.Minute {
 		s.warned = now
 		s.log.Warn("push listener is full; connections that brought no valid push are closed, the longest open first",
-			"open", s.open(), "proven", s.proven.Len(), "hint", "limit connections in the proxy in front of it")
+			"open", s.openLocked(), "verified", s.verified.Len(), "hint", "limit connections in the proxy in front of it")
 	}
-	oldest := s.strangers.Front()
+	oldest := s.unverified.Front()
 	if oldest == nil {
 		return nil
 	}
 	c := oldest.Value.(*conn)
-	s.remove(c)
+	s.removeLocked(c)
 	return c
 }
 
-// remove needs the lock. A connection may be removed more than once.
-func (s *conns) remove(c *conn) {
-	if c.place == nil {
+// removeLocked removes c. A connection may be removed more than once.
+func (s *conns) removeLocked(c *conn) {
+	if c.element == nil {
 		return
 	}
-	s.listOf(c).Remove(c.place)
-	c.place = nil
+	s.listOfLocked(c).Remove(c.element)
+	c.element = nil
 	if s.stopped {
 		close(s.changed)
 		s.changed = make(chan struct{})
 	}
 }
 
-func (s *conns) listOf(c *conn) *list.List {
-	if c.valid {
-		return &s.proven
+func (s *conns) listOfLocked(c *conn) *list.List {
+	if c.verified {
+		return &s.verified
 	}
-	return &s.strangers
+	return &s.unverified
 }
 
-// end closes a connection. It may have been closed before.
-func (s *conns) end(c *conn) {
+// close closes and removes c. It may be called more than once.
+func (s *conns) close(c *conn) {
 	_ = c.Close() // whatever was answered has been written
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.remove(c)
+	s.removeLocked(c)
 }
 
-// prove notes that a connection has brought a valid push.
-func (s *conns) prove(c *conn) {
+// markVerified records that c has brought a valid push.
+func (s *conns) markVerified(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.valid || c.place == nil {
+	if c.verified || c.element == nil {
 		return
 	}
-	s.strangers.Remove(c.place)
-	c.valid = true
-	c.place = s.proven.PushBack(c)
+	s.unverified.Remove(c.element)
+	c.verified = true
+	c.element = s.verified.PushBack(c)
 }
 
-// rest notes that a connection waits for a request. It reports whether it may, and
-// for how long.
-func (s *conns) rest(c *conn) (time.Duration, bool) {
+// setIdle records that c waits for a request. It returns how long it may wait, and whether it
+// may at all.
+func (s *conns) setIdle(c *conn) (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.active = false
-	if c.valid {
-		return provenIdle, !s.stopped
+	if c.verified {
+		return verifiedIdle, !s.stopped
 	}
 	return headTime, !s.stopped
 }
 
-// begin notes that a request has begun to arrive.
-func (s *conns) begin(c *conn) {
+// setActive records that a request has begun to arrive on c.
+func (s *conns) setActive(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.active = true
@@ -195,23 +195,23 @@ func (s *conns) isStopped() bool {
 	return s.stopped
 }
 
-// stop closes the connections that wait for a request, and from then on those that
-// begin to. It returns how many are left, and what is closed when that changes.
+// stop closes idle connections, and makes the others close once they are idle. It returns
+// how many are left, and a channel that is closed when that number changes.
 func (s *conns) stop() (left int, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopped = true
-	for _, l := range []*list.List{&s.strangers, &s.proven} {
+	for _, l := range []*list.List{&s.unverified, &s.verified} {
 		for e := l.Front(); e != nil; {
 			c := e.Value.(*conn)
 			e = e.Next()
 			if !c.active {
 				_ = c.Close() // nothing was said
-				s.remove(c)
+				s.removeLocked(c)
 			}
 		}
 	}
-	return s.open(), s.changed
+	return s.openLocked(), s.changed
 }
 
 // Read implements [net.Conn]. What was read ahead comes first.

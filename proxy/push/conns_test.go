@@ -31,7 +31,7 @@ func pipe(t *testing.T, s *conns) (*conn, func() bool) {
 	return s.add(ours), open
 }
 
-func TestConns_TheOldestStrangerMakesRoom(t *testing.T) {
+func TestConns_TheOldestUnverifiedMakesRoom(t *testing.T) {
 	var log strings.Builder
 	s := newConns(Options{MaxConns: 3, Now: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	want := func(what string, open func() bool, want bool) {
@@ -43,11 +43,11 @@ func TestConns_TheOldestStrangerMakesRoom(t *testing.T) {
 	first, firstOpen := pipe(t, s)
 	_, secondOpen := pipe(t, s)
 	third, thirdOpen := pipe(t, s)
-	s.prove(first)
+	s.markVerified(first)
 	fourth, fourthOpen := pipe(t, s)
 	want("the oldest stranger", secondOpen, false)
-	s.prove(third)
-	s.prove(fourth)
+	s.markVerified(third)
+	s.markVerified(fourth)
 	fifth, fifthOpen := pipe(t, s)
 	want("a newcomer to proven ones alone", fifthOpen, false)
 	want("the first", firstOpen, true)
@@ -56,9 +56,9 @@ func TestConns_TheOldestStrangerMakesRoom(t *testing.T) {
 	if fifth != nil || strings.Count(log.String(), "push listener is full") != 1 || !strings.Contains(log.String(), "open=3") {
 		t.Errorf("%v, logged %s", fifth, &log)
 	}
-	s.end(third)
-	s.end(third)
-	s.prove(third) // it is gone
+	s.close(third)
+	s.close(third)
+	s.markVerified(third) // it is gone
 	if _, open := pipe(t, s); !open() {
 		t.Error("there is room, and the newcomer is closed")
 	}
@@ -88,7 +88,7 @@ func TestConns_ClosesOutsideTheLock(t *testing.T) {
 	s.add(crowdedOut)
 	s.add(short)
 	s.makeRoom()
-	s.end(s.add(ended))
+	s.close(s.add(ended))
 	if crowdedOut.locked || short.locked || ended.locked {
 		t.Errorf("closed under the lock: by a newcomer %v, by a shortage %v, at its end %v", crowdedOut.locked, short.locked, ended.locked)
 	}
@@ -157,13 +157,13 @@ func (brokenListener) Close() error              { return nil }
 func (brokenListener) Addr() net.Addr            { return &net.TCPAddr{} }
 
 // A connection that has brought a valid push may rest between two for longer.
-func TestServer_ProvenConnectionsMayRest(t *testing.T) {
+func TestServer_VerifiedConnectionsMayIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		took, told := serveAlone(t, func(c net.Conn) {
 			_, _ = io.WriteString(c, strings.Replace(validPush(t, 0), "Connection: close\r\n", "", 1))
 			_, _ = io.Copy(io.Discard, c)
 		})
-		if took != provenIdle || len(told) != 0 {
+		if took != verifiedIdle || len(told) != 0 {
 			t.Errorf("the connection was held for %s, and the handler told %q", took, told)
 		}
 	})

@@ -9,14 +9,14 @@
 // and only once the broker has made it durable. When the broker cannot, the answer
 // is 500 and WeChat sends the push again.
 //
-// Plain HTTP is spoken here; TLS ends in front of it. fasthttp parses the heads; its
-// server would hold a buffer for each connection and the beginning of each body before
-// a line of ours runs. So connections are served here: what waits holds the bytes that
-// came and no more, and what needs no body is refused before it is read.
+// It serves plain HTTP; TLS is terminated in front of it. fasthttp parses the heads, but
+// its server would hold a buffer for each connection, and the beginning of each body,
+// before our code runs. So the package serves connections itself: one that waits holds only
+// the bytes that came, and what can be refused without its body is refused before that is
+// read.
 //
-// House rules: request.go alone touches the bytes that fasthttp lends; what it
-// returns is owned. No log line and no answer holds any part of a push but its
-// InfoType and appids.
+// Only request.go reads fasthttp's buffers; what it returns is owned. No log line and no
+// answer has any part of a push but its InfoType and appids.
 //
 // See https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/message_push.html
 //

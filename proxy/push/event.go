@@ -22,23 +22,23 @@ var (
 	failed  = answer{status: fasthttp.StatusInternalServerError}
 )
 
-// refusal is why a push is not taken: a short name for the metric, and what helps
-// the operator. Nothing of it leaves but into the log.
+// refusal is why a push is refused: cause is the metric's label, hint is for the operator.
+// It is logged and never sent.
 type refusal struct {
 	cause, hint string
 	err         error
 	more        []any
 }
 
-// admit checks what needs no body, and returns the codecs of the component. What it
-// refuses costs nobody the reading of one.
+// admit checks what can be checked without the body, so that a refused request costs no
+// memory for one. It returns the component's codecs.
 func (s *Server) admit(r *request) ([]*msgcrypt.Codec, *refusal) {
 	to, known := r.target()
 	r.component = to.component
 	list := (*s.codecs.Load())[to.component]
 	switch {
 	case !known || to.what != "event":
-		return nil, astray(r)
+		return nil, wrongPath(r)
 	case r.method != fasthttp.MethodPost:
 		return nil, &refusal{cause: "not_a_push"}
 	case list == nil:
@@ -68,8 +68,8 @@ func bodyRefusal(err error) *refusal {
 	}
 }
 
-// signsNothing reports whether a push without a body is WeChat's: over no body,
-// signature and msg_signature are the same.
+// signsNothing reports whether one of the request's signatures is valid for an empty body.
+// signature covers no body, and msg_signature of an empty body is the same.
 func signsNothing(list []*msgcrypt.Codec, r *request) bool {
 	for _, codec := range list {
 		if codec.Signs(r.signature, r.timestamp, r.nonce, "") || codec.Signs(r.msgSignature, r.timestamp, r.nonce, "") {
@@ -79,7 +79,8 @@ func signsNothing(list []*msgcrypt.Codec, r *request) bool {
 	return false
 }
 
-// verify returns the push in body. encrypt_type decides nothing: it is not signed.
+// verify decrypts and returns the push in body. It ignores encrypt_type, which is not
+// signed.
 func verify(r *request, list []*msgcrypt.Codec, body []byte, log *slog.Logger) (wechat.Push, *refusal) {
 	encrypt, err := msgcrypt.ParseEnvelope(body)
 	if err != nil {
@@ -115,9 +116,8 @@ func keyHint(err error) string {
 	}
 }
 
-// inWindow reads the timestamp, in seconds, and compares it with WeChat's time. The
-// log speaks of clocks only where the timestamp is signed: nobody but WeChat can then
-// have it compare them.
+// inWindow parses the timestamp, in seconds, and compares it with WeChat's time. Its hint
+// mentions clocks only if the timestamp is signed: otherwise anybody could have sent it.
 func (s *Server) inWindow(r *request) (time.Time, *refusal) {
 	hint := "not from WeChat, or push_token differs from WeChat's console"
 	seconds, err := strconv.ParseInt(r.timestamp, 10, 64)
@@ -137,11 +137,11 @@ func (s *Server) inWindow(r *request) (time.Time, *refusal) {
 	}
 }
 
-// hand gives a verified push to the handler, once.
-func (s *Server) hand(push wechat.Push, signedAt time.Time) answer {
+// handlePush passes a verified push to the handler, once.
+func (s *Server) handlePush(push wechat.Push, signedAt time.Time) answer {
 	ctx, cancel := context.WithTimeout(s.base, handleTimeout)
 	defer cancel()
-	// Beyond the window the timestamp keeps repeats out.
+	// After that the timestamp is outside the window, so a copy is refused.
 	until := signedAt.Add(s.window)
 	how, err := s.seen.do(ctx, push.ID, s.handler.Now(), until, func(ctx context.Context) error {
 		return s.handler.HandlePush(ctx, push)
@@ -149,7 +149,7 @@ func (s *Server) hand(push wechat.Push, signedAt time.Time) answer {
 	about := []any{"component", push.Component, "info_type", push.InfoType, "push", push.ID}
 	switch {
 	case err != nil:
-		// A copy's failure has been logged by the one that it shared.
+		// The call that handled the copy has logged the failure.
 		level := slog.LevelError
 		if how == shared {
 			level = slog.LevelDebug
@@ -167,8 +167,8 @@ func (s *Server) hand(push wechat.Push, signedAt time.Time) answer {
 	return success
 }
 
-// refuse logs and counts the cause, and gives the one answer for all causes. What
-// never was a push, as the internet tries all day, is counted and no more.
+// refuse counts and logs the cause, and returns the one answer for all causes. What was
+// never a push, as scanners send all day, is logged at Debug.
 func (s *Server) refuse(r *request, why *refusal) answer {
 	s.metrics.Push("", why.cause)
 	if why.cause == "not_a_push" {
@@ -187,10 +187,10 @@ func (s *Server) refuse(r *request, why *refusal) answer {
 	return refused
 }
 
-// astray tells what looks like a push of WeChat's to a path that nothing serves, as a
-// slip in the console makes it: otherwise it would seem that no push arrives. What else
-// the internet tries has no msg_signature.
-func astray(r *request) *refusal {
+// wrongPath is the refusal of a request to a path that is not served. One that looks like a
+// push of WeChat's is logged, since a wrong URL in WeChat's console would otherwise look as
+// if no push arrived. What scanners send has no msg_signature.
+func wrongPath(r *request) *refusal {
 	if r.method != fasthttp.MethodPost || r.msgSignature == "" {
 		return &refusal{cause: "not_a_push"}
 	}
@@ -200,7 +200,7 @@ func astray(r *request) *refusal {
 	}
 }
 
-// clip keeps a path that anybody may send from filling the log.
+// clip shortens what anybody may send, so that it does not fill the log.
 func clip(s string) string {
 	const most = 64
 	if len(s) <= most {

@@ -10,27 +10,26 @@ import (
 const (
 	// maxHead leaves room for the long headers that proxies add.
 	maxHead = 16 << 10
-	// firstRead is what a head is read into at first; most fit.
+	// firstRead is the size of the first buffer for a head; most fit.
 	firstRead = 1 << 10
-	// headTime is how long a head may take, and how long a connection that has
-	// brought no valid push may say nothing.
+	// headTime is how long a head may take, and how long an unverified connection may be
+	// idle.
 	headTime = 5 * time.Second
-	// provenIdle is how long others may: a proxy in front keeps its connections
-	// between the pushes of a minute.
-	provenIdle = 90 * time.Second
+	// verifiedIdle is how long a verified connection may be idle: a proxy in front keeps
+	// its connections between the pushes of a minute.
+	verifiedIdle = 90 * time.Second
 )
 
 var (
-	errNothing   = errors.New("the connection ended between requests")
+	errNoRequest = errors.New("the connection ended between requests")
 	errHeadLate  = errors.New("the head ended early, or did not come within five seconds")
 	errHeadLong  = errors.New("the head is longer than 16 KiB")
 	errMalformed = errors.New("it is not HTTP/1")
 )
 
-// readHead waits for a request and reads its head. A head is held as it comes, in
-// room of h beyond the connection's own. The error is errNothing where no byte of
-// one came.
-func (s *Server) readHead(c *conn, h *holding) (*request, error) {
+// readHead waits for a request and reads its head. Memory is reserved as bytes arrive. The
+// error is errNoRequest if the connection ended before the first byte.
+func (s *Server) readHead(c *conn, mem *reservation) (*request, error) {
 	data, err := s.firstBytes(c)
 	if err != nil {
 		return nil, err
@@ -42,7 +41,7 @@ func (s *Server) readHead(c *conn, h *holding) (*request, error) {
 		if from = max(len(data)-2, 0); !mayBeHTTP(data[0]) {
 			return nil, errMalformed
 		}
-		if data, err = grow(data, maxHead, h); err != nil {
+		if data, err = grow(data, maxHead, mem); err != nil {
 			return nil, err
 		}
 		n, err := c.Read(data[len(data):cap(data)])
@@ -60,20 +59,20 @@ func (s *Server) readHead(c *conn, h *holding) (*request, error) {
 	return r, nil
 }
 
-// firstBytes waits for the first byte of a request, in one byte of memory. Empty
-// lines before a request are dropped.
+// firstBytes waits for the first byte of a request with one byte of memory. It drops empty
+// lines before the request.
 func (s *Server) firstBytes(c *conn) ([]byte, error) {
-	idle, may := s.conns.rest(c)
+	idle, may := s.conns.setIdle(c)
 	if !may || c.SetReadDeadline(c.now().Add(idle)) != nil {
-		return nil, errNothing
+		return nil, errNoRequest
 	}
 	var first [1]byte
 	for first[0] == 0 || first[0] == '\r' || first[0] == '\n' {
 		if _, err := io.ReadFull(c, first[:]); err != nil {
-			return nil, errNothing
+			return nil, errNoRequest
 		}
 	}
-	s.conns.begin(c)
+	s.conns.setActive(c)
 	return append(make([]byte, 0, firstRead), first[0]), nil
 }
 
@@ -91,13 +90,13 @@ func headEnds(data []byte, from int) bool {
 	}
 }
 
-// mayBeHTTP tells a method from the first byte of TLS and other protocols, which
-// would not send an empty line before the time is over.
+// mayBeHTTP reports whether first can begin an HTTP method. TLS and other protocols would
+// otherwise hold the connection until the head times out.
 func mayBeHTTP(first byte) bool { return 'A' <= first && first <= 'Z' || 'a' <= first && first <= 'z' }
 
-// grow makes room for more bytes behind data: twice what it has, and no more than
-// limit, so that bytes are held as they come and not as they are announced.
-func grow(data []byte, limit int, h *holding) ([]byte, error) {
+// grow makes room for more bytes in data: it doubles the buffer, up to limit. So memory is
+// reserved for what has arrived, not for what was announced.
+func grow(data []byte, limit int, mem *reservation) ([]byte, error) {
 	if len(data) < cap(data) {
 		return data, nil
 	}
@@ -105,7 +104,7 @@ func grow(data []byte, limit int, h *holding) ([]byte, error) {
 		return nil, errHeadLong
 	}
 	size := min(2*cap(data), limit)
-	if !h.reserve(size) {
+	if !mem.reserve(size) {
 		return nil, errBusy
 	}
 	return append(make([]byte, 0, size), data...), nil

@@ -14,8 +14,8 @@ import (
 // DefaultWindow is how far the timestamp of a push may be from now.
 const DefaultWindow = 10 * time.Minute
 
-// DefaultMaxConns is how many connections are open at once. WeChat needs a few; the
-// rest is room for strangers.
+// DefaultMaxConns is how many connections are open at once. WeChat needs a few. The rest
+// keeps a flood of others from closing those too early.
 const DefaultMaxConns = 16384
 
 // Handler takes verified pushes. It must be safe for concurrent use.

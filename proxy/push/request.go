@@ -17,17 +17,17 @@ type request struct {
 	signature, msgSignature, timestamp, nonce string
 	// component is what the path names; "" where it names none.
 	component string
-	// signed is whether signature is that of timestamp and nonce, which needs the
-	// token: the request, though not its body, is WeChat's. signedAt is timestamp.
+	// signed says that signature is valid for timestamp and nonce: the request, though
+	// not its body, is WeChat's. signedAt is timestamp.
 	signed   bool
 	signedAt time.Time
 	// repeated is whether one of those four is given more than once.
 	repeated bool
 	// length is that of the body; chunked for one in chunks.
 	length int
-	// http11, last and expects are the version, whether the sender wants the
-	// connection closed, and whether it waits for 100 Continue.
-	http11, last, expects bool
+	// http11 is the version. closes says that the sender wants the connection closed,
+	// expectsContinue that it waits for 100 Continue.
+	http11, closes, expectsContinue bool
 }
 
 const chunked = -1
@@ -35,8 +35,8 @@ const chunked = -1
 // target is what the path of a call names.
 type target struct{ component, what string }
 
-// headReaders are what fasthttp parses out of. A head is whole by then, so that none
-// is ever held by who waits.
+// headReaders pools the readers that fasthttp parses from. A head is complete before it is
+// parsed, so that no waiting connection holds a reader.
 var headReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, maxHead) }}
 
 // parseHead reads the head that data begins with and returns how long that is.
@@ -58,18 +58,18 @@ func parseHead(data []byte, remote string) (*request, int, error) {
 	return r, len(data) - in.Len() - br.Buffered(), nil
 }
 
-// ownRequest copies what is needed out of the bytes that fasthttp lends.
+// ownRequest copies what is needed out of fasthttp's buffers.
 func ownRequest(req *fasthttp.Request) *request {
 	r := &request{
 		method: string(req.Header.Method()),
-		// The path as it came: a decoded one could be read two ways.
-		path:    string(req.URI().PathOriginal()),
-		length:  req.Header.ContentLength(),
-		http11:  req.Header.IsHTTP11(),
-		last:    req.Header.ConnectionClose(),
-		expects: req.MayContinue(),
+		// The path as it came: a decoded one could be read in two ways.
+		path:            string(req.URI().PathOriginal()),
+		length:          req.Header.ContentLength(),
+		http11:          req.Header.IsHTTP11(),
+		closes:          req.Header.ConnectionClose(),
+		expectsContinue: req.MayContinue(),
 	}
-	if r.length < chunked { // there is none
+	if r.length < chunked { // no body
 		r.length = 0
 	}
 	query := req.URI().QueryArgs()

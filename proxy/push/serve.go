@@ -15,11 +15,11 @@ import (
 )
 
 const (
-	// writeTime is how long an answer, which fits in any buffer, may take to leave.
+	// writeTime is how long the write of an answer may take, which fits in any buffer.
 	writeTime = 5 * time.Second
-	// What was sent and not read makes the kernel reset a connection that is closed,
-	// and its peer miss the answer. So it is read away, of some connections at once,
-	// for a while.
+	// The kernel resets a connection that is closed with unread bytes, and its peer then
+	// misses the answer. So those bytes are discarded first, for maxLingering connections
+	// at once, up to lingerTime and lingerBytes each.
 	maxLingering = 64
 	lingerTime   = 500 * time.Millisecond
 	lingerBytes  = 8 << 20
@@ -27,19 +27,19 @@ const (
 
 // serveConn serves the requests of a connection, one after the other, and closes it.
 func (s *Server) serveConn(c *conn) {
-	defer s.conns.end(c)
+	defer s.conns.close(c)
 	for s.serveRequest(c) {
 	}
 }
 
-// serveRequest reads and answers one request. It reports whether another may follow
-// on the connection: none does after a refusal, so that holding a connection costs as
-// much as opening one. A panic is one 500.
+// serveRequest reads and answers one request. It reports whether another may follow on the
+// connection. None does after a refusal, so that an attacker has to open a connection for
+// each. A panic becomes one 500.
 func (s *Server) serveRequest(c *conn) (again bool) {
-	h := &holding{lane: s.room.strangers}
-	defer h.release()
-	r, err := s.readHead(c, h)
-	if errors.Is(err, errNothing) {
+	mem := &reservation{share: s.budget.unsigned}
+	defer mem.release()
+	r, err := s.readHead(c, mem)
+	if errors.Is(err, errNoRequest) {
 		return false
 	}
 	defer func() {
@@ -47,32 +47,32 @@ func (s *Server) serveRequest(c *conn) (again bool) {
 			// The value may quote a push; its type and the stack cannot.
 			s.log.Error("panic while a push was handled", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			s.metrics.Push("", "panic")
-			s.answerLast(c, failed)
+			s.answerAndClose(c, failed)
 			again = false
 		}
 	}()
 	if err != nil {
-		s.answerLast(c, s.refuse(&request{remote: c.RemoteAddr().String()}, headRefusal(err)))
+		s.answerAndClose(c, s.refuse(&request{remote: c.RemoteAddr().String()}, headRefusal(err)))
 		return false
 	}
 	list, why := s.admit(r)
 	if why != nil {
-		s.answerLast(c, s.refuse(r, why))
+		s.answerAndClose(c, s.refuse(r, why))
 		return false
 	}
-	push, why := s.take(c, r, list, h)
+	push, why := s.receive(c, r, list, mem)
 	if why != nil {
-		s.answerLast(c, s.refuse(r, why))
+		s.answerAndClose(c, s.refuse(r, why))
 		return false
 	}
-	h.release()
-	s.conns.prove(c)
+	mem.release()
+	s.conns.markVerified(c)
 	a := success
 	if push.ID != "" {
-		a = s.hand(push, r.signedAt)
+		a = s.handlePush(push, r.signedAt)
 	}
-	if r.last || r.length == chunked || s.conns.isStopped() {
-		s.answerLast(c, a)
+	if r.closes || r.length == chunked || s.conns.isStopped() {
+		s.answerAndClose(c, a)
 		return false
 	}
 	return c.answer(a, r, true)
@@ -85,40 +85,40 @@ func headRefusal(err error) *refusal {
 	return &refusal{cause: "not_a_push", err: err}
 }
 
-// take reads and verifies the body of a request that was admitted. A push without an
-// ID is one without a body.
-func (s *Server) take(c *conn, r *request, list []*msgcrypt.Codec, h *holding) (wechat.Push, *refusal) {
+// receive reads and verifies the body of an admitted request. A push without an ID is one
+// without a body.
+func (s *Server) receive(c *conn, r *request, list []*msgcrypt.Codec, mem *reservation) (wechat.Push, *refusal) {
 	if r.signed {
-		h.lane = s.room.signed
+		mem.share = s.budget.signed
 	}
-	if r.expects && r.http11 && len(c.ahead) == 0 {
-		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n") // reading fails as well
+	if r.expectsContinue && r.http11 && len(c.ahead) == 0 {
+		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n") // the next read fails as well
 	}
-	body, err := readBody(c, r, h)
+	body, err := readBody(c, r, mem)
 	if err != nil {
 		return wechat.Push{}, bodyRefusal(err)
 	}
 	if len(bytes.TrimSpace(body)) == 0 && r.signed {
-		// WeChat is known to send such now and then; what is held stays.
+		// WeChat sends such pushes now and then; they change nothing.
 		s.log.Warn("push without a body", "remote", r.remote, "component", r.component)
 		s.metrics.Push("", "empty")
 		return wechat.Push{}, nil
 	}
-	if len(body) > placeRoom {
+	if len(body) > slotBytes {
 		s.verifying.Lock()
 		defer s.verifying.Unlock()
 	}
 	return verify(r, list, body, s.log)
 }
 
-// answer is all that ever leaves.
+// answer is everything that is ever sent.
 type answer struct {
 	status int
 	body   string
 }
 
-// answer writes a on the connection, and reports whether that went well. again says
-// whether the connection stays open; r may be nil where it does not.
+// answer writes a and reports whether that succeeded. again says that the connection stays
+// open; r may be nil if it does not.
 func (c *conn) answer(a answer, r *request, again bool) bool {
 	b := make([]byte, 0, 160)
 	b = append(b, "HTTP/1.1 "+strconv.Itoa(a.status)+" "+http.StatusText(a.status)+"\r\n"...)
@@ -140,9 +140,10 @@ func (c *conn) answer(a answer, r *request, again bool) bool {
 	return err == nil
 }
 
-// answerLast answers the last request of a connection, and reads away what is still
-// being sent: the end of a body that was refused or of one in chunks, or more requests.
-func (s *Server) answerLast(c *conn, a answer) {
+// answerAndClose answers the last request of a connection, and discards what is still being
+// sent: the rest of a body, or more requests. It closes the connection for writing; the
+// caller closes it.
+func (s *Server) answerAndClose(c *conn, a answer) {
 	c.answer(a, nil, false)
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {

@@ -23,11 +23,11 @@ type Server struct {
 	log     *slog.Logger
 	base    context.Context
 	codecs  atomic.Pointer[codecs]
-	seen    *memory
-	room    *room
-	// verifying lets one long body at a time be copied and decrypted.
+	seen    *dedup
+	budget  *budget
+	// verifying serialises the decryption of long bodies, which copies them.
 	verifying sync.Mutex
-	// lingering has those whose bytes are read away after a refusal.
+	// lingering counts the connections whose bytes are discarded after a refusal.
 	lingering chan struct{}
 	listeners listeners.Set
 	conns     *conns
@@ -42,7 +42,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		handler: o.Handler, window: o.Window, metrics: o.Metrics, log: o.Log, base: o.BaseContext,
-		seen: newMemory(maxRemembered), room: newRoom(), lingering: make(chan struct{}, maxLingering),
+		seen: newDedup(maxRemembered), budget: newBudget(), lingering: make(chan struct{}, maxLingering),
 		conns: newConns(o),
 	}
 	s.listeners.OnShortage = s.makeRoom
@@ -65,7 +65,7 @@ func (s *Server) SetComponents(components []Component) error {
 
 // Serve takes connections from l until Shutdown, which closes l and makes it return
 // nil, or until l fails. It blocks. Where the process is short of files or memory it
-// closes the oldest connection that brought no valid push, and goes on.
+// closes the oldest unverified connection, and goes on.
 func (s *Server) Serve(l net.Listener) error {
 	if l = s.listeners.Add(l); l == nil {
 		return nil
@@ -85,14 +85,14 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// makeRoom closes the oldest connection that brought no valid push.
+// makeRoom closes the oldest unverified connection.
 func (s *Server) makeRoom(err error) {
 	s.log.Warn("push listener cannot take a connection; trying again", "error", err)
 	s.conns.makeRoom()
 }
 
-// Shutdown closes the listeners and waits for the pushes under way, until ctx ends;
-// then it returns ctx's error, and they go on.
+// Shutdown closes the listeners and waits for the pushes in flight. If ctx ends first it
+// returns ctx's error, and they go on.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.listeners.Stop()
 	for {

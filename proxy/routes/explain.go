@@ -28,12 +28,12 @@ const (
 	withSecret = "the configured secret is put in place of the one that the app sends"
 )
 
-// Explain says in a few lines how a call to path is treated and why. path may be a
-// whole URL, may begin with an appid, as calls may, and may carry a query, which
-// counts where WeChat goes by its action.
+// Explain says in a few lines how a call to path is treated and why. path may be a whole
+// URL, may begin with an appid as calls may, and may have a query, whose action counts on
+// paths that have actions.
 func (t *Table) Explain(path string) string {
 	path, query, _ := strings.Cut(path, "?")
-	path = bare(path)
+	path = trimPath(path)
 	r := t.Match([]byte(path)).For([]byte(query))
 	text := path + " is matched by " + r.String()
 	if base, _, _ := strings.Cut(r.Pattern, "?"); base == path {
@@ -45,9 +45,9 @@ func (t *Table) Explain(path string) string {
 	return text
 }
 
-// bare takes scheme, host and an appid off the front of what names a path, gives it
-// the slash that people leave out, and merges those that are one too many.
-func bare(path string) string {
+// trimPath removes scheme, host and an appid from the front of path, adds a missing slash
+// there, and merges slashes.
+func trimPath(path string) string {
 	if _, rest, ok := strings.Cut(path, "://"); ok {
 		_, rest, _ = strings.Cut(rest, "/")
 		path = "/" + rest

@@ -41,15 +41,15 @@ func New() (*Table, error) {
 		if err != nil {
 			return nil, fmt.Errorf("routes.tsv line %d: %w", i+2, err)
 		}
-		if err := t.enter(r); err != nil {
+		if err := t.addRow(r); err != nil {
 			return nil, fmt.Errorf("routes.tsv line %d: %w", i+2, err)
 		}
 	}
 	return t, nil
 }
 
-// enter puts a row of the catalogue where Match, or the row of its path, finds it.
-func (t *Table) enter(r *Route) error {
+// addRow adds a row of the catalogue: a path, or an action of a path that is in it already.
+func (t *Table) addRow(r *Route) error {
 	path, query, queried := strings.Cut(r.Pattern, "?")
 	of := t.exact[path]
 	switch name, isAction := strings.CutPrefix(query, string(actionParam)); {

@@ -38,46 +38,46 @@ func fill(c chan struct{}) {
 	}
 }
 
-func TestRoom_LimitsInAll(t *testing.T) {
-	r := newRoom()
-	if n := cap(r.strangers.places) + cap(r.signed.places); n != 1024 {
+func TestBudget_LimitsInAll(t *testing.T) {
+	r := newBudget()
+	if n := cap(r.unsigned.slots) + cap(r.signed.slots); n != 1024 {
 		t.Errorf("%d places", n)
 	}
-	if n := (cap(r.strangers.pieces) + cap(r.signed.pieces)) * placeRoom; n != 16<<20 {
+	if n := (cap(r.unsigned.blocks) + cap(r.signed.blocks)) * slotBytes; n != 16<<20 {
 		t.Errorf("%d bytes for long bodies", n)
 	}
 }
 
 // Who finds no room waits for a second, and not for ever in a crowd.
-func TestHolding_Waits(t *testing.T) {
+func TestReservation_Waits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLane(1, 2*placeRoom)
+		l := newShare(1, 2*slotBytes)
 		begun := time.Now()
-		hold := func() *holding { return &holding{lane: l} }
-		want := func(h *holding, size int, want bool, after time.Duration) {
+		hold := func() *reservation { return &reservation{share: l} }
+		want := func(h *reservation, size int, want bool, after time.Duration) {
 			t.Helper()
 			if got := h.reserve(size); got != want || time.Since(begun) != after {
 				t.Errorf("%d bytes: %v after %s", size, got, time.Since(begun))
 			}
 		}
 		first, second := hold(), hold()
-		want(first, ownRoom, true, 0)
-		want(second, placeRoom, true, 0)
-		want(first, ownRoom+1, false, patience)
-		want(second, 3*placeRoom, true, patience)
-		want(second, 3*placeRoom+1, false, 2*patience)
-		time.AfterFunc(patience/2, second.release)
+		want(first, unreservedBytes, true, 0)
+		want(second, slotBytes, true, 0)
+		want(first, unreservedBytes+1, false, reserveTimeout)
+		want(second, 3*slotBytes, true, reserveTimeout)
+		want(second, 3*slotBytes+1, false, 2*reserveTimeout)
+		time.AfterFunc(reserveTimeout/2, second.release)
 		third := hold()
-		want(third, 2*placeRoom, true, 2*patience+patience/2)
-		time.Sleep(patience)
-		want(third, 4*placeRoom, false, 3*patience+patience/2) // it has waited before
+		want(third, 2*slotBytes, true, 2*reserveTimeout+reserveTimeout/2)
+		time.Sleep(reserveTimeout)
+		want(third, 4*slotBytes, false, 3*reserveTimeout+reserveTimeout/2) // it has waited before
 		third.release()
-		if len(l.places)+len(l.pieces)+len(l.waiting) != 0 {
-			t.Errorf("%d places and %d pieces are held", len(l.places), len(l.pieces))
+		if len(l.slots)+len(l.blocks)+len(l.waiting) != 0 {
+			t.Errorf("%d places and %d pieces are held", len(l.slots), len(l.blocks))
 		}
-		fill(l.places)
+		fill(l.slots)
 		fill(l.waiting)
-		want(hold(), ownRoom+1, false, 3*patience+patience/2)
+		want(hold(), unreservedBytes+1, false, 3*reserveTimeout+reserveTimeout/2)
 	})
 }
 
@@ -89,33 +89,33 @@ func TestReadBody_HoldsWhatCame(t *testing.T) {
 			ours, theirs := net.Pipe()
 			defer theirs.Close()
 			go func() { _, _ = io.WriteString(theirs, strings.Repeat("x", sent)) }()
-			l := newLane(1, 1<<20)
-			h := &holding{lane: l}
+			l := newShare(1, 1<<20)
+			h := &reservation{share: l}
 			if _, err := readBody(&conn{Conn: ours, now: time.Now}, &request{length: 1_048_000}, h); !errors.Is(err, errCutOff) {
 				t.Errorf("%d bytes: %v", sent, err)
 			}
-			if len(l.places) != places || len(l.pieces) != pieces {
-				t.Errorf("%d bytes hold %d places and %d pieces", sent, len(l.places), len(l.pieces))
+			if len(l.slots) != places || len(l.blocks) != pieces {
+				t.Errorf("%d bytes hold %d places and %d pieces", sent, len(l.slots), len(l.blocks))
 			}
 		}
 		f(10, 0, 0)
-		f(ownRoom-1, 0, 0)
-		f(ownRoom, 1, 0)
-		f(placeRoom-1, 1, 0)
-		f(placeRoom, 1, 1)
+		f(unreservedBytes-1, 0, 0)
+		f(unreservedBytes, 1, 0)
+		f(slotBytes-1, 1, 0)
+		f(slotBytes, 1, 1)
 		f(100_000, 1, 7)
 	})
 }
 
 // Strangers that use up all of their room keep out strangers alone: neither what fits
 // in a connection's own room nor what WeChat signed.
-func TestServer_StrangersKeepNobodyOut(t *testing.T) {
-	f := func(name string, causes []string, change func(s *room, push string) string) {
+func TestServer_UnsignedRequestsKeepNobodyOut(t *testing.T) {
+	f := func(name string, causes []string, change func(s *budget, push string) string) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			s, told := newAlone(t)
 			ours, theirs := net.Pipe()
-			push := change(s.room, validPush(t, 5000))
+			push := change(s.budget, validPush(t, 5000))
 			go func() { _, _ = io.WriteString(theirs, push) }()
 			s.serveConn(s.conns.add(pipeConn{ours}))
 			_ = theirs.Close()
@@ -124,17 +124,17 @@ func TestServer_StrangersKeepNobodyOut(t *testing.T) {
 			}
 		})
 	}
-	f("signed", nil, func(r *room, push string) string {
-		fill(r.strangers.places)
-		fill(r.strangers.pieces)
+	f("signed", nil, func(r *budget, push string) string {
+		fill(r.unsigned.slots)
+		fill(r.unsigned.blocks)
 		return push
 	})
-	f("a stranger's", []string{"busy"}, func(r *room, push string) string {
-		fill(r.strangers.places)
+	f("a stranger's", []string{"busy"}, func(r *budget, push string) string {
+		fill(r.unsigned.slots)
 		return strings.Replace(push, "&signature=", "&signature=x", 1)
 	})
-	f("a stranger's short one", nil, func(r *room, _ string) string {
-		fill(r.strangers.places)
+	f("a stranger's short one", nil, func(r *budget, _ string) string {
+		fill(r.unsigned.slots)
 		return strings.Replace(validPush(t, 0), "&signature=", "&signature=x", 1)
 	})
 }

@@ -16,15 +16,15 @@ var (
 
 func succeed(context.Context) error { return nil }
 
-func must(t *testing.T, m *memory, id string, now, until time.Time, want outcome) {
+func must(t *testing.T, m *dedup, id string, now, until time.Time, want outcome) {
 	t.Helper()
 	if got, err := m.do(context.Background(), id, now, until, succeed); got != want || err != nil {
 		t.Errorf("do(%s) = %v, %v; want %v", id, got, err, want)
 	}
 }
 
-func TestMemory_RemembersUntil(t *testing.T) {
-	m := newMemory(10)
+func TestDedup_RemembersUntil(t *testing.T) {
+	m := newDedup(10)
 	must(t, m, "a", zero, later, handled)
 	must(t, m, "a", later, later, repeated)
 	must(t, m, "a", later.Add(time.Second), later, handled)
@@ -33,8 +33,8 @@ func TestMemory_RemembersUntil(t *testing.T) {
 	must(t, m, "b", later.Add(time.Minute), zero, repeated)
 }
 
-func TestMemory_IsBounded(t *testing.T) {
-	m := newMemory(100)
+func TestDedup_IsBounded(t *testing.T) {
+	m := newDedup(100)
 	for i := range 1000 {
 		must(t, m, fmt.Sprint(i), zero, later, handled)
 	}
@@ -49,8 +49,8 @@ func TestMemory_IsBounded(t *testing.T) {
 	}
 }
 
-func TestMemory_FailureIsForgotten(t *testing.T) {
-	m := newMemory(10)
+func TestDedup_FailureIsForgotten(t *testing.T) {
+	m := newDedup(10)
 	fault := errors.New("x")
 	if _, err := m.do(context.Background(), "a", zero, later, func(context.Context) error { return fault }); !errors.Is(err, fault) {
 		t.Errorf("do: %v", err)
@@ -58,10 +58,10 @@ func TestMemory_FailureIsForgotten(t *testing.T) {
 	must(t, m, "a", zero, later, handled)
 }
 
-func TestMemory_CopiesShareTheOutcome(t *testing.T) {
+func TestDedup_CopiesShareTheOutcome(t *testing.T) {
 	for _, want := range []error{nil, errors.New("x")} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory(10)
+			m := newDedup(10)
 			release := make(chan struct{})
 			calls := 0
 			handle := func(context.Context) error {
@@ -89,9 +89,9 @@ func TestMemory_CopiesShareTheOutcome(t *testing.T) {
 	}
 }
 
-func TestMemory_WaitEndsWithContext(t *testing.T) {
+func TestDedup_WaitEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory(10)
+		m := newDedup(10)
 		release := make(chan struct{})
 		go func() {
 			_, _ = m.do(t.Context(), "a", zero, later, func(context.Context) error { <-release; return nil })
@@ -106,9 +106,9 @@ func TestMemory_WaitEndsWithContext(t *testing.T) {
 	})
 }
 
-func TestMemory_PanicFailsTheCopies(t *testing.T) {
+func TestDedup_PanicFailsTheCopies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory(10)
+		m := newDedup(10)
 		release := make(chan struct{})
 		go func() {
 			defer func() { _ = recover() }()
@@ -128,7 +128,7 @@ func TestMemory_PanicFailsTheCopies(t *testing.T) {
 }
 
 // size returns how many pushes are remembered.
-func (m *memory) size() int {
+func (m *dedup) size() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.until)
