@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -111,4 +113,29 @@ func (w *waiter) look(ctx context.Context) (missing []broker.Missing, text strin
 		lines[i] = fmt.Sprintf("%s %s: %s: %s", m.Kind, m.AppID, m.State, m.Reason)
 	}
 	return missing, strings.Join(lines, "\n"), nil
+}
+
+// missing returns what /tokenz lists; nothing when all tokens live.
+func (c *metricsClient) missing(ctx context.Context) ([]broker.Missing, error) {
+	res, err := c.get(ctx, "/tokenz")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	switch res.StatusCode {
+	case http.StatusOK:
+		return nil, nil
+	case http.StatusServiceUnavailable:
+	default:
+		return nil, fmt.Errorf("the metrics listener %s answers /tokenz with %s", c.address, res.Status)
+	}
+	const most = 1 << 20
+	var missing []broker.Missing
+	if err := json.NewDecoder(io.LimitReader(res.Body, most)).Decode(&missing); err != nil {
+		return nil, fmt.Errorf("the metrics listener %s answers /tokenz with %s and no list: %w", c.address, res.Status, err)
+	}
+	if len(missing) == 0 {
+		return nil, fmt.Errorf("the metrics listener %s answers /tokenz with %s and an empty list", c.address, res.Status)
+	}
+	return missing, nil
 }
