@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -28,16 +29,9 @@ func (p *program) routesVerb() *cobra.Command {
 				return nil
 			}
 			for _, r := range table.All() {
-				fmt.Fprintf(p.std.out, "%s\t%s\t%s\t%s\n", r.Pattern, r.Kind, orDash(r.Param), r.Family)
+				fmt.Fprintf(p.std.out, "%s\t%s\t%s\t%s\n", r.Pattern, r.Kind, cmp.Or(r.Param, "-"), r.Family)
 			}
 			return nil
 		},
 	}
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

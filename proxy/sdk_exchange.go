@@ -98,11 +98,7 @@ func (s *Server) componentOfCall(r *request, c *callers) (string, *fault) {
 			r.component = a.AppID
 		}
 	}
-	if f := s.identify(r); f != nil {
-		return "", f
-	}
-	appid := r.cred.key.AppID
-	return appid, c.mayCall(r, appid)
+	return s.checkAccount(r, c)
 }
 
 // serveMasked forwards a call whose answer has refresh tokens, and masks them.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -44,9 +45,9 @@ func newHost(raw string, roots *x509.CertPool) (*host, error) {
 			// system calls until the connection has carried 128 KiB.
 			DynamicRecordSizingDisabled: true,
 		}
-		port = orDefault(port, "443")
+		port = cmp.Or(port, "443")
 	case "http":
-		port = orDefault(port, "80")
+		port = cmp.Or(port, "80")
 	default:
 		return nil, fmt.Errorf("upstream.url %q: the scheme must be https or http", redactURL(raw))
 	}
@@ -54,13 +55,6 @@ func newHost(raw string, roots *x509.CertPool) (*host, error) {
 	// may mean one.
 	h.dialer = dial.Host{Name: u.Hostname(), Port: port, MayBePrivate: !dial.IsWeChat(u.Hostname()) || u.Port() != ""}
 	return h, nil
-}
-
-func orDefault(s, fallback string) string {
-	if s == "" {
-		return fallback
-	}
-	return s
 }
 
 // redactURL removes from a URL whatever could be a secret.
