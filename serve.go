@@ -15,11 +15,11 @@ import (
 	"github.com/wxsidecar/wxsidecar/config"
 )
 
-// restGrace is how long the broker and the rest may take to end, beside what calls
+// brokerGrace is how long the broker and the admin listeners may take to end, beyond what calls
 // have left of shutdown.grace.
-const restGrace = 3 * time.Second
+const brokerGrace = 3 * time.Second
 
-// sameSignal is within what time a signal that comes twice was sent once.
+// sameSignal is the time within which two equal signals count as one.
 const sameSignal = 200 * time.Millisecond
 
 // pollEvery is how often the configuration's files are looked at for a change.
@@ -46,7 +46,7 @@ func (p *program) serveVerb() *cobra.Command {
 				return &exitError{code: exitUsage}
 			}
 			log := newLogger(p.std.err, l.Config.Log)
-			warnTo(log, l)
+			logWarnings(log, l)
 			if err := harden(); err != nil {
 				log.Warn("a core dump could show secrets", "error", err)
 			}
@@ -68,7 +68,7 @@ func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger,
 	first, cause := s.watch(ctx, r, signals)
 	shutdown := l.Config.Shutdown
 	if cause != nil {
-		shutdown.Delay = 0 // it is for load balancers to notice; what failed serves nobody
+		shutdown.Delay = 0 // it lets load balancers notice; a sidecar that failed serves nobody
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.stop(shutdown) }()
@@ -81,9 +81,9 @@ func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger,
 	}
 }
 
-// secondSignal passes on the first signal that asks to end at once. Wrappers such
-// as timeout(1) send theirs to us and to our process group: what comes as one is
-// one.
+// secondSignal passes on the next signal, which asks to end at once. Wrappers such as
+// timeout(1) send one signal both to the process and to its group, so a copy of first
+// within sameSignal does not count.
 func secondSignal(signals <-chan os.Signal, first os.Signal) <-chan syscall.Signal {
 	second, soon := make(chan syscall.Signal, 1), time.After(sameSignal)
 	go func() {
@@ -113,8 +113,8 @@ func stopResult(cause, stopped error) error {
 	return nil
 }
 
-// watch reloads what has changed until a signal says stop, which it returns, or a
-// part of the sidecar fails (its error).
+// watch reloads the configuration when it changes. It returns the signal that asks to
+// stop, or the error of a part of the sidecar that failed.
 func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Signal) (os.Signal, error) {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
@@ -126,7 +126,7 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 				return sig, nil
 			}
 			r.reload("SIGHUP")
-			s.broker.RetryStopped() // somebody has looked after things, perhaps after these
+			s.broker.RetryStopped() // an operator may have cured what stopped them
 		case <-poll.C:
 			r.poll()
 		case err := <-s.failed:
@@ -144,17 +144,17 @@ func (s *sidecar) stop(c config.Shutdown) error {
 	s.state.Store(stateDraining)
 	delay := time.NewTimer(c.Delay)
 	<-delay.C
-	ctx, cancel := context.WithTimeout(context.Background(), c.Grace+s.rest)
+	ctx, cancel := context.WithTimeout(context.Background(), c.Grace+s.brokerGrace)
 	defer cancel()
 	errs := s.stopTraffic(c.Grace)
 	s.stopBroker()
 	select {
 	case <-s.brokerDone:
 	case <-ctx.Done():
-		// Closing the store now would block, or pull it from under a renewal.
+		// Closing the store now would block, or close it during a renewal.
 		return errors.Join(append(errs, fmt.Errorf("a renewal under way did not end within shutdown.grace %s: its token may be lost and asked for anew", c.Grace))...)
 	}
-	for _, l := range s.watchers {
+	for _, l := range s.admin {
 		if err := l.server.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))
 		}

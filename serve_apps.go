@@ -50,8 +50,8 @@ func (s *sidecar) buildApps(c config.Config, keys *seal.Keyring) error {
 	return nil
 }
 
-// appsServer is the one server of apps on one of its listeners. The first Shutdown
-// ends all of them; more do no harm.
+// appsServer is the server of apps on one of its listeners. Shutdown stops it on all of
+// them and may be called more than once.
 type appsServer struct {
 	*proxy.Server
 	serve func(net.Listener) error
@@ -60,8 +60,8 @@ type appsServer struct {
 // Serve implements server.
 func (s appsServer) Serve(l net.Listener) error { return s.serve(l) }
 
-// checkLoop refuses to start a sidecar that would call itself. It is asked when
-// all listeners are open.
+// checkLoop returns an error if the sidecar would call itself. It must be called once all
+// listeners are open.
 func (s *sidecar) checkLoop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()

@@ -34,26 +34,26 @@ type sidecar struct {
 	broker  *broker.Broker
 	// own are the addresses of all listeners, which the sidecar never calls.
 	own *dial.OwnAddresses
-	// proxy is the way out to WeChat; nil for the straight one.
+	// proxy is upstream.proxy, through which WeChat is reached; nil for none.
 	proxy *dial.Proxy
-	// authority ends the TLS of apps; nil while no app can call.
+	// authority issues certificates to terminate the TLS of apps; nil if no app can call.
 	authority *mitm.Authority
 	// apps and push are nil while their listeners are off.
 	apps *proxy.Server
 	push *push.Server
 
-	// traffic are the listeners that drain first; watchers, which show how the
-	// sidecar is, last until the broker has stopped.
-	traffic, watchers []served
-	state             atomic.Int32
-	// failed gets the first error of a part that ended by itself.
+	// traffic are the listeners of apps and pushes, which drain first. admin are those for
+	// operators, which stay open until the broker has stopped.
+	traffic, admin []served
+	state          atomic.Int32
+	// failed receives the first error of a part that ended by itself.
 	failed chan error
 
 	// records is the store; closeStore closes it.
 	records    store.Store
 	closeStore func() error
-	// rest is how long stop waits beside shutdown.grace: restGrace.
-	rest time.Duration
+	// brokerGrace is how long stop waits beyond shutdown.grace: the constant, but in tests.
+	brokerGrace time.Duration
 	// base is the context of all work; stopBroker ends it.
 	base       context.Context
 	stopBroker context.CancelFunc
@@ -64,13 +64,13 @@ type sidecar struct {
 // nobody and serves nothing before start. On an error nothing stays open.
 func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 	s := &sidecar{
-		log: log, metrics: metrics.New(version()), own: &dial.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}), rest: restGrace,
+		log: log, metrics: metrics.New(version()), own: &dial.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}), brokerGrace: brokerGrace,
 		closeStore: func() error { return nil },
 	}
 	s.base, s.stopBroker = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.abandon())
+			err = errors.Join(err, s.closeAll())
 		}
 	}()
 	if s.proxy, err = newProxy(c, s.own); err != nil {
@@ -86,17 +86,17 @@ func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 	if err := s.buildTraffic(c, keys); err != nil {
 		return nil, err
 	}
-	if err := s.buildWatchers(c); err != nil {
+	if err := s.buildMetrics(c); err != nil {
 		return nil, err
 	}
 	return s, s.checkLoop()
 }
 
-// abandon gives up what a start that failed has opened.
-func (s *sidecar) abandon() error {
+// closeAll closes what a failed start has opened.
+func (s *sidecar) closeAll() error {
 	s.stopBroker()
-	for _, l := range append(s.traffic, s.watchers...) {
-		_ = l.listener.Close() // nobody was served
+	for _, l := range append(s.traffic, s.admin...) {
+		_ = l.listener.Close() // it has served nobody
 	}
 	return s.closeStore()
 }
@@ -121,7 +121,7 @@ func (s *sidecar) buildBroker(c config.Config, keys *seal.Keyring) error {
 		return err
 	}
 	for _, component := range c.Components {
-		s.broker.Reconcile(component.AppID) // what the damage took, WeChat's list brings back
+		s.broker.Reconcile(component.AppID) // WeChat's list brings back what was damaged
 	}
 	return nil
 }
@@ -146,8 +146,8 @@ func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 	return s.open(&s.traffic, "listen.push", c.Listen.Push, c, s.push)
 }
 
-// buildWatchers opens the metrics listener, unless it is off.
-func (s *sidecar) buildWatchers(c config.Config) error {
+// buildMetrics opens the metrics listener, unless it is off.
+func (s *sidecar) buildMetrics(c config.Config) error {
 	if c.Listen.Metrics == config.Off {
 		return nil
 	}
@@ -157,7 +157,7 @@ func (s *sidecar) buildWatchers(c config.Config) error {
 	if err != nil {
 		return err
 	}
-	return s.open(&s.watchers, "listen.metrics", c.Listen.Metrics, c, httpServer{admin.NewServer(handler, s.log)})
+	return s.open(&s.admin, "listen.metrics", c.Listen.Metrics, c, httpServer{admin.NewServer(handler, s.log)})
 }
 
 // open opens the listener of a key and adds it, with its server, to list.
@@ -175,10 +175,10 @@ func (s *sidecar) open(list *[]served, key, text string, c config.Config, srv se
 	return nil
 }
 
-// start sets everything going.
+// start starts the broker and the servers.
 func (s *sidecar) start() {
 	go s.runBroker()
-	for _, l := range append(s.traffic, s.watchers...) {
+	for _, l := range append(s.traffic, s.admin...) {
 		s.log.Info("ready", "listener", l.name(), "address", l.address())
 		go s.runServer(l)
 	}
@@ -198,7 +198,7 @@ func (s *sidecar) runServer(l served) {
 	}
 }
 
-// fail reports the first failure; one is enough to stop.
+// fail reports a failure. The first one stops the sidecar; others are dropped.
 func (s *sidecar) fail(err error) {
 	select {
 	case s.failed <- err:
@@ -218,14 +218,13 @@ func (s *sidecar) ready() error {
 	}
 }
 
-// configure puts the keys that can change in force: all of them, or, with an
-// error, as few as possible.
+// configure applies the settings that a reload may change. What can be refused is applied
+// first, so that an error leaves as few as possible applied.
 func (s *sidecar) configure(c *config.Config) error {
 	callers, err := proxyCallers(c.Callers)
 	if err != nil {
 		return err
 	}
-	// What can refuse comes first.
 	if s.push != nil {
 		if err := s.push.SetComponents(pushComponents(c.Components)); err != nil {
 			return err

@@ -25,7 +25,7 @@ type server interface {
 	Shutdown(ctx context.Context) error
 }
 
-// served is a server with the listener that it serves.
+// served is a server and its listener.
 type served struct {
 	key      string
 	server   server
@@ -61,8 +61,7 @@ func listen(key, text string, mode fs.FileMode) (net.Listener, error) {
 	return l, nil
 }
 
-// cutOpError takes the address out of a network error, since the text around it
-// has it.
+// cutOpError removes the address from a network error, since the message has it already.
 func cutOpError(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -71,8 +70,8 @@ func cutOpError(err error) error {
 	return err
 }
 
-// maxPushConns leaves strangers half of the files that the process may open: calls
-// need the others. 0 is push's default.
+// maxPushConns returns half of the files that the process may open, at most push's
+// default: calls need the others. 0 means that default.
 func maxPushConns() int {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
@@ -105,14 +104,14 @@ func socketHint(err error) string {
 	}
 }
 
-// listenUnix listens on a socket of that mode. A socket that a killed process
-// left behind is removed; one that is answered is somebody's, and stays.
+// listenUnix listens on a socket of that mode. It removes a socket that a killed process
+// has left, and refuses one on which a process answers.
 func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	if err := removeStaleSocket(path); err != nil {
 		return nil, err
 	}
-	// By the umask, so that there is no moment with another mode. It is the whole
-	// process's; nothing else makes files while the listeners are opened.
+	// The umask sets the mode at once; a chmod would come late. It holds for the whole
+	// process, which makes no other files while it opens listeners.
 	before := syscall.Umask(int(0o777 &^ mode))
 	l, err := net.Listen("unix", path)
 	syscall.Umask(before)

@@ -18,9 +18,9 @@ func newLogger(w io.Writer, c config.Log) *slog.Logger {
 	_ = level.UnmarshalText([]byte(c.Level)) // debug, info, warn and error are slog's own names
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: spellDuration}
 	if c.Format == "text" || c.Format == "auto" && isTerminal(w) {
-		return slog.New(newFloodgate(slog.NewTextHandler(w, opts)))
+		return slog.New(limitLines(slog.NewTextHandler(w, opts)))
 	}
-	return slog.New(newFloodgate(slog.NewJSONHandler(w, opts)))
+	return slog.New(limitLines(slog.NewJSONHandler(w, opts)))
 }
 
 // spellDuration writes a duration as 1.5s; JSON would have nanoseconds.
@@ -43,88 +43,88 @@ func isTerminal(w io.Writer) bool {
 }
 
 const (
-	// floodLines is how many lines with one message are written within floodWindow:
-	// more than a working sidecar has, and little enough for days of trouble, or of
-	// an attack on the push listener, to leave room on the disk for other lines.
-	floodLines  = 3000
-	floodWindow = time.Minute
-	// floodMessages bounds the messages that are counted. Nearly all are constants.
-	floodMessages = 1000
+	// maxLines is how many lines with one message are written in each lineWindow. A
+	// healthy sidecar writes fewer, and days of an attack on the push listener do not
+	// fill the disk.
+	maxLines   = 3000
+	lineWindow = time.Minute
+	// maxMessages bounds how many messages are counted. Nearly all are constants.
+	maxMessages = 1000
 )
 
-// floodgate is a handler that leaves lines out when too many with the same message
-// come, and says so: when it begins to, and how many they were. Metrics count what
-// happened all the same.
-type floodgate struct {
+// lineLimiter is a handler that drops lines when there are too many with the same message.
+// It logs when it begins to, and how many it has dropped. Metrics still count the events.
+type lineLimiter struct {
 	slog.Handler
-	*floods
+	*messageCounts
 }
 
-// floods counts lines by message. It is safe for concurrent use.
-type floods struct {
+// messageCounts counts lines by message. It is safe for concurrent use.
+type messageCounts struct {
 	mu        sync.Mutex
-	byMessage map[string]*flood
+	byMessage map[string]*messageCount
 }
 
-type flood struct {
+type messageCount struct {
 	began time.Time
 	lines int
 }
 
-func newFloodgate(h slog.Handler) slog.Handler {
-	return floodgate{h, &floods{byMessage: map[string]*flood{}}}
+// limitLines returns h with a limit for lines of one message.
+func limitLines(h slog.Handler) slog.Handler {
+	return lineLimiter{h, &messageCounts{byMessage: map[string]*messageCount{}}}
 }
 
 // Handle implements [slog.Handler].
-func (f floodgate) Handle(ctx context.Context, r slog.Record) error {
-	lines, leftOut := f.count(r.Message, r.Time)
-	if leftOut > 0 {
-		f.tell(ctx, r, "lines were left out, as too many of them came", "left_out", leftOut)
+func (l lineLimiter) Handle(ctx context.Context, r slog.Record) error {
+	lines, dropped := l.count(r.Message, r.Time)
+	if dropped > 0 {
+		l.notice(ctx, r, "lines were left out, as too many of them came", "left_out", dropped)
 	}
-	if lines <= floodLines {
-		return f.Handler.Handle(ctx, r)
+	if lines <= maxLines {
+		return l.Handler.Handle(ctx, r)
 	}
-	if lines == floodLines+1 {
-		f.tell(ctx, r, "too many lines of one kind; for a while they are left out", "written", floodLines)
+	if lines == maxLines+1 {
+		l.notice(ctx, r, "too many lines of one kind; for a while they are left out", "written", maxLines)
 	}
 	return nil
 }
 
-// count returns how many lines with message came within the window, this one
-// included, and how many were left out of the window before if this one begins another.
-func (f *floods) count(message string, now time.Time) (lines, leftOut int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c := f.byMessage[message]
+// count returns how many lines with message the window has, this one included. If this one
+// begins a new window, dropped is how many lines of the last were dropped.
+func (m *messageCounts) count(message string, now time.Time) (lines, dropped int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.byMessage[message]
 	if c == nil {
-		if len(f.byMessage) == floodMessages {
-			clear(f.byMessage)
+		if len(m.byMessage) == maxMessages {
+			clear(m.byMessage)
 		}
-		c = &flood{began: now}
-		f.byMessage[message] = c
+		c = &messageCount{began: now}
+		m.byMessage[message] = c
 	}
-	if now.Sub(c.began) >= floodWindow {
-		leftOut = max(c.lines-floodLines, 0)
+	if now.Sub(c.began) >= lineWindow {
+		dropped = max(c.lines-maxLines, 0)
 		c.began, c.lines = now, 0
 	}
 	c.lines++
-	return c.lines, leftOut
+	return c.lines, dropped
 }
 
-// tell writes a line about lines like r.
-func (f floodgate) tell(ctx context.Context, r slog.Record, text string, about ...any) {
+// notice writes a line about lines like r.
+func (l lineLimiter) notice(ctx context.Context, r slog.Record, text string, about ...any) {
 	line := slog.NewRecord(r.Time, slog.LevelWarn, text, r.PC)
 	line.Add("line", r.Message)
 	line.Add(about...)
-	_ = f.Handler.Handle(ctx, line) // a log that cannot be written has nobody to tell
+	_ = l.Handler.Handle(ctx, line) // there is nowhere to report that the log fails
 }
 
 // WithAttrs implements [slog.Handler].
-func (f floodgate) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return floodgate{f.Handler.WithAttrs(attrs), f.floods}
+func (l lineLimiter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return lineLimiter{l.Handler.WithAttrs(attrs), l.messageCounts}
 }
 
 // WithGroup implements [slog.Handler].
-func (f floodgate) WithGroup(name string) slog.Handler {
-	return floodgate{f.Handler.WithGroup(name), f.floods}
+func (l lineLimiter) WithGroup(name string) slog.Handler {
+	return lineLimiter{l.Handler.WithGroup(name), l.messageCounts}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/config"
 )
 
-func TestFloodgate(t *testing.T) {
+func TestLogger_LimitsLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := newLogger(&out, config.Log{Level: "info", Format: "json"})
@@ -21,20 +21,20 @@ func TestFloodgate(t *testing.T) {
 			}
 		}
 		refused := log.With("listener", "push")
-		for range floodLines + 50 {
+		for range maxLines + 50 {
 			refused.Warn("push refused", "cause", "forged")
 		}
 		log.Error("another line")
-		count(`"msg":"push refused","listener":"push","cause":"forged"`, floodLines)
+		count(`"msg":"push refused","listener":"push","cause":"forged"`, maxLines)
 		count(`"msg":"too many lines of one kind; for a while they are left out","listener":"push","line":"push refused","written":3000`, 1)
 		count(`"msg":"another line"`, 1)
 
-		time.Sleep(floodWindow)
+		time.Sleep(lineWindow)
 		refused.Warn("push refused", "cause", "padding")
 		count(`"line":"push refused","left_out":50`, 1)
 		count(`"cause":"padding"`, 1)
 		for range 10 {
-			time.Sleep(floodWindow)
+			time.Sleep(lineWindow)
 			refused.Warn("push refused", "cause", "padding")
 		}
 		count(`"left_out"`, 1)

@@ -15,7 +15,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
-// newProxy returns the way out that upstream.proxy names, or nil.
+// newProxy returns the proxy of upstream.proxy, or nil for none.
 func newProxy(c config.Config, own *dial.OwnAddresses) (*dial.Proxy, error) {
 	if c.Upstream.Proxy.IsZero() {
 		return nil, nil
@@ -59,7 +59,7 @@ func rootCAs(file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// appsOptions returns what the configuration says of the apps listener.
+// appsOptions returns the options of the apps' server that the configuration sets.
 func appsOptions(c config.Config) (proxy.Options, error) {
 	roots, err := rootCAs(c.Upstream.CAFile)
 	if err != nil {

@@ -7,28 +7,28 @@ import (
 	"github.com/wxsidecar/wxsidecar/config"
 )
 
-// reloader takes over a changed configuration. It belongs to one goroutine.
+// reloader applies a changed configuration. One goroutine uses it.
 type reloader struct {
 	sidecar *sidecar
-	// config is what is in force.
+	// config is the configuration in force.
 	config config.Config
 	files  config.FileSums
 	load   func() *config.Loaded
 	log    *slog.Logger
 }
 
-// poll reloads if a file reads differently than the last time. Contents are
-// compared, not times: a mounted Kubernetes secret changes by a symlink.
+// poll reloads if a file has changed. It compares contents, not times: a mounted
+// Kubernetes secret changes by a symlink.
 func (r *reloader) poll() {
 	if r.files.Changed() {
 		r.reload("a file changed")
 	}
 }
 
-// reload puts the new configuration in force, all of it that can be, or none.
+// reload applies all of the new configuration that can be applied, or nothing.
 func (r *reloader) reload(why string) {
 	l := r.load()
-	// Even a configuration that is no good is not read again before it changes.
+	// An invalid configuration is not read again either before it changes.
 	r.files = l.Files
 	if err := l.Err(); err != nil {
 		var faults *config.FaultsError
@@ -40,7 +40,7 @@ func (r *reloader) reload(why string) {
 		r.log.Error("the changed configuration is not used; the old one stays in force", "why", why)
 		return
 	}
-	warnTo(r.log, l)
+	logWarnings(r.log, l)
 	for _, key := range config.FixedChanges(&r.config, &l.Config) {
 		r.log.Warn("a change of this key needs a restart", "key", key)
 	}
@@ -53,8 +53,8 @@ func (r *reloader) reload(why string) {
 	r.log.Info("configuration reloaded", "why", why, "components", len(l.Config.Components), "accounts", len(l.Config.Accounts))
 }
 
-// warnTo logs what check warns of, and the keys that do nothing.
-func warnTo(log *slog.Logger, l *config.Loaded) {
+// logWarnings logs the configuration's warnings, and its keys that have no effect.
+func logWarnings(log *slog.Logger, l *config.Loaded) {
 	for _, w := range l.Warnings {
 		log.Warn(w)
 	}

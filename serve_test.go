@@ -140,7 +140,7 @@ func TestStop_WaitsForARenewal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.rest = 0 // no time but the grace
+	s.brokerGrace = 0 // no time but the grace
 	cancel := s.stopBroker
 	s.stopBroker = func() {
 		cancel()
@@ -157,7 +157,7 @@ func TestStop_WaitsForARenewal(t *testing.T) {
 	if s, err = newSidecar(c, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.abandon() }()
+	defer func() { _ = s.closeAll() }()
 	if missing := s.broker.Missing(); len(missing) != 0 {
 		t.Errorf("the token that WeChat gave is not in the store: %+v", missing)
 	}
