@@ -55,7 +55,7 @@ func mayStream(r *request, st *stream) *fault {
 	case r.masked:
 		// Secrets cannot be removed from what is not buffered.
 		return answerTooLarge("WeChat's answer is too long to take the secrets out of it: ask for fewer accounts at once")
-	case st.left < 0 && !r.http11:
+	case st.remaining < 0 && !r.http11:
 		return answerTooLarge("WeChat's answer is long and does not say how long, and HTTP/1.0 has no chunks to pass it on in: call with HTTP/1.1")
 	default:
 		return nil
@@ -105,8 +105,8 @@ func (s *Server) noAnswerFault(r *request, err error) *fault {
 // streamAnswer passes an answer through as a stream, uninspected: errors are never that long.
 func (s *Server) streamAnswer(r *request, resp *fasthttp.Response, st *stream) {
 	size := -1
-	if st.left >= 0 {
-		size = int(st.left)
+	if st.remaining >= 0 {
+		size = int(st.remaining)
 	}
 	r.streaming, r.result = true, resultOK
 	r.body.release(&s.memory) // a long answer may take long

@@ -52,7 +52,7 @@ func (b *body) readSome(limit int, m *replayMemory) *fault {
 	}
 	n, err := b.Read(space)
 	if !probing {
-		b.took(n)
+		b.advance(n)
 	} else if n > 0 {
 		b.makeRoom(limit, m)
 	}
@@ -74,7 +74,7 @@ func (b *body) makeRoom(limit int, m *replayMemory) {
 	case !b.reserve(b.growth(), m):
 		b.notBuffered = replayNoMemory
 	default:
-		b.took(copy(b.space(limit), b.probe[:]))
+		b.advance(copy(b.space(limit), b.probe[:]))
 	}
 }
 
@@ -122,8 +122,8 @@ func (b *body) spaceInBuffered(n int) []byte {
 	return b.buffered[len(b.buffered):end]
 }
 
-// took records that n bytes were read into the last space.
-func (b *body) took(n int) {
+// advance records that n bytes were read into the last space.
+func (b *body) advance(n int) {
 	if len(b.pieces) > 0 {
 		b.inPieces += n
 		return

@@ -6,8 +6,8 @@ import "bytes"
 // machine. Browsers name the page's site in Origin and Sec-Fetch-Site. Those without
 // either, such as Safari before 16.4, name it in the Referer alone.
 
-// sentByPage is the fault of a call whose headers show that a web page made it.
-func sentByPage() *fault {
+// browserRefused is the fault of a call whose headers show that a web page made it.
+func browserRefused() *fault {
 	return forbidden("browser_refused", "a web page may not call through the sidecar, and an Origin or a cross-site "+
 		"Sec-Fetch-Site came along: call from the app's server; one that passes on what a browser sent leaves these out")
 }

@@ -38,7 +38,7 @@ func (s *Server) check(ctx *fasthttp.RequestCtx, r *request, callers *callers) *
 		return badRequest("the path differs from one that the sidecar treats specially only in upper and lower case: spell it as WeChat does")
 	}
 	if r.params.blank != "" && r.route.Kind != routes.User {
-		return holdsNo("appid", r.params.blank)
+		return blankValue("appid", r.params.blank)
 	}
 	s.readHandle(r, callers)
 	if _, local := s.local[r.route.Pattern]; r.voidHandle() && !local {

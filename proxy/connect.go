@@ -90,7 +90,7 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
 		// One side could take the bytes for a body, the other for the tunnel's first bytes.
 		return badRequest("CONNECT has no body")
 	case h.browser:
-		return sentByPage()
+		return browserRefused()
 	}
 	if f := s.callers.Load().admit(r, true); f != nil {
 		return f

@@ -131,7 +131,7 @@ func TestStream_DeadlineMoves(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var deadlines []time.Time
 	st := &stream{
-		u: &upstream{now: func() time.Time { return now }}, left: -1, src: strings.NewReader("abcdef"),
+		u: &upstream{now: func() time.Time { return now }}, remaining: -1, src: strings.NewReader("abcdef"),
 		deadline: func(at time.Time) { deadlines = append(deadlines, at) },
 	}
 	buf := make([]byte, 1)

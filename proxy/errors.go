@@ -72,7 +72,7 @@ func (f *fault) uncertain() {
 func (f *fault) result() result {
 	switch {
 	case f.status == statusClientGone:
-		return resultGone
+		return resultClientGone
 	case f.cut:
 		return resultCut
 	case f.status >= fasthttp.StatusInternalServerError:

@@ -19,8 +19,8 @@ func noAccount() *fault {
 	}
 }
 
-// holdsNo refuses an appid or a key, which is what, that is given under name and is blank.
-func holdsNo(what, name string) *fault {
+// blankValue refuses an appid or a key, which is what, that is given under name and is blank.
+func blankValue(what, name string) *fault {
 	f := badRequest(name + " holds no " + what + ", perhaps from a variable that is not set: give the " + what + ", or leave it out")
 	if what == "appid" {
 		f.errcode = errcodeAppID

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -43,4 +45,12 @@ func (r *request) appIDForLog() string {
 		}
 	}
 	return ""
+}
+
+// httpLogger receives fasthttp's log lines.
+type httpLogger struct{ log *slog.Logger }
+
+// Printf implements [fasthttp.Logger].
+func (l httpLogger) Printf(format string, args ...any) {
+	l.log.Debug("http server: " + fmt.Sprintf(format, args...))
 }

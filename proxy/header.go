@@ -194,7 +194,7 @@ func (h *head) framing(name, value []byte) *fault {
 // an unset variable must not be made for the default account.
 func setNonEmpty(dst *[]byte, value []byte, name, what string) *fault {
 	if len(value) == 0 {
-		return holdsNo(what, "the header "+name)
+		return blankValue(what, "the header "+name)
 	}
 	return setOnce(dst, value, name)
 }

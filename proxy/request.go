@@ -119,7 +119,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 		return f
 	}
 	if head.browser {
-		return sentByPage()
+		return browserRefused()
 	}
 	r.crossSite = len(head.referer) > 0 && s.crossSite(head.referer)
 	if unclear != nil {

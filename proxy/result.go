@@ -13,12 +13,12 @@ import (
 type result uint8
 
 const (
-	resultOK      result = iota // WeChat's answer, without an errcode
-	resultErrcode               // WeChat's answer, with one
-	resultRefused               // our own 4xx
-	resultFailed                // our own 5xx
-	resultCut                   // a truncated answer
-	resultGone                  // the app left before the answer began
+	resultOK         result = iota // WeChat's answer, without an errcode
+	resultErrcode                  // WeChat's answer, with one
+	resultRefused                  // our own 4xx
+	resultFailed                   // our own 5xx
+	resultCut                      // a truncated answer
+	resultClientGone               // the app left before the answer began
 	results
 )
 

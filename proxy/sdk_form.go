@@ -59,7 +59,7 @@ func (r *request) appIDField(name string) (string, *fault) {
 // variable that is not set, and does not ask for the default account.
 func (r *request) refuseBlank(name string) *fault {
 	if strings.TrimSpace(r.field(name)) == "" && r.hasField(name) {
-		return holdsNo("appid", name)
+		return blankValue("appid", name)
 	}
 	return nil
 }

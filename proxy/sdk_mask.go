@@ -62,7 +62,7 @@ func (s *Server) maskTokensIn(e *editor, r *request, component string, in gjson.
 				s.exchange.Learn(component, appid, secret.New(token))
 			}
 			e.replace(value, placeholder)
-		case name == "authorizer_access_token" && !s.expose:
+		case name == "authorizer_access_token" && !s.exposeTokens:
 			handle := placeholder
 			if appid != "" {
 				handle = s.keys.issue(broker.KindAuthorizer, appid, r.caller)

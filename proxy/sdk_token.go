@@ -87,7 +87,7 @@ func (s *Server) serveAuthorizerToken(r *request, c *callers, resp *fasthttp.Res
 // for appid. Fetching a handle needs no place in Allow, since a handle permits no more
 // than its caller may do.
 func (s *Server) mayFetch(r *request, c *callers, appid string) *fault {
-	if s.expose {
+	if s.exposeTokens {
 		return c.mayCall(r, appid)
 	}
 	return c.notDenied(r, appid)
@@ -97,7 +97,7 @@ func (s *Server) mayFetch(r *request, c *callers, appid string) *fault {
 // issues a handle even while there is no token; calls with the handle then say why.
 func (s *Server) writeToken(r *request, resp *fasthttp.Response, key broker.Key, field, more string) *fault {
 	value, life := "", handleLife
-	if s.expose {
+	if s.exposeTokens {
 		tok, f := s.token(key)
 		if f != nil {
 			return f

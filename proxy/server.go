@@ -44,7 +44,7 @@ type Server struct {
 	local        map[string]localHandler
 	defaultAppID string
 	errorsAs200  bool
-	expose       bool
+	exposeTokens bool
 	keys         handleKeys
 	limits       Limits
 	connect      *connector
@@ -77,7 +77,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		source: o.Source, exchange: o.Exchange, table: table,
-		defaultAppID: o.DefaultAppID, errorsAs200: o.ErrorsAsHTTP200, expose: o.ExposeTokens,
+		defaultAppID: o.DefaultAppID, errorsAs200: o.ErrorsAsHTTP200, exposeTokens: o.ExposeTokens,
 		keys: o.HandleKeys, limits: o.Limits,
 		metrics: o.Metrics, log: o.Log, now: o.Now, base: o.BaseContext,
 	}
@@ -240,12 +240,4 @@ func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx, r *request) {
 	if !streaming {
 		s.finish(r)
 	}
-}
-
-// httpLogger receives fasthttp's log lines.
-type httpLogger struct{ log *slog.Logger }
-
-// Printf implements [fasthttp.Logger].
-func (l httpLogger) Printf(format string, args ...any) {
-	l.log.Debug("http server: " + fmt.Sprintf(format, args...))
 }

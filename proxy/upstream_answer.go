@@ -45,7 +45,7 @@ func (u *upstream) receive(r *request, c *conn, resp *fasthttp.Response, limit i
 		u.release(c, reusable)
 		return nil, nil
 	}
-	st := &stream{u: u, c: c, src: c.br, left: int64(length), reusable: reusable}
+	st := &stream{u: u, c: c, src: c.br, remaining: int64(length), reusable: reusable}
 	if length == lengthChunked {
 		st.src = &chunkReader{Reader: httputil.NewChunkedReader(c.br), br: c.br}
 	}

@@ -44,8 +44,8 @@ type conn struct {
 	expires  time.Time // after it the connection carries no further call
 	lastUsed time.Time
 	reused   bool
-	got      bool // a byte of the current answer was read
-	wrote    bool // a byte of the current call may have been sent
+	received bool // a byte of the current answer was read
+	sent     bool // a byte of the current call may have been sent
 
 	pausable   *pausableConn   // between TLS and the network; nil without TLS
 	proxyTLS   *tls.Conn       // with upstream.proxy; nil without TLS there
@@ -90,7 +90,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		n, err = c.nc.Read(p)
 	}
-	c.got = c.got || n > 0
+	c.received = c.received || n > 0
 	return n, err
 }
 
@@ -99,7 +99,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // a part of the record has left.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.nc.Write(p)
-	c.wrote = c.wrote || n > 0 || c.pausable != nil
+	c.sent = c.sent || n > 0 || c.pausable != nil
 	return n, err
 }
 
@@ -147,8 +147,8 @@ func (c *conn) close() { _ = c.nc.Close() }
 // exchange sends the call and reads the head of the answer. It sets r.sent if any of the
 // call may have been sent.
 func (c *conn) exchange(r *request, query []byte, resp *fasthttp.Response, timeout time.Duration) error {
-	c.got, c.wrote, c.streaming, c.app = false, false, false, r.body.conn
-	defer func() { r.sent = r.sent || c.wrote }()
+	c.received, c.sent, c.streaming, c.app = false, false, false, r.body.conn
+	defer func() { r.sent = r.sent || c.sent }()
 	if err := c.setHeadDeadline(timeout); err != nil {
 		return err
 	}

@@ -85,12 +85,12 @@ func (u *upstream) decideRetry(h *host, r *request, c *conn, err error) retryDec
 		return noRetry
 	case c == nil:
 		return u.decideDialRetry(h, err)
-	case !c.wrote && !c.reused:
+	case !c.sent && !c.reused:
 		u.hostFailed(h)
 		return retryOtherHost
-	case !c.wrote:
+	case !c.sent:
 		return retryNewConn
-	case c.got:
+	case c.received:
 		return noRetry
 	case isTimeout(err):
 		u.hostFailed(h)

@@ -224,7 +224,7 @@ func TestRoundTrip_FailedWrites(t *testing.T) {
 
 func TestConn_TLSDoesNotSayWhatWasWritten(t *testing.T) {
 	c := newConn(tls.Client(&pausableConn{Conn: &refusingConn{err: syscall.EPIPE}}, &tls.Config{}), &host{}, time.Now, 0)
-	if _, err := c.Write([]byte("x")); err == nil || !c.wrote {
-		t.Errorf("%v, wrote %v", err, c.wrote)
+	if _, err := c.Write([]byte("x")); err == nil || !c.sent {
+		t.Errorf("%v, wrote %v", err, c.sent)
 	}
 }

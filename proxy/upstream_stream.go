@@ -13,16 +13,16 @@ import (
 // stream is the body of an answer that is passed through. Its end is sticky: a read after
 // it must not touch the connection, which may serve another call by then.
 type stream struct {
-	u        *upstream
-	c        *conn
-	src      io.Reader
-	left     int64 // for a body of known length
-	prefix   []byte
-	err      error
-	reusable bool
-	deadline func(time.Time) // renews the deadline of the app's connection
-	next     time.Time       // when that is due
-	done     func(error)     // called once, with nil for a whole body
+	u         *upstream
+	c         *conn
+	src       io.Reader
+	remaining int64 // for a body of known length
+	prefix    []byte
+	err       error
+	reusable  bool
+	deadline  func(time.Time) // renews the deadline of the app's connection
+	next      time.Time       // when that is due
+	done      func(error)     // called once, with nil for a whole body
 }
 
 // buffer reads up to limit bytes of a body of unknown length into resp. It returns nil if
@@ -60,18 +60,18 @@ func (st *stream) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	st.renew()
-	if st.left >= 0 {
-		if st.left == 0 {
+	if st.remaining >= 0 {
+		if st.remaining == 0 {
 			st.err = io.EOF
 			return 0, io.EOF
 		}
-		p = p[:min(int64(len(p)), st.left)]
+		p = p[:min(int64(len(p)), st.remaining)]
 	}
 	n, err := st.src.Read(p)
-	if st.left >= 0 {
-		st.left -= int64(n)
+	if st.remaining >= 0 {
+		st.remaining -= int64(n)
 		switch {
-		case st.left == 0:
+		case st.remaining == 0:
 			err = io.EOF
 		case errors.Is(err, io.EOF):
 			err = io.ErrUnexpectedEOF

@@ -120,7 +120,7 @@ func TestStream_FlatMemory(t *testing.T) {
 }
 
 func testStream(left int64, prefix string, r io.Reader) *stream {
-	return &stream{u: &upstream{now: time.Now}, src: r, left: left, prefix: []byte(prefix)}
+	return &stream{u: &upstream{now: time.Now}, src: r, remaining: left, prefix: []byte(prefix)}
 }
 
 func TestStream_Reader(t *testing.T) {
