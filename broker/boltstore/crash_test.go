@@ -209,7 +209,7 @@ func childStep(path, step string) {
 // compaction the process dies at, the next start finds all that was there.
 func TestOpen_KilledAtEachStep(t *testing.T) {
 	base := makeSample(t, 40)
-	damaged, _ := zeroMetas(nil, append([]byte(nil), base.image...))
+	damaged := base.withoutFreelist()
 	wasted := append(append([]byte(nil), base.image...), make([]byte, 8*len(base.image))...)
 	die := func(what, step string, image []byte) {
 		t.Run(what+" at "+step, func(t *testing.T) {

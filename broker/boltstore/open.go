@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// fullBelow is up to which size a file is read whole before it is used.
+	// fullBelow is up to which size of a file all seals are opened before it is used.
 	fullBelow = 32 << 20
 	// compactAbove is from which size on a mostly empty file is made smaller.
 	compactAbove = 32 << 20
@@ -27,12 +27,14 @@ const (
 // errReplaced says that the file got another name while its lock was waited for.
 var errReplaced = errors.New("the file was replaced meanwhile")
 
-// opener makes a handle of a path: it creates, inspects, repairs and compacts.
+// opener makes a handle of a path: it creates, checks, repairs and compacts.
 type opener struct {
 	Options
 	// step is called between the steps of a change of files. Tests end the process
 	// there.
 	step func(name string)
+	// program is what a child process runs: this program.
+	program string
 	// fullBelow and compactAbove are the constants of these names, in bytes; tests
 	// make them small.
 	fullBelow, compactAbove int64
@@ -60,7 +62,7 @@ func newOpener(opts Options) (*opener, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &opener{Options: opts, step: func(string) {}, fullBelow: fullBelow, compactAbove: compactAbove}, nil
+	return &opener{Options: opts, step: func(string) {}, program: ownProgram(), fullBelow: fullBelow, compactAbove: compactAbove}, nil
 }
 
 // explain names the file, and what to do.
@@ -113,44 +115,36 @@ func (o *opener) use(f *os.File, full bool) (*handle, *Recovery, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	full = full || info.Size() <= o.fullBelow
-	in := inspect(f, info.Size(), full, o.Check)
-	if in.damage == nil && in.wasted(o.compactAbove) && !full {
-		full = true // only what was read may be copied
-		in = inspect(f, info.Size(), full, o.Check)
+	inUse, err := o.check(f)
+	if errors.Is(err, errNoChild) {
+		o.Log.Warn("the store file cannot be checked before it is used; damage in it may end the program", "file", o.Path, "error", err)
+		inUse, err = info.Size(), nil
 	}
-	if in.damage != nil {
-		return o.repair(in, in.damage)
-	}
-	if in.tally.sound == 0 && in.tally.unopened > 0 {
-		return nil, nil, fmt.Errorf("none of its %d records can be opened: %w", in.tally.unopened, in.tally.unopenedErr)
+	if err != nil {
+		return o.failed(f, err)
 	}
 	_ = os.Remove(o.newPath()) // what an interrupted attempt left
-	if in.wasted(o.compactAbove) {
-		if h, err := o.compact(in); err == nil {
-			return h, nil, nil
-		} else {
-			o.Log.Warn("the store file could not be made smaller, it is used as it is", "file", o.Path, "error", err)
-		}
-	}
 	h, err := o.openBolt(f, false)
 	if err != nil {
-		return o.failed(in, err)
+		return o.failed(f, err)
 	}
-	h.unread = !full
-	if !full {
-		if err := o.sample(h); err != nil {
-			return nil, nil, errors.Join(err, h.close())
-		}
+	full = full || info.Size() <= o.fullBelow
+	if err := o.checkRecords(h, full); err != nil {
+		other, rec, err := o.failed(f, err)
+		return other, rec, errors.Join(err, h.close())
+	}
+	if h.unread = !full; info.Size() >= o.compactAbove && inUse < info.Size()/4 {
+		return o.compact(h, info.Size()), nil, nil
 	}
 	return h, nil, nil
 }
 
-// failed tells a damaged file, which is repaired, from a disk that refuses.
-func (o *opener) failed(in *inspection, err error) (*handle, *Recovery, error) {
+// failed tells a damaged file, which is repaired, from a system that refuses and
+// from a wrong key.
+func (o *opener) failed(f *os.File, err error) (*handle, *Recovery, error) {
 	var broken *fault
 	if errors.As(err, &broken) {
-		return o.repair(in, err)
+		return o.repair(f, broken)
 	}
 	return nil, nil, err
 }
@@ -175,25 +169,26 @@ func (o *opener) openBolt(f *os.File, building bool) (*handle, error) {
 	return newHandle(db, f), nil
 }
 
-// sample opens some records of a file of which none was opened yet.
-func (o *opener) sample(h *handle) error {
-	if o.Check == nil {
-		return nil
-	}
+// checkRecords opens the seals of all records, or of the first ones, enough to notice
+// a wrong key. Its error is a *fault for damage.
+func (o *opener) checkRecords(h *handle, all bool) error {
 	var t tally
 	err := h.view(func(b *bbolt.Bucket) error {
-		c := b.Cursor()
-		for k, v := c.First(); k != nil && t.unopened+t.sound+t.damaged < checkSample; k, v = c.Next() {
-			rec, err := decode(v)
-			if err != nil {
+		c, last := b.Cursor(), []byte(nil)
+		for k, v := c.First(); k != nil && (all || t.kept() < checkSample); k, v = c.Next() {
+			if !inOrder(last, k) || !validName(k) {
+				return errDamagedValue
+			}
+			if err := t.add(o.Check, k, v); err != nil {
 				return err
 			}
-			_ = t.add(o.Check, string(k), rec) // damage is left to the sweep
+			last = k
 		}
 		return nil
 	})
-	if err != nil || t.sound > 0 || t.unopened == 0 {
-		return nil // a fault has killed the handle; the first use repairs
+	var broken *fault
+	if err != nil && !errors.As(err, &broken) {
+		err = &fault{err}
 	}
-	return fmt.Errorf("none of %d records can be opened: %w", t.unopened, t.unopenedErr)
+	return errors.Join(err, t.wrongKey())
 }

@@ -15,14 +15,21 @@ import (
 // then renamed. Whatever is found at <Path>.new at another time is rubbish. A crash
 // between two steps leaves the old state or the new one.
 
-// batchBytes is how much goes into one transaction while a file is filled.
-const batchBytes = 4 << 20
-
 func (o *opener) newPath() string { return o.Path + ".new" }
 
 // create makes the first file.
 func (o *opener) create() (*handle, error) {
-	h, err := o.build(nil)
+	h, err := o.build(func(db *bbolt.DB) error {
+		// Whoever waited for the lock may find that another has made the file.
+		if _, err := os.Stat(o.Path); !errors.Is(err, fs.ErrNotExist) {
+			return errReplaced
+		}
+		w, err := newBatches(db)
+		if err != nil {
+			return err
+		}
+		return w.commit()
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -33,15 +40,13 @@ func (o *opener) create() (*handle, error) {
 	return h, nil
 }
 
-// repair moves the file aside and makes a new one of what is sound in it.
-func (o *opener) repair(in *inspection, reason error) (*handle, *Recovery, error) {
-	s := newSalvage(in, o.Check)
-	s.scan()
-	if s.tally.sound == 0 && s.tally.unopened > 0 {
-		return nil, nil, fmt.Errorf("it is damaged (%w), and none of its %d records can be opened: %w",
-			reason, s.tally.unopened, s.tally.unopenedErr)
-	}
-	h, err := o.build(s)
+// repair moves the locked file f aside and makes a new one of what bbolt can still
+// read in it. With a wrong key it touches nothing.
+func (o *opener) repair(f *os.File, reason *fault) (*handle, *Recovery, error) {
+	var t tally
+	h, err := o.build(func(db *bbolt.DB) error {
+		return errors.Join(o.carryOver(f, db, &t), t.wrongKey())
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("repair it (%w): %w", reason, err)
 	}
@@ -52,43 +57,39 @@ func (o *opener) repair(in *inspection, reason error) (*handle, *Recovery, error
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("repair it (%w): %w", reason, err), h.close())
 	}
-	rec := &Recovery{MovedTo: aside, Kept: len(s.found), Reason: reason.Error(), Doubtful: s.doubtful()}
+	rec := &Recovery{MovedTo: aside, Kept: t.kept(), Reason: fmt.Sprint(reason.what)}
 	o.Log.Error("the store file was damaged and has been repaired; what is missing comes back from WeChat",
-		"file", o.Path, "reason", rec.Reason, "kept", rec.Kept, "doubtful", rec.Doubtful, "moved_to", aside)
+		"file", o.Path, "reason", rec.Reason, "kept", rec.Kept, "moved_to", aside)
 	return h, rec, nil
 }
 
-// compact replaces a sound file by a smaller one with the same records.
-func (o *opener) compact(in *inspection) (*handle, error) {
-	s := newCopy(in)
-	s.scan()
-	h, err := o.build(s)
+// compact replaces the mostly empty file of old, of that size, by a smaller one with
+// the same records, and returns the handle of the file that is at Path then.
+func (o *opener) compact(old *handle, size int64) *handle {
+	h, err := o.build(func(db *bbolt.DB) error { return bbolt.Compact(db, old.db, batchBytes) })
+	if err == nil {
+		if err = o.place(h); err != nil {
+			err = errors.Join(err, h.close())
+		}
+	}
 	if err != nil {
-		return nil, err
+		o.Log.Warn("the store file could not be made smaller, it is used as it is", "file", o.Path, "error", err)
+		return old
 	}
-	if err := o.place(h); err != nil {
-		return nil, errors.Join(err, h.close())
-	}
-	o.Log.Info("the store file was made smaller", "file", o.Path, "bytes_before", in.size, "records", len(s.found))
-	return h, nil
+	h.unread = old.unread
+	_ = old.close() // nothing was written through it
+	o.Log.Info("the store file was made smaller", "file", o.Path, "bytes_before", size)
+	return h
 }
 
-// build returns a new, locked and durable file at newPath with the records of s,
-// none for nil.
-func (o *opener) build(s *salvage) (*handle, error) {
+// build returns a new, locked and durable file at newPath that fill has filled.
+func (o *opener) build(fill func(*bbolt.DB) error) (*handle, error) {
 	f, err := o.lock(o.newPath(), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
 	o.step("locked")
-	if s == nil {
-		// Whoever waited for the lock may find that another has made the file.
-		if _, err := os.Stat(o.Path); !errors.Is(err, fs.ErrNotExist) {
-			_ = f.Close()
-			return nil, errReplaced
-		}
-	}
-	h, err := o.fill(f, s)
+	h, err := o.fill(f, fill)
 	if err != nil {
 		_ = f.Close()
 		_ = os.Remove(o.newPath())
@@ -97,7 +98,7 @@ func (o *opener) build(s *salvage) (*handle, error) {
 	return h, nil
 }
 
-func (o *opener) fill(f *os.File, s *salvage) (*handle, error) {
+func (o *opener) fill(f *os.File, fill func(*bbolt.DB) error) (*handle, error) {
 	if err := f.Truncate(0); err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func (o *opener) fill(f *os.File, s *salvage) (*handle, error) {
 		return nil, err
 	}
 	o.step("initialised")
-	err = guard(func() error { return writeAll(h.db, s) })
+	err = guard(func() error { return fill(h.db) })
 	o.step("filled")
 	if err == nil {
 		h.db.NoSync = false
@@ -117,43 +118,6 @@ func (o *opener) fill(f *os.File, s *salvage) (*handle, error) {
 	}
 	o.step("synced")
 	return h, nil
-}
-
-// writeAll makes the bucket and puts the records in, in transactions of a bounded
-// size.
-func writeAll(db *bbolt.DB, s *salvage) error {
-	err := db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucket(bucketName())
-		return err
-	})
-	if err != nil || s == nil {
-		return err
-	}
-	tx, err := db.Begin(true)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	size := 0
-	err = s.each(func(name string, value []byte) error {
-		if size += len(name) + len(value); size > batchBytes {
-			size = 0
-			if err := tx.Commit(); err != nil {
-				return err
-			}
-			if tx, err = db.Begin(true); err != nil {
-				return err
-			}
-		}
-		b := tx.Bucket(bucketName())
-		b.FillPercent = 0.9 // the names come in order
-		// bbolt keeps the value until the commit.
-		return b.Put([]byte(name), append([]byte(nil), value...))
-	})
-	if err != nil {
-		return err
-	}
-	return tx.Commit()
 }
 
 // keepAside gives the file at Path a second name, with the date, and returns it.
@@ -170,7 +134,7 @@ func (o *opener) keepAside() (string, error) {
 		}
 		if err != nil {
 			// No hard links here. A crash before the next rename then costs the
-			// salvaged records, but not the damaged file.
+			// records that were carried over, but not the damaged file.
 			err = os.Rename(o.Path, aside)
 		}
 		o.step("aside")

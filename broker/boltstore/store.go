@@ -54,9 +54,6 @@ type Recovery struct {
 	Kept int
 	// Reason says what was damaged.
 	Reason string
-	// Doubtful: pages that were out of use could not be told from current ones, so
-	// that records which had been deleted or replaced may be back. Ask WeChat.
-	Doubtful bool
 }
 
 // Store is a [store.Store] in a local file. It is safe for concurrent use.
