@@ -14,6 +14,9 @@ func (l *Loaded) validateCallers() {
 		l.once(at+".name", c.Name, names)
 		l.callerKeys(at+".key_sha256", c.KeySHA256, keys)
 		l.appIDs(at+".appids", c.AppIDs)
+		for n, appID := range c.Components {
+			l.configured(indexed(at+".components", n), appID)
+		}
 		l.pathPatterns(at+".allow", c.Allow)
 		l.pathPatterns(at+".deny", c.Deny)
 	}

@@ -90,6 +90,9 @@ type Account struct {
 type Apps struct {
 	// DefaultAppID is the account of calls that name none; empty for no such account.
 	DefaultAppID string `yaml:"default_appid"`
+	// DefaultComponent is the component of calls for a merchant that has authorised
+	// several, and that name none; empty for no such component.
+	DefaultComponent string `yaml:"default_component"`
 	// AllowedHosts are accepted as Host beside loopback names and the upstream's.
 	AllowedHosts []string `yaml:"allowed_hosts"`
 	// SocketMode is the octal mode of a unix:// socket.
@@ -183,6 +186,8 @@ type Caller struct {
 	KeySHA256 OneOrMore `yaml:"key_sha256"`
 	// AppIDs are the accounts that it may call for; empty for all.
 	AppIDs []string `yaml:"appids"`
+	// Components are the configured components that it may act through; empty for all.
+	Components []string `yaml:"components"`
 	// Allow and Deny are paths, with * for any ending. An empty Allow allows all;
 	// Deny wins.
 	Allow []string `yaml:"allow"`

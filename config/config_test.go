@@ -142,6 +142,30 @@ func TestLoad_CallerKeys(t *testing.T) {
 	f("", []string{"WXSIDECAR_CALLERS_0_NAME=a", "WXSIDECAR_CALLERS_0_KEY_SHA256=" + one + ", " + two}, one, two)
 }
 
+// A component that another key refers to must be configured, wherever the two are said.
+func TestLoad_ReferencesToComponents(t *testing.T) {
+	const one, other = "wx7f00c0de00000001", "wx7f00c0de00000002"
+	components := "listen: {push: 'off'}\nstore: 'memory:'\ncomponents: [{appid: " + one + ", secret: " + goodSecret + "}]\n"
+	hash := strings.Repeat("ab", 32)
+	callers := "callers: [{name: a, key_sha256: " + hash + ", components: [" + one + "]}]\n"
+	l := loadText(t, components+"apps: {default_component: "+one+"}\n"+callers, nil)
+	if l.Err() != nil || l.Config.Apps.DefaultComponent != one || !slices.Equal(l.Config.Callers[0].Components, []string{one}) {
+		t.Errorf("%+v, %+v\n%s", l.Config.Apps, l.Config.Callers, report(l))
+	}
+	f := func(text string, environ []string, want string) {
+		t.Helper()
+		if got := report(loadText(t, components+text, NewEnvironment(environ))); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%q %q: the report lacks %q:\n%s", text, environ, want, got)
+		}
+	}
+	f("apps: {default_component: "+other+"}\n", nil, `c.yaml:4: apps.default_component: value "`+other+`": no configured component has this appid; `)
+	f("apps: {default_component: "+other+"}\n", []string{"WXSIDECAR_COMPONENTS_1_APPID=" + other, "WXSIDECAR_COMPONENTS_1_SECRET=" + goodSecret}, "")
+	f("", []string{"WXSIDECAR_APPS_DEFAULT_COMPONENT=" + other}, "environment WXSIDECAR_APPS_DEFAULT_COMPONENT: apps.default_component: value")
+	f(callers, []string{"WXSIDECAR_CALLERS_0_COMPONENTS=" + one + "," + other}, "environment WXSIDECAR_CALLERS_0_COMPONENTS: callers[0].components[1]: value")
+	f("accounts: [{appid: "+other+", secret: "+goodSecret+"}]\napps: {default_component: "+other+"}\n", nil, "apps.default_component: value")
+	f("apps: {default_component: "+goodSecret+"}\n", nil, "apps.default_component: not an appid")
+}
+
 func TestLoad_Faults(t *testing.T) {
 	f := func(text string, want ...string) {
 		t.Helper()

@@ -20,7 +20,8 @@ func TestFixedChanges(t *testing.T) {
 	changed.Upstream.Proxy = secret.New("http://10.0.0.8:3128")
 	changed.Components = []Component{{AppID: "wx7f00c0de00000001"}}
 	changed.Callers = []Caller{{Name: "shop"}}
-	want := []string{"listen.apps", "upstream.fallback", "upstream.proxy", "store"}
+	changed.Apps.DefaultComponent = "wx7f00c0de00000001"
+	want := []string{"listen.apps", "apps.default_component", "upstream.fallback", "upstream.proxy", "store"}
 	if diff := cmp.Diff(want, FixedChanges(&old, &changed)); diff != "" {
 		t.Error(diff)
 	}

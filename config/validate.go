@@ -108,6 +108,15 @@ func (l *Loaded) appID(key, appID string) {
 	}
 }
 
+// configured checks the appid of a component that another key refers to.
+func (l *Loaded) configured(key, appID string) {
+	l.appID(key, appID)
+	isNamed := func(c Component) bool { return c.AppID == appID }
+	if !l.faulty(key) && !slices.ContainsFunc(l.Config.Components, isNamed) {
+		l.fault(key, appID, "no configured component has this appid", "compare it with components[].appid, or add the component there")
+	}
+}
+
 // shownAppID returns an appid for a report, or nothing if it is so long that it may be
 // a secret.
 func shownAppID(appID string) string {
@@ -144,6 +153,9 @@ func (l *Loaded) validateApps() {
 	apps := &l.Config.Apps
 	if apps.DefaultAppID != "" {
 		l.appID("apps.default_appid", apps.DefaultAppID)
+	}
+	if apps.DefaultComponent != "" {
+		l.configured("apps.default_component", apps.DefaultComponent)
 	}
 	if _, err := ParseSocketMode(apps.SocketMode); err != nil {
 		l.fault("apps.socket_mode", apps.SocketMode, err.Error(), `write it like "0660"`)
