@@ -74,7 +74,7 @@ func appsOptions(c config.Config) (proxy.Options, error) {
 			URL: c.Upstream.URL, Fallback: c.Upstream.Fallback, RootCAs: roots,
 			Resolver: c.Upstream.Resolver, Timeout: c.Upstream.Timeout,
 		},
-		DefaultAppID: c.Apps.DefaultAppID, AllowedHosts: c.Apps.AllowedHosts, ErrorsAsHTTP200: c.Apps.Errors == "200",
+		DefaultAppID: c.Apps.DefaultAppID, DefaultComponent: c.Apps.DefaultComponent, AllowedHosts: c.Apps.AllowedHosts, ErrorsAsHTTP200: c.Apps.Errors == "200",
 		Limits: proxy.Limits{
 			MaxInflight: c.Limits.MaxInflight, MaxInflightPerAccount: c.Limits.MaxInflightPerAccount,
 			ReplayBody: int(c.Limits.ReplayBody), ReplayMemory: int(c.Limits.ReplayMemory),
@@ -86,7 +86,7 @@ func appsOptions(c config.Config) (proxy.Options, error) {
 func proxyCallers(configured []config.Caller) ([]proxy.Caller, error) {
 	callers := make([]proxy.Caller, len(configured))
 	for i, c := range configured {
-		callers[i] = proxy.Caller{Name: c.Name, AppIDs: c.AppIDs, Allow: c.Allow, Deny: c.Deny}
+		callers[i] = proxy.Caller{Name: c.Name, AppIDs: c.AppIDs, Components: c.Components, Allow: c.Allow, Deny: c.Deny}
 		for _, text := range c.KeySHA256 {
 			hash, err := hex.DecodeString(text)
 			if err != nil || len(hash) != sha256.Size {

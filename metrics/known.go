@@ -23,7 +23,7 @@ var (
 	knownQuota    = []string{"45009", "45011"}
 	// knownCodes are the values of X-Wxsidecar-Error.
 	knownCodes = []string{
-		"no_account", "unknown_account", "bad_request", "no_secret", "body_incomplete", "request_timeout", "body_too_large",
+		"no_account", "ambiguous_component", "unknown_account", "bad_request", "no_secret", "body_incomplete", "request_timeout", "body_too_large",
 		"head_too_large", "too_many_requests", "caller_refused", "bad_handle", "forbidden_host", "browser_refused",
 		"connect_refused", "connect_failed",
 		"unknown", "waiting_ticket", "renewing", "retrying", "quota_exhausted", "misconfigured", "unauthorized", "needs_authorization",

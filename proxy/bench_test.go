@@ -112,7 +112,7 @@ func postRequest() []byte {
 
 func handleRequest(s *Server) []byte {
 	c := s.callers.Load()
-	h := s.keys.issue(broker.KindAuthorizer, merchant, c.all[0])
+	h := s.keys.issue(authorizerKey(merchant), c.all[0])
 	return []byte("GET /cgi-bin/menu/get?access_token=" + h + " HTTP/1.1\r\nHost: api.weixin.qq.com\r\n\r\n")
 }
 
@@ -172,7 +172,7 @@ func TestForward_AllocationsWithTheBroker(t *testing.T) {
 	s, _ := fakeServer(t, o)
 	wantAllocations(t, s, "GET", getRequest(), 0)
 	wantAllocations(t, s, "POST", postRequest(), 1)
-	handle := s.keys.issue(broker.KindAuthorizer, merchant, s.callers.Load().all[1])
+	handle := s.keys.issue(authorizerKey(merchant), s.callers.Load().all[1])
 	wantAllocations(t, s, "handle", []byte("GET /cgi-bin/menu/get?access_token="+handle+" HTTP/1.1\r\nHost: localhost\r\n\r\n"), 0)
 	// An account that the call does not name: the default, and the only one.
 	const unnamed = "GET /cgi-bin/menu/get HTTP/1.1\r\nHost: localhost\r\nX-Wxsidecar-Key: key-of-shop\r\n\r\n"

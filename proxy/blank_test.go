@@ -26,7 +26,7 @@ func TestBlank_NamesAreRefused(t *testing.T) {
 		}
 	}
 	const call = "/cgi-bin/message/mass/delete"
-	handle := "access_token=" + s.keys.issue(2, merchant2, nil)
+	handle := "access_token=" + s.keys.issue(authorizerKey(merchant2), nil)
 	for _, h := range []string{"X-Wechat-Appid:", "X-Wechat-Appid: ", "x-wechat-appid: \t "} {
 		f("X-Wechat-Appid", call, "", h)
 		f("X-Wechat-Appid", "/"+merchant2+call+"?from_appid="+merchant2, "", h)

@@ -58,7 +58,7 @@ func TestServer_CrossSiteReferer(t *testing.T) {
 	f(call, evil, true, forMerchant())
 	f(call, evil, true, "X-Wxsidecar-Key: k")
 	// No page can know a handle.
-	f(call+"?access_token="+s.keys.issue(2, merchant2, nil), evil, true)
+	f(call+"?access_token="+s.keys.issue(authorizerKey(merchant2), nil), evil, true)
 	for _, forged := range []string{"wxs_a_" + merchant + "_x", oldHandle(2, merchant), "wxs_"} {
 		for _, path := range []string{call, "/wxa/gettemplatelist", "/cgi-bin/ticket/getticket"} {
 			got := rawCall(t, s.addr, "GET "+path+"?access_token="+forged+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nReferer: "+evil+"\r\n\r\n")

@@ -92,7 +92,7 @@ func (s *Server) checkAccount(r *request, c *callers) (appid string, f *fault) {
 		return "", f
 	}
 	appid = r.cred.key.AppID
-	return appid, c.mayCall(r, appid)
+	return appid, c.mayCall(r, appid, componentOf(r.cred.key))
 }
 
 // forwardFor forwards a call and counts it among those of the account appid; empty for no

@@ -19,6 +19,9 @@ type Caller struct {
 	KeySHA256 [][sha256.Size]byte
 	// AppIDs are the accounts that it may call for; empty for all.
 	AppIDs []string
+	// Components are those that it may act through, for their merchants and in their own
+	// name; empty for all. Of a merchant's authorizations it means one of these.
+	Components []string
 	// Allow are the paths that it may call, empty for all; Deny those that it may
 	// not, whatever Allow says. A pattern is a path, or a prefix followed by "*".
 	// The endpoints that give out handles need no place in Allow; those that give
@@ -172,12 +175,12 @@ func (c *callers) byCredentials(value []byte) *caller {
 }
 
 // mayCall refuses a call that its caller may not make. appid is the account that the call
-// is for; empty if it is for none.
-func (c *callers) mayCall(r *request, appid string) *fault {
+// is for, and component the one that it acts through; each is empty for none.
+func (c *callers) mayCall(r *request, appid, component string) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
-	if f := c.notDenied(r, appid); f != nil {
+	if f := c.notDenied(r, appid, component); f != nil {
 		return f
 	}
 	if len(r.caller.Allow) > 0 && matching(r.caller.Allow, r.path, equalText) < 0 {
@@ -187,7 +190,7 @@ func (c *callers) mayCall(r *request, appid string) *fault {
 }
 
 // notDenied is mayCall without the check of Allow.
-func (c *callers) notDenied(r *request, appid string) *fault {
+func (c *callers) notDenied(r *request, appid, component string) *fault {
 	if len(c.all) == 0 {
 		return nil
 	}
@@ -202,7 +205,16 @@ func (c *callers) notDenied(r *request, appid string) *fault {
 	if appid != "" && len(r.caller.AppIDs) > 0 && !slices.Contains(r.caller.AppIDs, appid) {
 		return forbidden("caller_refused", who+" may not call for the account "+appid+": it is not in appids")
 	}
-	return nil
+	return r.caller.mayActThrough(component)
+}
+
+// mayActThrough refuses a component that c may not act through. A nil caller may act through
+// all, and an empty component stands for none.
+func (c *caller) mayActThrough(component string) *fault {
+	if c == nil || component == "" || len(c.Components) == 0 || slices.Contains(c.Components, component) {
+		return nil
+	}
+	return forbidden("caller_refused", "the caller "+c.Name+" may not act through the component "+component+": it is not in components")
 }
 
 // matching returns the index of the first pattern that matches path, or -1; same compares.

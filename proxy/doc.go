@@ -19,7 +19,8 @@
 //	handle.go      what apps hold in place of tokens
 //	callers.go     who may call
 //	sdk.go         the endpoints that we answer ourselves or change; sdk_*.go
-//	identify.go    whose call it is, and which token it takes
+//	identify.go    whose call it is, and which token it takes; component.go (which of a
+//	               merchant's components)
 //	limits.go      how many calls at once
 //	replay.go      sent once, and once more with a newer token; token.go
 //	attempt.go     one attempt, and what its answer shows

@@ -5,6 +5,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -31,8 +32,8 @@ func blankValue(what, name string) *fault {
 func noComponent() *fault {
 	return &fault{
 		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
-		message: "this path takes a component's token, and there is not exactly one component: " +
-			"name its appid, or that of one of its accounts, in the header X-Wechat-Appid",
+		message: "this path takes a component's token, and there is not exactly one component: name its appid in the header " +
+			"X-Wechat-Component or X-Wechat-Appid, or that of one of its accounts in the latter",
 	}
 }
 
@@ -56,6 +57,41 @@ func originalIDHint(appid string) string {
 func notComponent(appid string) *fault {
 	f := unknownAccount(appid)
 	f.message = appid + " is none of the sidecar's components: compare it with components in the configuration"
+	return f
+}
+
+// ambiguousComponent is the fault of a call for a merchant of several components that does
+// not say which is meant.
+func ambiguousComponent(e *broker.AmbiguousError) *fault {
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "ambiguous_component", errcode: errcodeAppID,
+		message: e.AppID + " has authorised several components, and the call does not say which is meant, " +
+			strings.Join(e.Components, " or ") + ": name one in the header X-Wechat-Component, as component_appid in the query, " +
+			"or by the handle that /cgi-bin/token gave for it, or set apps.default_component or the caller's components",
+	}
+}
+
+// differentComponents is the fault of a call that names two components.
+func differentComponents(one, other string) *fault {
+	f := badRequest("the call names two components, " + one + " and " + other + ": its handle, the header X-Wechat-Component, " +
+		"component_appid and the account that it names must mean the same")
+	f.errcode = errcodeAppID
+	return f
+}
+
+// notAuthorised is the fault of a merchant that has not authorised the component that the
+// call names.
+func notAuthorised(appid, component string) *fault {
+	f := unknownAccount(appid)
+	f.message = "the account " + appid + " has not authorised component " + component + ": name another one, or let the merchant authorise this one"
+	return f
+}
+
+// ownAccount is the fault of an account that acts through no component, where the call names
+// one.
+func ownAccount(appid, component string) *fault {
+	f := badRequest(appid + " stands in accounts and acts through no component, and the call names the component " + component + ": leave that out")
+	f.errcode = errcodeAppID
 	return f
 }
 

@@ -26,7 +26,7 @@ func callAttrs(ctx *fasthttp.RequestCtx, r *request) []any {
 	}
 	return []any{
 		"request_id", string(r.id[:]), "method", string(r.method), "path", string(r.path),
-		"appid", r.appIDForLog(), "caller", caller, "remote", ctx.RemoteAddr().String(),
+		"appid", r.appIDForLog(), "component", r.componentForLog(), "caller", caller, "remote", ctx.RemoteAddr().String(),
 	}
 }
 
@@ -36,10 +36,27 @@ func (r *request) appIDForLog() string {
 	switch {
 	case r.cred.key.AppID != "":
 		return r.cred.key.AppID
-	case r.handle != nil && r.handle.appid != "":
-		return r.handle.appid
+	case r.handle != nil && r.handle.key.AppID != "":
+		return r.handle.key.AppID
 	}
-	for _, appid := range []string{r.formAppID, string(r.namedAppID())} {
+	return firstAppID(r.formAppID, string(r.namedAppID()))
+}
+
+// componentForLog returns the component that the call acts through, or names; empty for
+// none.
+func (r *request) componentForLog() string {
+	if r.cred.key.AppID != "" {
+		return componentOf(r.cred.key)
+	}
+	if r.handle != nil && r.handle.key.AppID != "" {
+		return componentOf(r.handle.key)
+	}
+	return firstAppID(string(r.component), string(r.params.component), r.bodyComponent)
+}
+
+// firstAppID returns the first that looks like an appid; empty if none does.
+func firstAppID(texts ...string) string {
+	for _, appid := range texts {
 		if strings.HasPrefix(appid, "wx") && plausibleAppID(appid) {
 			return appid
 		}

@@ -12,7 +12,9 @@ import (
 )
 
 // A handle is what an app gets in place of a token. It names an account, and its MAC
-// proves that we issued it: "wxs_<kind letter>_<appid>_<MAC>".
+// proves that we issued it: "wxs_<kind letter>_<appid>_<MAC>", or
+// "wxs_a_<appid>_<component>_<MAC>" for an authorizer. One without a component is of an
+// earlier version, and names the authorizer alone.
 const (
 	handlePrefix = "wxs_"
 	macBytes     = 24
@@ -22,9 +24,8 @@ const (
 // handle is the value of a token parameter that has the form of a handle. It never
 // changes.
 type handle struct {
-	kind broker.Kind
-	// appid is the account that it names; empty if it cannot be parsed.
-	appid string
+	// key is that of the account's token; zero if the handle cannot be parsed.
+	key broker.Key
 	// caller is the one to whom it was issued; nil if no callers are configured.
 	caller *caller
 	// genuine says that its MAC is valid: we issued it.
@@ -61,11 +62,15 @@ func letterKind(c byte) broker.Kind {
 type handleKeys [][]byte
 
 // mac covers the caller's name and the hash of the key with which it called, so that a
-// handle is void once the caller no longer has that key.
-func mac(key []byte, kind byte, appid string, c *caller) string {
+// handle is void once the caller no longer has that key. A component stands behind a
+// slash, which no appid has.
+func mac(key []byte, of broker.Key, c *caller) string {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte{kind, 0})
-	h.Write([]byte(appid))
+	h.Write([]byte{kindLetter(of.Kind), 0})
+	h.Write([]byte(of.AppID))
+	if of.Component != "" {
+		h.Write([]byte("/" + of.Component))
+	}
 	if c != nil {
 		h.Write([]byte{0})
 		h.Write(c.key[:])
@@ -74,10 +79,13 @@ func mac(key []byte, kind byte, appid string, c *caller) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:macBytes])
 }
 
-// issue returns the handle of an account for a caller.
-func (k handleKeys) issue(kind broker.Kind, appid string, c *caller) string {
-	letter := kindLetter(kind)
-	return handlePrefix + string(letter) + "_" + appid + "_" + mac(k[0], letter, appid, c)
+// issue returns the handle for a caller of the account whose token's key is of.
+func (k handleKeys) issue(of broker.Key, c *caller) string {
+	name := handlePrefix + string(kindLetter(of.Kind)) + "_" + of.AppID + "_"
+	if of.Component != "" {
+		name += of.Component + "_"
+	}
+	return name + mac(k[0], of, c)
 }
 
 // isHandle reports whether a token parameter's value has the prefix of a handle.
@@ -98,19 +106,18 @@ func (k handleKeys) verify(text []byte, c *callers) *handle {
 	}
 	for _, key := range k {
 		for _, owner := range owners {
-			if given != "" && hmac.Equal([]byte(given), []byte(mac(key, kindLetter(h.kind), h.appid, owner))) {
+			if given != "" && hmac.Equal([]byte(given), []byte(mac(key, h.key, owner))) {
 				h.caller, h.genuine = owner, true
 				c.handles.put(s, h)
 				return h
 			}
 		}
 	}
-	h.void = h.appid == "" || len(c.all) > 0
+	h.void = h.key.AppID == "" || len(c.all) > 0
 	return h
 }
 
-// parseHandle splits a handle. given is its MAC; empty if it has none of the right length,
-// or if a component is named before it, as we issue no such handle.
+// parseHandle splits a handle. given is its MAC; empty if it has none of the right length.
 func parseHandle(s string) (h *handle, given string) {
 	h = &handle{}
 	rest := strings.TrimPrefix(s, handlePrefix)
@@ -118,19 +125,38 @@ func parseHandle(s string) (h *handle, given string) {
 		return h, ""
 	}
 	kind, rest := letterKind(rest[0]), rest[2:]
-	appid, _, found := strings.Cut(rest, "_")
+	name := ""
 	if at := len(rest) - macText - 1; at > 0 && rest[at] == '_' {
-		// An appid may itself have underscores.
-		appid, given = rest[:at], rest[at+1:]
-		if account, component, both := strings.Cut(appid, "_wx"); both && component != "" {
-			appid, given = account, ""
-		}
+		name, given = rest[:at], rest[at+1:] // an appid may itself have underscores
+	} else {
+		name = beforeMAC(rest)
 	}
-	if !found || !plausibleAppID(appid) {
+	key := splitAccount(name)
+	if !plausibleAppID(key.AppID) || key.Component != "" && kind != broker.KindAuthorizer {
 		return h, ""
 	}
-	h.kind, h.appid = kind, appid
+	h.key, h.key.Kind = key, kind
 	return h, given
+}
+
+// beforeMAC returns what stands before a MAC of the wrong length; empty if there is none.
+func beforeMAC(rest string) string {
+	name, rest, found := strings.Cut(rest, "_")
+	if !found {
+		return ""
+	}
+	if component, _, found := strings.Cut(rest, "_"); found && isAppID(component) {
+		name += "_" + component
+	}
+	return name
+}
+
+// splitAccount splits "<appid>_<component>"; without a component it is the appid.
+func splitAccount(name string) broker.Key {
+	if at := len(name) - appIDLength - 1; at > 0 && name[at] == '_' && isAppID(name[at+1:]) {
+		return broker.Key{AppID: name[:at], Component: name[at+1:]}
+	}
+	return broker.Key{AppID: name}
 }
 
 // handleCache has the handles that were verified, so that a call costs a lookup instead of

@@ -18,19 +18,34 @@ func mustCallers(t testing.TB, list ...Caller) *callers {
 	return c
 }
 
+func componentKey(appid string) broker.Key {
+	return broker.Key{Kind: broker.KindComponent, AppID: appid}
+}
+
 func TestHandle_RoundTrip(t *testing.T) {
 	keys := handleKeys{[]byte("present"), []byte("previous")}
 	c := mustCallers(t, callerOf("shop", "1", "3"), callerOf("till", "2"))
 	if len(c.all) != 3 {
 		t.Fatalf("%d pairs of a caller and a key, want 3", len(c.all))
 	}
-	for _, kind := range []broker.Kind{broker.KindComponent, broker.KindAuthorizer, broker.KindAccount} {
+	ofOther := broker.Key{Kind: broker.KindAuthorizer, AppID: merchant, Component: component2}
+	earlier := broker.Key{Kind: broker.KindAuthorizer, AppID: merchant} // as an earlier version issued them
+	for key, begin := range map[broker.Key]string{
+		componentKey(component):                "wxs_c_" + component + "_",
+		{Kind: broker.KindAccount, AppID: own}: "wxs_o_" + own + "_",
+		authorizerKey(merchant):                "wxs_a_" + merchant + "_" + component + "_",
+		ofOther:                                "wxs_a_" + merchant + "_" + component2 + "_",
+		earlier:                                "wxs_a_" + merchant + "_",
+	} {
 		for _, owner := range c.all {
-			text := keys.issue(kind, merchant, owner)
+			text := keys.issue(key, owner)
+			if !strings.HasPrefix(text, begin) || len(text) != len(begin)+macText {
+				t.Errorf("the handle of %s is %s", key, text)
+			}
 			for range 2 { // the second is answered from memory
 				h := keys.verify([]byte(text), c)
-				if *h != (handle{kind: kind, appid: merchant, caller: owner, genuine: true}) {
-					t.Errorf("read(%s) = %+v", text, h)
+				if *h != (handle{key: key, caller: owner, genuine: true}) {
+					t.Errorf("verify(%s) = %+v", text, h)
 				}
 			}
 		}
@@ -38,8 +53,8 @@ func TestHandle_RoundTrip(t *testing.T) {
 	open := mustCallers(t)
 	f := func(appid string, key int) {
 		t.Helper()
-		h := keys.verify([]byte(keys[key:].issue(broker.KindAuthorizer, appid, nil)), open)
-		if *h != (handle{kind: broker.KindAuthorizer, appid: appid, genuine: true}) {
+		h := keys.verify([]byte(keys[key:].issue(authorizerKey(appid), nil)), open)
+		if *h != (handle{key: authorizerKey(appid), genuine: true}) {
 			t.Errorf("without callers: %+v", h)
 		}
 	}
@@ -48,10 +63,20 @@ func TestHandle_RoundTrip(t *testing.T) {
 	f("odd_app_id", 1)
 }
 
+// A handle that an earlier version issued is as it was: its text is of that version.
+func TestHandle_OfAnEarlierVersion(t *testing.T) {
+	const text = "wxs_a_wx00000000000000a1_J2JNuQV3pCucjq3Gxgm3hDe1KWQYJJdJ"
+	keys := handleKeys{[]byte("present")}
+	h := keys.verify([]byte(text), mustCallers(t, callerOf("shop", "1")))
+	if h.void || !h.genuine || h.key != (broker.Key{Kind: broker.KindAuthorizer, AppID: merchant}) {
+		t.Errorf("%+v", h)
+	}
+}
+
 func TestHandle_Void(t *testing.T) {
 	keys := handleKeys{[]byte("present")}
 	c := mustCallers(t, callerOf("shop", "1"))
-	text := keys.issue(broker.KindAuthorizer, merchant, c.all[0])
+	text := keys.issue(authorizerKey(merchant), c.all[0])
 	f := func(name, text string, k handleKeys, c *callers) {
 		t.Helper()
 		if h := k.verify([]byte(text), c); !h.void || h.genuine || h.caller != nil {
@@ -62,12 +87,16 @@ func TestHandle_Void(t *testing.T) {
 	f("the caller's key changed", text, keys, mustCallers(t, callerOf("shop", "new")))
 	f("the caller was renamed", text, keys, mustCallers(t, callerOf("shop2", "1")))
 	f("another caller has the key", text, keys, mustCallers(t, callerOf("shop", "2"), callerOf("till", "1")))
-	f("made without callers", keys.issue(broker.KindAuthorizer, merchant, nil), keys, c)
+	f("made without callers", keys.issue(authorizerKey(merchant), nil), keys, c)
 	f("another appid", strings.Replace(text, merchant, merchant2, 1), keys, c)
 	f("another kind", strings.Replace(text, "wxs_a_", "wxs_c_", 1), keys, c)
 	f("no kind", strings.Replace(text, "wxs_a_", "wxs_z_", 1), keys, c)
-	f("with a component", strings.Replace(text, merchant, merchant+"_"+component, 1), keys, c)
-	f("with a component under our MAC", keys.issue(broker.KindAuthorizer, merchant+"_"+component, c.all[0]), keys, c)
+	f("another component", strings.Replace(text, component, component2, 1), keys, c)
+	f("without its component", strings.Replace(text, "_"+component, "", 1), keys, c)
+	f("the two exchanged", strings.Replace(text, merchant+"_"+component, component+"_"+merchant, 1), keys, c)
+	f("a component put in", strings.Replace(keys.issue(broker.Key{Kind: broker.KindAuthorizer, AppID: merchant}, c.all[0]), merchant, merchant+"_"+component, 1), keys, c)
+	f("a component's with a component", strings.Replace(keys.issue(componentKey(component), c.all[0]), component, component+"_"+component2, 1), keys, c)
+	f("the appid holds the component", keys.issue(broker.Key{Kind: broker.KindAuthorizer, AppID: merchant + "_" + component}, c.all[0]), keys, c)
 	for i := len(handlePrefix); i < len(text); i++ {
 		f("cut short", text[:i], keys, c)
 	}
@@ -86,28 +115,34 @@ func TestHandle_Void(t *testing.T) {
 func TestHandle_NamesItsAccountWithoutCallers(t *testing.T) {
 	keys, open := handleKeys{[]byte("present")}, mustCallers(t)
 	shop := mustCallers(t, callerOf("shop", "1")).all[0]
-	text := keys.issue(broker.KindAuthorizer, merchant, shop)
-	names := func(what, text string, k handleKeys) {
+	text := keys.issue(authorizerKey(merchant), shop)
+	names := func(what, text string, k handleKeys, key broker.Key) {
 		t.Helper()
-		if h := k.verify([]byte(text), open); *h != (handle{kind: broker.KindAuthorizer, appid: merchant}) {
+		if h := k.verify([]byte(text), open); *h != (handle{key: key}) {
 			t.Errorf("%s: %q was read as %+v", what, text, h)
 		}
 	}
-	names("callers were taken away", text, keys)
-	names("another key", text, handleKeys{[]byte("other")})
-	names("a MAC of another length", text[:len(text)-3], keys)
-	names("a longer MAC", text+"AAA", keys)
-	names("a short MAC", "wxs_a_"+merchant+"_AAAA", keys)
-	names("no MAC", "wxs_a_"+merchant+"_", keys)
-	names("with a component", "wxs_a_"+merchant+"_"+component+"_"+text[len(text)-macText:], keys)
-	names("with a component and a short MAC", "wxs_a_"+merchant+"_"+component+"_AAAA", keys)
+	both, alone := authorizerKey(merchant), broker.Key{Kind: broker.KindAuthorizer, AppID: merchant}
+	names("callers were taken away", text, keys, both)
+	names("another key", text, handleKeys{[]byte("other")}, both)
+	names("a MAC of another length", text[:len(text)-3], keys, both)
+	names("a longer MAC", text+"AAA", keys, both)
+	names("a short MAC", "wxs_a_"+merchant+"_"+component+"_AAAA", keys, both)
+	names("no MAC", "wxs_a_"+merchant+"_"+component+"_", keys, both)
+	names("of an earlier version", "wxs_a_"+merchant+"_"+text[len(text)-macText:], keys, alone)
+	names("of an earlier version, with a short MAC", "wxs_a_"+merchant+"_AAAA", keys, alone)
+	names("of an earlier version, without a MAC", "wxs_a_"+merchant+"_", keys, alone)
+	names("cut off in the component", "wxs_a_"+merchant+"_"+component[:10], keys, alone)
 	void := func(text string) {
 		t.Helper()
 		if h := keys.verify([]byte(text), open); *h != (handle{void: true}) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
 	}
-	for _, text := range []string{"", "a", "a_", "a__", "a_" + merchant, "z_" + merchant + "_AAAA", "_" + merchant + "_AAAA", merchant, "a_a b_AAAA", "a_\x00_AAAA"} {
+	for _, text := range []string{
+		"", "a", "a_", "a__", "a_" + merchant, "z_" + merchant + "_AAAA", "_" + merchant + "_AAAA", merchant, "a_a b_AAAA", "a_\x00_AAAA",
+		"c_" + component + "_" + component2 + "_AAAA", "o_" + own + "_" + component + "_AAAA",
+	} {
 		void("wxs_" + text)
 	}
 }
@@ -117,18 +152,30 @@ func FuzzHandle(f *testing.F) {
 	open, closed := mustCallers(f), mustCallers(f, callerOf("shop", "1"))
 	f.Add([]byte("wxs_a_" + merchant + "_AAAA"))
 	f.Add([]byte("wxs_a_" + merchant + "_" + component + "_AAAA"))
-	f.Add([]byte(keys.issue(broker.KindAuthorizer, merchant, nil)))
+	f.Add([]byte(keys.issue(authorizerKey(merchant), nil)))
+	f.Add([]byte(keys.issue(componentKey(component), nil)))
 	f.Add([]byte("wxs_"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		h := keys.verify(bytes.Clone(text), open)
-		if h.genuine && keys.issue(h.kind, h.appid, nil) != string(text) {
+		if h.genuine && keys.issue(h.key, nil) != string(text) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
-		if h.void != (h.appid == "") || h.appid != "" && !plausibleAppID(h.appid) {
+		if h.void != (h.key.AppID == "") || h.key.AppID != "" && !plausibleAppID(h.key.AppID) {
+			t.Errorf("%q was read as %+v", text, h)
+		}
+		if h.key.Component != "" && (h.key.Kind != broker.KindAuthorizer || !isAppID(h.key.Component)) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
 		if h := keys.verify(bytes.Clone(text), closed); !h.void {
 			t.Errorf("with callers %q was read as %+v", text, h)
+		}
+		// What is issued for an account that can be is read as that account again.
+		of := broker.Key{Kind: broker.KindAuthorizer, AppID: h.key.AppID, Component: component2}
+		if of.AppID == "" || splitAccount(of.AppID).Component != "" {
+			return
+		}
+		if again := keys.verify([]byte(keys.issue(of, nil)), open); again.key != of || !again.genuine {
+			t.Errorf("%s was issued, and read as %+v", of, again)
 		}
 	})
 }

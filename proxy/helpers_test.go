@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,10 +37,12 @@ const (
 // generation, and a count of what it was asked.
 type source struct {
 	mu       sync.Mutex
-	accounts map[string]broker.Account
-	tokens   map[broker.Key]*broker.Token
-	errs     map[broker.Key]error
-	onlyErr  error // what OnlyAccount answers instead
+	accounts map[string][]broker.Account // a merchant is there once for each of its components
+	// withdrawn are the authorizations that merchants have taken back.
+	withdrawn map[broker.Key]bool
+	tokens    map[broker.Key]*broker.Token
+	errs      map[broker.Key]error
+	onlyErr   error // what OnlyAccount answers instead
 	// absent is what Account answers for an account that it does not know; nil for
 	// ErrUnknownAccount.
 	absent error
@@ -56,14 +59,18 @@ type source struct {
 
 func newSource(accounts ...broker.Account) *source {
 	s := &source{
-		accounts: map[string]broker.Account{}, tokens: map[broker.Key]*broker.Token{},
+		accounts: map[string][]broker.Account{}, withdrawn: map[broker.Key]bool{}, tokens: map[broker.Key]*broker.Token{},
 		errs: map[broker.Key]error{}, sticky: map[string]int{},
 	}
+	s.add(accounts...)
+	return s
+}
+
+func (s *source) add(accounts ...broker.Account) {
 	for _, a := range accounts {
-		s.accounts[a.AppID] = a
+		s.accounts[a.AppID] = append(s.accounts[a.AppID], a)
 		s.set(a.Key(), 1)
 	}
-	return s
 }
 
 func platform() *source {
@@ -75,8 +82,13 @@ func platform() *source {
 	)
 }
 
+// tokenText names the component of a key only where that is not the usual one.
 func tokenText(key broker.Key, generation uint64) string {
-	return fmt.Sprintf("tok-%s-%s-%d", key.Kind, key.AppID, generation)
+	name := key.AppID
+	if key.Component != "" && key.Component != component {
+		name += "." + key.Component
+	}
+	return fmt.Sprintf("tok-%s-%s-%d", key.Kind, name, generation)
 }
 
 func (s *source) set(key broker.Key, generation uint64) {
@@ -124,44 +136,65 @@ func (s *source) Report(key broker.Key, generation uint64, r broker.Refusal) boo
 	return true
 }
 
-func (s *source) Account(_ context.Context, appid string, _ broker.Choice) (broker.Account, error) {
+// Account chooses as the broker does.
+func (s *source) Account(_ context.Context, appid string, c broker.Choice) (broker.Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a, ok := s.accounts[appid]; ok {
-		return a, nil
+	if all := s.accounts[appid]; len(all) == 1 && (c.Component == "" || c.Component == all[0].Component || all[0].Kind != broker.KindAuthorizer) {
+		return all[0], nil
 	}
-	if s.absent != nil {
+	found := slices.DeleteFunc(slices.Clone(s.accounts[appid]), func(a broker.Account) bool {
+		return a.Kind == broker.KindAuthorizer && c.Component != "" && a.Component != c.Component
+	})
+	if len(found) == 0 && s.absent != nil {
 		return broker.Account{}, s.absent
 	}
-	return broker.Account{}, fmt.Errorf("%w: %s", broker.ErrUnknownAccount, appid)
+	if len(found) == 0 {
+		return broker.Account{}, fmt.Errorf("%w: %s", broker.ErrUnknownAccount, appid)
+	}
+	narrow := func(drop func(broker.Account) bool) {
+		if rest := slices.DeleteFunc(slices.Clone(found), drop); len(rest) > 0 {
+			found = rest
+		}
+	}
+	narrow(func(a broker.Account) bool { return !slices.Contains(c.Among, a.Component) })
+	narrow(func(a broker.Account) bool { return s.withdrawn[a.Key()] })
+	narrow(func(a broker.Account) bool { return a.Component != c.Default })
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	several := &broker.AmbiguousError{AppID: appid}
+	for _, a := range found {
+		several.Components = append(several.Components, a.Component)
+	}
+	return broker.Account{}, several
 }
 
-func (s *source) only(want func(broker.Kind) bool) (found broker.Account, ok bool) {
+func (s *source) only(want func(broker.Kind) bool) (found string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
-	for _, a := range s.accounts {
-		if want(a.Kind) {
-			found = a
+	for appid, of := range s.accounts {
+		if want(of[0].Kind) {
+			found = appid
 			n++
 		}
 	}
 	return found, n == 1
 }
 
-func (s *source) OnlyAccount(context.Context, broker.Choice) (broker.Account, error) {
+func (s *source) OnlyAccount(ctx context.Context, c broker.Choice) (broker.Account, error) {
 	if s.onlyErr != nil {
 		return broker.Account{}, s.onlyErr
 	}
-	if a, ok := s.only(func(k broker.Kind) bool { return k != broker.KindComponent }); ok {
-		return a, nil
+	if appid, ok := s.only(func(k broker.Kind) bool { return k != broker.KindComponent }); ok {
+		return s.Account(ctx, appid, c)
 	}
 	return broker.Account{}, fmt.Errorf("%w: none or several", broker.ErrUnknownAccount)
 }
 
 func (s *source) OnlyComponent() (string, bool) {
-	a, ok := s.only(func(k broker.Kind) bool { return k == broker.KindComponent })
-	return a.AppID, ok
+	return s.only(func(k broker.Kind) bool { return k == broker.KindComponent })
 }
 
 // sidecar is a server that listens, with a client that calls it.

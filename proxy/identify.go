@@ -19,20 +19,22 @@ func (s *Server) identify(r *request) *fault {
 	if r.route.Kind == routes.None {
 		return nil
 	}
-	named, explicit, f := s.namedAccount(r)
+	c, f := s.choice(r)
 	if f != nil {
 		return f
 	}
-	switch {
-	case r.route.Kind == routes.Component, r.params.present&hasComponentToken != 0:
-		return s.useComponent(r, named, explicit)
-	case r.route.Kind == routes.Either && !explicit:
-		if f := s.useComponent(r, named, false); f == nil {
-			return nil
-		}
+	if r.route.Kind == routes.Component || r.params.present&hasComponentToken != 0 {
+		return s.useComponent(r, c)
+	}
+	named, explicit, f := s.namedAccount(r, c)
+	if f != nil {
+		return f
+	}
+	if !explicit && r.route.Kind == routes.Either && s.useComponent(r, c) == nil {
+		return nil
 	}
 	if !explicit {
-		if named, f = s.defaultAccount(); f != nil {
+		if named, f = s.defaultAccount(r, c); f != nil {
 			return f
 		}
 	}
@@ -40,29 +42,39 @@ func (s *Server) identify(r *request) *fault {
 		if r.route.Kind == routes.Authorizer && r.route.Catalogued {
 			return badRequest("this path takes an account's token, and the call names the component " + named.AppID + ": name the account")
 		}
-		return s.useComponent(r, named, true)
+		r.cred.key, r.cred.param = named.Key(), componentParam(r)
+		return nil
 	}
 	r.cred.key, r.cred.param = named.Key(), routes.AccessToken
 	return nil
 }
 
 // namedAccount returns the account that the call names, and whether it names one.
-func (s *Server) namedAccount(r *request) (broker.Account, bool, *fault) {
+func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool, *fault) {
 	if r.handle != nil && !r.handle.void {
-		a, f := s.account(r.handle.appid)
+		a, f := s.account(r, r.handle.key.AppID, c)
 		return a, true, f
 	}
 	appid := r.namedAppID()
-	if appid == nil && r.voidHandle() && r.handle.appid != "" {
-		// A void handle proves nothing, but it does not mean the default account.
-		a, f := s.account(r.handle.appid)
+	if appid == nil && r.voidHandle() && r.handle.key.AppID != "" {
+		a, f := s.voidHandleAccount(r, c)
 		return a, true, f
 	}
 	if appid == nil {
 		return broker.Account{}, false, nil
 	}
-	a, f := s.account(s.inflight.intern(appid))
+	a, f := s.account(r, s.inflight.intern(appid), c)
 	return a, true, f
+}
+
+// voidHandleAccount returns the account that a void handle names. The handle proves nothing,
+// but it means neither the default account nor another component.
+func (s *Server) voidHandleAccount(r *request, c broker.Choice) (broker.Account, *fault) {
+	if of := componentOf(r.handle.key); of != "" && c.Component != "" && of != c.Component {
+		return broker.Account{}, differentComponents(of, c.Component)
+	}
+	c.Component = cmp.Or(c.Component, r.handle.key.Component)
+	return s.account(r, r.handle.key.AppID, c)
 }
 
 // namedAppID returns the appid that the call names other than by a handle, or nil.
@@ -77,79 +89,46 @@ func (r *request) namedAppID() []byte {
 	}
 }
 
-// account returns the account of appid, or the fault of an appid that nobody knows.
-func (s *Server) account(appid string) (broker.Account, *fault) {
+// account returns the account of appid that c means, or the fault of one that there is not.
+func (s *Server) account(r *request, appid string, c broker.Choice) (broker.Account, *fault) {
 	if !plausibleAppID(appid) {
 		return broker.Account{}, badRequest("the call names an account, but not by an appid: one looks like wx0123456789abcdef")
 	}
-	a, err := s.source.Account(s.tokenContext(), appid, broker.Choice{})
-	if err != nil {
-		return a, brokerFault(err, appid)
+	a, err := s.source.Account(s.tokenContext(), appid, c)
+	switch {
+	case err != nil:
+		return a, s.accountFault(r, err, appid, c)
+	case c.Component == "" || c.Component == a.Component:
+		return a, nil
+	case a.Kind == broker.KindComponent:
+		return a, differentComponents(c.Component, a.AppID)
+	case r.handle != nil && componentOf(r.handle.key) == c.Component:
+		return a, nil // the handle is older than the account's AppSecret in the configuration
+	default:
+		return a, ownAccount(appid, c.Component)
 	}
-	return a, nil
 }
 
-// defaultAccount returns the account of calls that name none.
-func (s *Server) defaultAccount() (broker.Account, *fault) {
+// defaultAccount returns the account of calls that name none. The only one is found whatever
+// component the call names: if it has not authorised that one, the call hears so.
+func (s *Server) defaultAccount(r *request, c broker.Choice) (broker.Account, *fault) {
 	if s.defaultAppID != "" {
-		return s.account(s.defaultAppID)
+		return s.account(r, s.defaultAppID, c)
 	}
-	a, err := s.source.OnlyAccount(s.tokenContext(), broker.Choice{})
+	a, err := s.source.OnlyAccount(s.tokenContext(), broker.Choice{Among: c.Among, Default: c.Default})
 	switch {
-	case err == nil:
+	case err == nil && c.Component == "":
 		return a, nil
+	case err == nil:
+		return s.account(r, a.AppID, c)
 	case errors.Is(err, broker.ErrUnknownAccount):
 		return a, noAccount()
-	default:
-		return a, brokerFault(err, "")
 	}
-}
-
-// useComponent makes the call take a component's token.
-func (s *Server) useComponent(r *request, named broker.Account, explicit bool) *fault {
-	component, f := s.componentFor(r, named, explicit)
-	if f != nil {
-		return f
+	var several *broker.AmbiguousError
+	if errors.As(err, &several) && c.Component != "" {
+		return s.account(r, several.AppID, c)
 	}
-	r.cred.key = broker.Key{Kind: broker.KindComponent, AppID: component}
-	r.cred.param = componentParam(r)
-	return nil
-}
-
-// componentFor returns the component that the body names, if it was read, else that of the
-// account named, else the only one, else the one that the query names for WeChat, else
-// the default account's. The only one comes before the default account, because that may
-// not have authorised the component yet, and the calls by which it does so are the
-// component's.
-func (s *Server) componentFor(r *request, named broker.Account, explicit bool) (string, *fault) {
-	if component := cmp.Or(r.component, named.Component); component != "" {
-		return component, nil
-	}
-	if component, ok := s.source.OnlyComponent(); ok {
-		return component, nil
-	}
-	if explicit {
-		return "", noComponent()
-	}
-	if r.params.present&hasComponentAppID != 0 {
-		return s.component(queryValue(r.query, paramComponentAppID))
-	}
-	if s.defaultAppID != "" {
-		a, f := s.account(s.defaultAppID)
-		if f != nil || a.Component != "" {
-			return a.Component, f
-		}
-	}
-	return "", noComponent()
-}
-
-// component returns appid if it is a component's.
-func (s *Server) component(appid string) (string, *fault) {
-	a, f := s.account(appid)
-	if f == nil && a.Kind != broker.KindComponent {
-		f = notComponent(appid)
-	}
-	return a.AppID, f
+	return a, s.accountFault(r, err, "", c)
 }
 
 // componentParam returns the parameter in which a component's token is sent: the

@@ -21,6 +21,9 @@ type Options struct {
 	Upstream UpstreamOptions
 	// DefaultAppID is the account of calls that name none; empty for no such account.
 	DefaultAppID string
+	// DefaultComponent is the component of calls for a merchant that has authorised
+	// several, and that name none; empty for no such component.
+	DefaultComponent string
 	// AllowedHosts are names under which apps may call, beside loopback names and
 	// those of the upstream.
 	AllowedHosts []string

@@ -22,13 +22,15 @@ const (
 )
 
 // params are our parameters in a raw query. Their bytes are those of the query, except
-// those of a handle that was percent-encoded.
+// those of a handle or a component_appid that was percent-encoded.
 type params struct {
 	present paramSet
 	// token is the first non-empty value of a token parameter; a handle is decoded.
 	token []byte
 	// from is the value of from_appid.
 	from []byte
+	// component is the value of component_appid, decoded.
+	component []byte
 	// blank is the name of an appid parameter with a blank value; empty for none.
 	blank string
 }
@@ -71,9 +73,14 @@ func scanQuery(query []byte) (params, *fault) {
 }
 
 func (p *params) takeAppID(which paramSet, value []byte) {
-	name := paramComponentAppID
+	name := paramFromAppID
 	if which == hasFromAppID {
-		name, p.from = paramFromAppID, value
+		p.from = value
+	} else {
+		name, p.component = paramComponentAppID, value
+		if bytes.IndexByte(value, '%') >= 0 {
+			p.component = unescape(value) // WeChat gets it as it was sent, and would decode it
+		}
 	}
 	if isBlank(value) {
 		p.blank = name

@@ -17,16 +17,17 @@ type request struct {
 	// outside is the time that WeChat and the app took: dialling, sending, waiting, reading.
 	outside time.Duration
 
-	buf     []byte // what the slices below point into
-	method  []byte
-	path    []byte
-	query   []byte
-	headers []byte // the header lines that are forwarded, as they are sent
-	appid   []byte // X-Wechat-Appid
-	prefix  []byte // the appid that stood before the path
-	key     []byte // X-Wxsidecar-Key
-	params  params
-	http11  bool
+	buf       []byte // what the slices below point into
+	method    []byte
+	path      []byte
+	query     []byte
+	headers   []byte // the header lines that are forwarded, as they are sent
+	appid     []byte // X-Wechat-Appid
+	component []byte // X-Wechat-Component
+	prefix    []byte // the appid that stood before the path
+	key       []byte // X-Wxsidecar-Key
+	params    params
+	http11    bool
 	// crossSite says that the Referer is another site's.
 	crossSite bool
 
@@ -42,8 +43,8 @@ type request struct {
 
 	// formAppID is the appid that the call's form named last; empty for none.
 	formAppID string
-	// component is the one that the body names, in calls whose body is read.
-	component string
+	// bodyComponent is component_appid in the body, in calls whose body is read.
+	bodyComponent string
 
 	cred    credential
 	counted bool  // counted by inflight
@@ -160,7 +161,7 @@ func readHeadInto(r *request, lines []byte) (head, *fault) {
 	var h head
 	var f *fault
 	r.headers, h, f = readHead(r.headers[:0], lines)
-	r.appid, r.key, r.credentials = h.appid, h.key, h.credentials
+	r.appid, r.component, r.key, r.credentials = h.appid, h.component, h.key, h.credentials
 	return h, f
 }
 

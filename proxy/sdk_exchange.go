@@ -7,7 +7,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
@@ -36,7 +35,7 @@ func (s *Server) serveQueryAuth(r *request, c *callers, resp *fasthttp.Response)
 	if f := s.readForm(r); f != nil {
 		return f
 	}
-	component, f := s.componentOfCall(r, c)
+	component, f := s.checkAccount(r, c)
 	if f != nil {
 		return f
 	}
@@ -82,31 +81,12 @@ func (s *Server) writeRefusal(r *request, resp *fasthttp.Response, e *wechat.API
 	s.countErrcode(r, e.Code)
 }
 
-// componentOfCall returns the component of a call that is made in the component's own name.
-// The body of such a call names it.
-func (s *Server) componentOfCall(r *request, c *callers) (string, *fault) {
-	named, f := r.appIDField(paramComponentAppID)
-	if f != nil {
-		return "", f
-	}
-	if named != "" {
-		a, f := s.account(named)
-		if f != nil {
-			return "", f
-		}
-		if a.Kind == broker.KindComponent {
-			r.component = a.AppID
-		}
-	}
-	return s.checkAccount(r, c)
-}
-
 // serveMasked forwards a call whose answer has refresh tokens, and masks them.
 func (s *Server) serveMasked(r *request, c *callers, resp *fasthttp.Response) *fault {
 	if f := s.readForm(r); f != nil {
 		return f
 	}
-	component, f := s.componentOfCall(r, c)
+	component, f := s.checkAccount(r, c)
 	if f != nil {
 		return f
 	}

@@ -13,8 +13,7 @@ import (
 const formBytes = 1 << 20
 
 // readForm reads the whole body, of at most formBytes. limits.replay_body does not apply
-// here, so that a small one stops no SDK. Any form may name a component; a blank name is
-// refused.
+// here, so that a small one stops no SDK. Any form may name a component.
 func (s *Server) readForm(r *request) *fault {
 	if f := s.bufferBody(r, formBytes); f != nil {
 		return f
@@ -22,12 +21,28 @@ func (s *Server) readForm(r *request) *fault {
 	switch {
 	case r.body.whole:
 		r.body.join()
-		return r.refuseBlank(paramComponentAppID)
+		return r.readComponent()
 	case r.body.notBuffered == replayNoMemory:
 		return noReplayMemory()
 	default:
 		return bodyTooLarge(formBytes)
 	}
+}
+
+// readComponent reads the component that the body names, if it names one.
+func (r *request) readComponent() *fault {
+	if f := r.refuseBlank(paramComponentAppID); f != nil {
+		return f
+	}
+	if r.countInBody(paramComponentAppID) > 1 {
+		return badBody(paramComponentAppID + " is given twice")
+	}
+	if v := gjson.GetBytes(r.body.buffered, paramComponentAppID); v.Type == gjson.String {
+		r.bodyComponent = v.Str
+	} else if !gjson.ParseBytes(r.body.buffered).IsObject() {
+		r.bodyComponent = queryValue(r.body.buffered, paramComponentAppID)
+	}
+	return nil
 }
 
 // field returns a value of the call's form: of the JSON body, of the query, or of a
@@ -78,21 +93,26 @@ func (r *request) hasField(name string) bool {
 // refuseTwice refuses a call whose form has name more than once: WeChat could read
 // another value than we do.
 func (r *request) refuseTwice(name string) *fault {
-	n := countParam(r.query, name)
-	if v := gjson.ParseBytes(r.body.buffered); v.IsObject() {
-		v.ForEach(func(key, _ gjson.Result) bool {
-			if key.Str == name {
-				n++
-			}
-			return true
-		})
-	} else {
-		n += countParam(r.body.buffered, name)
-	}
-	if n > 1 {
+	if countParam(r.query, name)+r.countInBody(name) > 1 {
 		return badBody(name + " is given twice")
 	}
 	return nil
+}
+
+// countInBody returns how often the body of a form has a name.
+func (r *request) countInBody(name string) int {
+	form := gjson.ParseBytes(r.body.buffered)
+	if !form.IsObject() {
+		return countParam(r.body.buffered, name)
+	}
+	n := 0
+	form.ForEach(func(key, _ gjson.Result) bool {
+		if key.Str == name {
+			n++
+		}
+		return true
+	})
+	return n
 }
 
 // countParam returns how often a raw query, or a form-encoded body, has a parameter.

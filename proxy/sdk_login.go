@@ -29,10 +29,10 @@ func (s *Server) serveLogin(r *request, c *callers, resp *fasthttp.Response) *fa
 	if f != nil {
 		return f
 	}
-	if f := c.mayCall(r, appid); f != nil {
+	if f := c.mayCall(r, appid, ""); f != nil {
 		return f
 	}
-	a, f := s.authorizer(appid)
+	a, f := s.authorizer(r, appid)
 	if f != nil {
 		return f
 	}
@@ -46,7 +46,7 @@ func (s *Server) serveLogin(r *request, c *callers, resp *fasthttp.Response) *fa
 		return f
 	}
 	// deny may name either form of the call.
-	if f := c.notDenied(r, appid); f != nil {
+	if f := c.notDenied(r, appid, a.Component); f != nil {
 		return f
 	}
 	return s.forwardFor(r, resp, appid)
@@ -71,16 +71,21 @@ func (s *Server) admitLogin(r *request, c *callers) (appid string, f *fault) {
 
 // authorizer returns the account of appid if it is an authorizer, else the zero
 // Account.
-func (s *Server) authorizer(appid string) (broker.Account, *fault) {
+func (s *Server) authorizer(r *request, appid string) (broker.Account, *fault) {
 	if _, own := s.exchange.Secret(appid); own || !plausibleAppID(appid) {
 		return broker.Account{}, nil
 	}
-	a, err := s.source.Account(s.tokenContext(), appid, broker.Choice{})
+	choice, f := s.choice(r)
+	if f != nil {
+		return broker.Account{}, f
+	}
+	a, err := s.source.Account(s.tokenContext(), appid, choice)
+	unknown := choice.Component == "" && errors.Is(err, broker.ErrUnknownAccount)
 	switch {
-	case errors.Is(err, broker.ErrUnknownAccount), err == nil && a.Kind != broker.KindAuthorizer:
+	case unknown, err == nil && a.Kind != broker.KindAuthorizer:
 		return broker.Account{}, nil
 	case err != nil:
-		return broker.Account{}, brokerFault(err, appid)
+		return broker.Account{}, s.accountFault(r, err, appid, choice)
 	}
 	return a, nil
 }
@@ -96,15 +101,9 @@ func (s *Server) useComponentLogin(r *request, a broker.Account) *fault {
 			return badBody("a login takes " + name + " in the query, or in a form-encoded body, not in JSON")
 		}
 	}
-	named, f := r.appIDField(paramComponentAppID)
-	if f != nil {
-		return f
-	}
 	r.dropParam("secret")
 	switch {
-	case named == a.Component:
-	case named != "":
-		return badRequest("component_appid is not " + a.Component + ", which " + a.AppID + " has authorised")
+	case r.hasField(paramComponentAppID): // it is a's, which was chosen by it
 	case countParam(r.query, "appid") > 0:
 		r.query = appendQuery(nil, r.query, 0, paramComponentAppID, a.Component)
 	case gjson.ValidBytes(r.body.buffered):

@@ -68,7 +68,10 @@ func TestLogin_Refused(t *testing.T) {
 		}
 	}
 	const path = "/sns/jscode2session"
-	f("GET", path+"?appid="+merchant+"&component_appid="+component2, "", "component_appid is not "+component)
+	if got := s.call(t, "GET", path+"?appid="+merchant+"&component_appid="+component2, ""); got.fault() != "unknown_account" || !strings.Contains(got.body, "has not authorised component "+component2) {
+		t.Errorf("a component that the merchant has not authorised: %d %q", got.status, got.body)
+	}
+	f("GET", path+"?appid="+merchant+"&component_appid="+component+"&component_appid="+component, "", "component_appid is given twice")
 	f("GET", path+"?appid="+merchant+"&appid="+merchant, "", "appid is given twice")
 	f("GET", path+"?appid="+merchant+"&secret=a&secret=b", "", "secret is given twice")
 	f("GET", "/sns/oauth2/refresh_token?appid="+merchant+"&secret=a&secret=b", "", "secret is given twice")

@@ -65,7 +65,7 @@ func (s *Server) maskTokensIn(e *editor, r *request, component string, in gjson.
 		case name == "authorizer_access_token" && !s.exposeTokens:
 			handle := placeholder
 			if appid != "" {
-				handle = s.keys.issue(broker.KindAuthorizer, appid, r.caller)
+				handle = s.keys.issue(broker.Key{Kind: broker.KindAuthorizer, AppID: appid, Component: component}, r.caller)
 			}
 			e.replace(value, handle)
 		case value.IsObject() || value.IsArray():

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/wxsidecar/wxsidecar/broker"
 )
 
 // oddNames are nicknames as WeChat writes them between quotes.
@@ -20,7 +18,7 @@ func TestMask_OddAnswers(t *testing.T) {
 	up := newWeChat(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) })
 	e := &exchange{}
 	s := start(t, Options{Source: platform(), Exchange: e, Upstream: UpstreamOptions{URL: up.URL}})
-	handle := s.keys.issue(broker.KindAuthorizer, merchant, nil)
+	handle := s.keys.issue(authorizerKey(merchant), nil)
 	for _, name := range oddNames {
 		original := "\ufeff {\"authorizer_info\":{\"nick_name\":\"" + name + "\"},\"n\":7.2e3,\"authorization_info\" : {" +
 			`"authorizer_refresh_token":"tok-r","authorizer_appid":"` + merchant + `","alias":"` + name + `","authorizer_access_token" :"tok-a","func_info":null}}` + "\r\n"

@@ -27,17 +27,29 @@ func (s *Server) serveSecret(r *request, c *callers, resp *fasthttp.Response, fi
 	if f != nil {
 		return f
 	}
-	if f := c.mayCall(r, appid); f != nil {
+	if f := c.mayCall(r, appid, ""); f != nil {
 		return f
 	}
 	return s.sendSecret(r, c, resp, fields, appid)
 }
 
-// sendSecret forwards a call of the account appid with the configured secret.
+// sendSecret forwards a call of the account appid with the configured secret, which may be a
+// component's.
 func (s *Server) sendSecret(r *request, c *callers, resp *fasthttp.Response, fields secretFields, appid string) *fault {
+	choice, f := s.choice(r)
+	if f != nil {
+		return f
+	}
 	value, known := s.exchange.Secret(appid)
 	switch {
 	case known:
+		a, f := s.account(r, appid, choice)
+		if f != nil {
+			return f
+		}
+		if f := r.caller.mayActThrough(a.Component); f != nil {
+			return f
+		}
 		r.injected.setSecret(value.Reveal())
 		r.setField(fields.secret, value.Reveal(), fields.appid)
 	case c.isKey(r.field(fields.secret)):

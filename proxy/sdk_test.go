@@ -39,7 +39,7 @@ func (e *exchange) Learn(component, appid string, token secret.Text) {
 }
 
 func (e *exchange) Secret(appid string) (secret.Text, bool) {
-	if appid == own || appid == component {
+	if appid == own || appid == component || appid == component2 {
 		return secret.New("real&" + appid), true
 	}
 	return secret.Text{}, false
@@ -96,7 +96,7 @@ func TestSDK_HandlesServe(t *testing.T) {
 		t.Errorf("refresh token = %v", got["authorizer_refresh_token"])
 	}
 	// The first token that is not empty counts, wherever it stands.
-	first := s.keys.issue(broker.KindAuthorizer, merchant2, nil)
+	first := s.keys.issue(authorizerKey(merchant2), nil)
 	for _, query := range []string{first, "&access_token=" + first, first + "&access_token="} {
 		if used := s.call(t, "GET", menu+query, ""); used.body != wantMenu+"authorizer-"+merchant2+"-1" {
 			t.Errorf("%s: %d %q", query, used.status, used.body)
@@ -109,7 +109,7 @@ func TestSDK_HandlesServe(t *testing.T) {
 		t.Errorf("%s: %d %q", escaped, used.status, used.body)
 	}
 	// A handle beats the header.
-	handle := s.keys.issue(broker.KindAccount, own, nil)
+	handle := s.keys.issue(broker.Key{Kind: broker.KindAccount, AppID: own}, nil)
 	if used := s.call(t, "GET", menu+handle, "", forMerchant()); used.body != wantMenu+"account-"+own+"-1" {
 		t.Errorf("handle and header: %q", used.body)
 	}
@@ -207,10 +207,10 @@ func TestSDK_TicketsOfAComponent(t *testing.T) {
 		f("GET", path+kind, "", "X-Wechat-Appid: "+component)
 		f("GET", "/"+component+path+kind, "")
 		f("GET", path+kind+"&from_appid="+component, "")
-		f("POST", path+kind+"&access_token="+s.keys.issue(broker.KindComponent, component, nil), "{}")
+		f("POST", path+kind+"&access_token="+s.keys.issue(broker.Key{Kind: broker.KindComponent, AppID: component}, nil), "{}")
 	}
 	f("POST", path+"?component_access_token=x", "type=wx_card")
-	src.accounts[component2] = broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2}
+	src.add(broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2})
 	f("GET", path+"?type=jsapi&component_access_token=x", "")
 	if n := up.calls.Load(); n != 0 {
 		t.Errorf("%d calls reached WeChat", n)
@@ -241,7 +241,7 @@ func TestExchange_QueryAuth(t *testing.T) {
 		`"authorizer_refresh_token":"tok-2","func_info":[{"a":"b\u4f60"}]}}`}
 	s := start(t, Options{Source: platform(), Exchange: e})
 	got := s.call(t, "POST", "/cgi-bin/component/api_query_auth", `{"component_appid":"`+component+`","authorization_code":"code"}`)
-	want := `{"authorization_info":{"authorizer_appid":"` + merchant + `","authorizer_access_token":"` + s.keys.issue(broker.KindAuthorizer, merchant, nil) +
+	want := `{"authorization_info":{"authorizer_appid":"` + merchant + `","authorizer_access_token":"` + s.keys.issue(authorizerKey(merchant), nil) +
 		`","expires_in":7200,"authorizer_refresh_token":"held_by_wxsidecar","func_info":[{"a":"b\u4f60"}]}}`
 	if got.body != want {
 		t.Errorf("%s\nwant\n%s", got.body, want)
@@ -297,9 +297,7 @@ const component2 = "wx00000000000000c2"
 // twoComponents is platform with another component, which has no accounts.
 func twoComponents() *source {
 	src := platform()
-	a := broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2}
-	src.accounts[component2] = a
-	src.set(a.Key(), 1)
+	src.add(broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2})
 	return src
 }
 
@@ -330,8 +328,8 @@ func TestSDK_ComponentTokenOfSeveral(t *testing.T) {
 	f(path, `{}`, "", "X-Wechat-Appid: "+own)
 }
 
-// With several components, the one that the query names for WeChat is meant where
-// the call names no account otherwise.
+// With several components, the one that the query names for WeChat is meant, whatever
+// account the call names.
 func TestIdentify_ComponentInTheQuery(t *testing.T) {
 	up := newWeChat(t, func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.URL.Query().Get("component_access_token"))
@@ -348,7 +346,7 @@ func TestIdentify_ComponentInTheQuery(t *testing.T) {
 	f("", component2, 200, component2)
 	f(merchant, component2, 200, component2)
 	f(merchant, "", 400, "") // a variable that is not set, not a wish for the default
-	f("", component2, 200, component, forMerchant())
+	f("", component2, 200, component2, forMerchant())
 	f(merchant, "", 400, "", "X-Wechat-Appid: "+own)
 	f("", "", 400, "")
 	f("", merchant, 404, "")
@@ -386,7 +384,7 @@ func TestExchange_MaskedInAnyShape(t *testing.T) {
 	var answer string
 	up := newWeChat(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) })
 	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: up.URL}})
-	handle := s.keys.issue(broker.KindAuthorizer, merchant, nil)
+	handle := s.keys.issue(authorizerKey(merchant), nil)
 	f := func(text, want string) {
 		t.Helper()
 		answer = strings.ReplaceAll(text, "APPID", `"authorizer_appid":"`+merchant+`"`)
@@ -517,7 +515,10 @@ func TestCallers_PathsOfTheirOwn(t *testing.T) {
 		if strings.Contains(path, "/component/") {
 			appid = component
 		}
-		body := `{"appid":"` + appid + `","component_appid":"` + appid + `","authorizer_appid":"` + merchant + `","authorization_code":"c"}`
+		body := `{"appid":"` + appid + `","component_appid":"` + component + `","authorizer_appid":"` + merchant + `","authorization_code":"c"}`
+		if appid == own {
+			body = `{"appid":"` + own + `"}`
+		}
 		for key, say := range map[string]string{"k1": "appids", "k2": "deny has " + path} {
 			got := s.call(t, "POST", path, body, "X-Wxsidecar-Key: "+key, forMerchant())
 			if got.status != 403 || got.fault() != "caller_refused" || !strings.Contains(got.body, say) {

@@ -22,7 +22,7 @@ func (s *Server) serveToken(r *request, c *callers, resp *fasthttp.Response) *fa
 	if a.Kind == broker.KindComponent {
 		return componentAsked(a.AppID)
 	}
-	if f := s.mayFetch(r, c, a.AppID); f != nil {
+	if f := s.mayFetch(r, c, a.Key()); f != nil {
 		return f
 	}
 	return s.writeToken(r, resp, a.Key(), "access_token", "")
@@ -35,31 +35,19 @@ func (s *Server) serveComponentToken(r *request, c *callers, resp *fasthttp.Resp
 	if f := s.admitBySecret(r, c, secretFields{paramComponentAppID, "component_appsecret"}); f != nil {
 		return f
 	}
-	component, f := s.componentFromForm(r)
+	choice, f := s.choice(r)
 	if f != nil {
 		return f
 	}
-	if f := s.mayFetch(r, c, component); f != nil {
+	component, f := s.componentFor(r, choice)
+	if f != nil {
 		return f
 	}
-	return s.writeToken(r, resp, broker.Key{Kind: broker.KindComponent, AppID: component}, "component_access_token", "")
-}
-
-// componentFromForm returns the component whose appid stands in the form, else that of the
-// account that the call names in another way, else the default.
-func (s *Server) componentFromForm(r *request) (string, *fault) {
-	appid, f := r.appIDField(paramComponentAppID)
-	if f != nil {
-		return "", f
+	key := broker.Key{Kind: broker.KindComponent, AppID: component}
+	if f := s.mayFetch(r, c, key); f != nil {
+		return f
 	}
-	if appid != "" {
-		return s.component(appid)
-	}
-	named, explicit, f := s.namedAccount(r)
-	if f != nil {
-		return "", f
-	}
-	return s.componentFor(r, named, explicit)
+	return s.writeToken(r, resp, key, "component_access_token", "")
 }
 
 // serveAuthorizerToken answers with an authorizer's token. It ignores the refresh token
@@ -77,20 +65,20 @@ func (s *Server) serveAuthorizerToken(r *request, c *callers, resp *fasthttp.Res
 	if a.Kind == broker.KindComponent {
 		return notAuthorizer(a.AppID)
 	}
-	if f := s.mayFetch(r, c, a.AppID); f != nil {
+	if f := s.mayFetch(r, c, a.Key()); f != nil {
 		return f
 	}
 	return s.writeToken(r, resp, a.Key(), "authorizer_access_token", `,"authorizer_refresh_token":"`+placeholder+`"`)
 }
 
 // mayFetch refuses a caller that may not fetch a handle, or a token if tokens are exposed,
-// for appid. Fetching a handle needs no place in Allow, since a handle permits no more
+// of key. Fetching a handle needs no place in Allow, since a handle permits no more
 // than its caller may do.
-func (s *Server) mayFetch(r *request, c *callers, appid string) *fault {
+func (s *Server) mayFetch(r *request, c *callers, key broker.Key) *fault {
 	if s.exposeTokens {
-		return c.mayCall(r, appid)
+		return c.mayCall(r, key.AppID, componentOf(key))
 	}
-	return c.notDenied(r, appid)
+	return c.notDenied(r, key.AppID, componentOf(key))
 }
 
 // writeToken answers with a handle for key, or with its token if tokens are exposed. It
@@ -104,7 +92,7 @@ func (s *Server) writeToken(r *request, resp *fasthttp.Response, key broker.Key,
 		}
 		value, life = tok.Value(), s.secondsLeft(tok)
 	} else {
-		value = s.keys.issue(key.Kind, key.AppID, r.caller)
+		value = s.keys.issue(key, r.caller)
 	}
 	b := append(append([]byte(`{"`), field...), `":`...)
 	s.writeJSON(r, resp, appendExpiry(appendJSONText(b, value), life, more))
@@ -121,11 +109,15 @@ func (s *Server) accountFromForm(r *request, field string) (broker.Account, *fau
 	if f != nil {
 		return broker.Account{}, f
 	}
-	if appid == "" {
-		if a, explicit, f := s.namedAccount(r); explicit || f != nil {
-			return a, f
-		}
-		return s.defaultAccount()
+	choice, f := s.choice(r)
+	if f != nil {
+		return broker.Account{}, f
 	}
-	return s.account(appid)
+	if appid != "" {
+		return s.account(r, appid, choice)
+	}
+	if a, explicit, f := s.namedAccount(r, choice); explicit || f != nil {
+		return a, f
+	}
+	return s.defaultAccount(r, choice)
 }

@@ -35,24 +35,25 @@ const (
 
 // Server serves the apps. Its methods are safe for concurrent use.
 type Server struct {
-	source       TokenSource
-	exchange     Exchange
-	upstream     *upstream
-	table        *routes.Table
-	hosts        map[string]struct{}
-	authorities  map[string]struct{} // host:port of the upstreams
-	local        map[string]localHandler
-	defaultAppID string
-	errorsAs200  bool
-	exposeTokens bool
-	keys         handleKeys
-	limits       Limits
-	connect      *connector
-	listeners    listeners.Set
-	metrics      *metrics.Metrics
-	log          *slog.Logger
-	now          func() time.Time
-	base         context.Context
+	source           TokenSource
+	exchange         Exchange
+	upstream         *upstream
+	table            *routes.Table
+	hosts            map[string]struct{}
+	authorities      map[string]struct{} // host:port of the upstreams
+	local            map[string]localHandler
+	defaultAppID     string
+	defaultComponent string
+	errorsAs200      bool
+	exposeTokens     bool
+	keys             handleKeys
+	limits           Limits
+	connect          *connector
+	listeners        listeners.Set
+	metrics          *metrics.Metrics
+	log              *slog.Logger
+	now              func() time.Time
+	base             context.Context
 
 	callers  atomic.Pointer[callers]
 	inflight *inflight
@@ -77,7 +78,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		source: o.Source, exchange: o.Exchange, table: table,
-		defaultAppID: o.DefaultAppID, errorsAs200: o.ErrorsAsHTTP200, exposeTokens: o.ExposeTokens,
+		defaultAppID: o.DefaultAppID, defaultComponent: o.DefaultComponent, errorsAs200: o.ErrorsAsHTTP200, exposeTokens: o.ExposeTokens,
 		keys: o.HandleKeys, limits: o.Limits,
 		metrics: o.Metrics, log: o.Log, now: o.Now, base: o.BaseContext,
 	}

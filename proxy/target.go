@@ -108,19 +108,30 @@ func withoutSlash(path []byte) []byte {
 	return path
 }
 
-const prefixLength = len("/wx0123456789abcdef")
+const (
+	appIDLength  = len("wx0123456789abcdef")
+	prefixLength = len("/") + appIDLength
+)
 
-// cutAppIDPrefix splits a path prefix /wx…16 hex…/ off path.
+// cutAppIDPrefix cuts off the path prefix /wx…16 hex…/.
 func cutAppIDPrefix(path []byte) (appid, rest []byte) {
-	if len(path) <= prefixLength || path[prefixLength] != '/' || string(path[:3]) != "/wx" {
+	if len(path) <= prefixLength || path[prefixLength] != '/' || path[0] != '/' || !isAppID(path[1:prefixLength]) {
 		return nil, path
 	}
-	for _, c := range path[3:prefixLength] {
-		if _, ok := hexDigit(c); !ok || 'A' <= c && c <= 'F' {
-			return nil, path
+	return path[1:prefixLength], path[prefixLength:]
+}
+
+// isAppID reports whether s has the form of WeChat's appids: wx and 16 hexadecimal digits.
+func isAppID[T string | []byte](s T) bool {
+	if len(s) != appIDLength || s[0] != 'w' || s[1] != 'x' {
+		return false
+	}
+	for i := 2; i < len(s); i++ {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
 		}
 	}
-	return path[1:prefixLength], path[prefixLength:]
+	return true
 }
 
 // plausibleAppID reports whether s could be an appid, so that it may be looked up and

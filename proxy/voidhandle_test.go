@@ -26,7 +26,11 @@ func (a answer) mustBeDead(t *testing.T, what string) {
 
 // oldHandle returns a handle of an account from before the keys changed.
 func oldHandle(kind broker.Kind, appid string) string {
-	return handleKeys{[]byte("an earlier seal key")}.issue(kind, appid, nil)
+	key := broker.Key{Kind: kind, AppID: appid}
+	if kind == broker.KindAuthorizer {
+		key = authorizerKey(appid)
+	}
+	return handleKeys{[]byte("an earlier seal key")}.issue(key, nil)
 }
 
 func TestVoidHandle_IsADeadToken(t *testing.T) {
@@ -37,15 +41,15 @@ func TestVoidHandle_IsADeadToken(t *testing.T) {
 			ErrorsAsHTTP200: as200, Callers: []Caller{callerOf("shop", "k1"), callerOf("gone", "k2")},
 		})
 		c := s.callers.Load()
-		gone := s.keys.issue(broker.KindAuthorizer, merchant, c.all[1])
+		gone := s.keys.issue(authorizerKey(merchant), c.all[1])
 		if err := s.SetCallers([]Caller{callerOf("shop", "k1")}); err != nil {
 			t.Fatal(err)
 		}
-		good := s.keys.issue(broker.KindAuthorizer, merchant, c.all[0])
+		good := s.keys.issue(authorizerKey(merchant), c.all[0])
 		for what, handle := range map[string]string{
 			"another seal key": oldHandle(broker.KindAuthorizer, merchant), "a caller that is gone": gone,
-			"a wrong MAC": good[:len(good)-4] + "AAAA", "cut short": good[:12], "with a component": strings.Replace(good, merchant, merchant+"_"+component, 1),
-			"made without callers": s.keys.issue(broker.KindAuthorizer, merchant, nil), "no appid": "wxs_a__AAAA", "percent escapes": "%77xs_a_" + merchant + "%5fAAAA",
+			"a wrong MAC": good[:len(good)-4] + "AAAA", "cut short": good[:12], "another component": strings.Replace(good, component, component2, 1), "without its component": strings.Replace(good, "_"+component, "", 1),
+			"made without callers": s.keys.issue(authorizerKey(merchant), nil), "no appid": "wxs_a__AAAA", "percent escapes": "%77xs_a_" + merchant + "%5fAAAA",
 		} {
 			for _, method := range []string{"GET", "POST", "HEAD", "PUT"} {
 				body := ""
@@ -152,7 +156,7 @@ func TestVoidHandle_NotThatOfAnotherCaller(t *testing.T) {
 	shop, till := callerOf("shop", "k1"), callerOf("till", "k2")
 	till.AppIDs = []string{merchant2}
 	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL}, Callers: []Caller{shop, till}})
-	handle := s.keys.issue(broker.KindAuthorizer, merchant, s.callers.Load().all[0])
+	handle := s.keys.issue(authorizerKey(merchant), s.callers.Load().all[0])
 	if got := s.call(t, "GET", "/cgi-bin/menu/get?access_token="+handle, "", "X-Wxsidecar-Key: k2"); got.status != 403 || got.fault() != "caller_refused" {
 		t.Errorf("%d %q", got.status, got.body)
 	}
