@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"syscall"
@@ -25,12 +26,14 @@ const (
 	workCheck    = "check"
 	workForward  = "forward"
 	workBackward = "backward"
+	workNothing  = "nothing"
 )
 
-// Exit codes of a child. Go's own for a panic or a fatal error is 2, which is damage
-// as well.
+// Exit codes of a child.
 const (
 	exitDamaged = 1
+	// exitCrashed is Go's own for a panic and a fatal error.
+	exitCrashed = 2
 	// exitRefused: the system refused something, which says nothing of the file.
 	exitRefused = 3
 )
@@ -65,6 +68,9 @@ func child(work string) int {
 		}
 		go exitWithParent()
 		go exitAbove(childMemory + uint64(info.Size())/8)
+		if work == workNothing {
+			return takeMemory()
+		}
 		return childWork(work, f, info.Size())
 	})
 	var broken *fault
@@ -99,6 +105,18 @@ func exitAbove(limit uint64) {
 			os.Exit(exitDamaged) //nolint:forbidigo // bbolt would not stop
 		}
 	}
+}
+
+// takeMemory does what costs a process most besides reading: it takes memory, and the
+// threads that collect garbage.
+func takeMemory() error {
+	memory := make([]byte, childMemory/2)
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	runtime.GC()
+	runtime.KeepAlive(memory)
+	return nil
 }
 
 func childWork(work string, f *os.File, size int64) error {

@@ -27,6 +27,23 @@ var errNoChild = errors.New("cannot start a process to read the store file")
 // and stops it by an error, which is then child's. What the child finds wrong with
 // the file, or dies of, is a *fault.
 func (o *opener) child(f *os.File, work string, read func(io.Reader) error) error {
+	err := o.run(f, work, read)
+	var broken *fault
+	if !errors.As(err, &broken) {
+		return err
+	}
+	said, died := broken.what.(crash)
+	if died && o.run(f, workNothing, func(io.Reader) error { return nil }) != nil {
+		return fmt.Errorf("the process that reads it crashes even when it reads nothing (a limit on threads or memory?): %s", said)
+	}
+	return err
+}
+
+// crash is what Go said when it ended a child.
+type crash string
+
+// run is child but for the doubt whether it is the file that a child dies of.
+func (o *opener) run(f *os.File, work string, read func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), childTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, o.program)
@@ -84,6 +101,8 @@ func verdict(ctx context.Context, err error, said string) error {
 		return fmt.Errorf("reading it was stopped: %w", ctx.Err())
 	case !exit.Exited() || exit.ExitCode() == exitRefused:
 		return fmt.Errorf("the process that reads it ended: %w: %s", err, said)
+	case exit.ExitCode() == exitCrashed:
+		return &fault{crash(said)}
 	default:
 		return &fault{said}
 	}

@@ -142,6 +142,28 @@ func TestChild_EndsWithParent(t *testing.T) {
 	}
 }
 
+// TestOpen_ChildrenCrash: where every child dies, as under a limit on threads, that is
+// not taken for damage.
+func TestOpen_ChildrenCrash(t *testing.T) {
+	base := makeSample(t, 50)
+	dir := t.TempDir()
+	path, program := filepath.Join(dir, "s.db"), filepath.Join(dir, "program")
+	if err := errors.Join(os.WriteFile(path, base.image, 0o600), os.WriteFile(program, []byte("#!/bin/sh\nexit 2\n"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	o, err := newOpener(options(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.program = program
+	if _, err = open(o); err == nil || !strings.Contains(err.Error(), "even when it reads nothing") {
+		t.Errorf("%v, want an error that clears the file", err)
+	}
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(base.image) {
+		t.Errorf("the file was touched: %v", err)
+	}
+}
+
 // TestOpen_NoChild: where no process can be started, a sound file is used all the
 // same, with a warning, and a damaged one is not moved.
 func TestOpen_NoChild(t *testing.T) {
