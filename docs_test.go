@@ -109,9 +109,9 @@ func TestDocs_WalksInOrder(t *testing.T) {
 		}
 	}
 	f("## Walk 1", "## Walk 2", "proxy/server.go", "proxy/request.go", "proxy/routes/match.go", "proxy/identify.go", "proxy/replay.go",
-		"broker/cache.go", "broker/refresh.go", "broker/records.go", "proxy/inject.go", "proxy/upstream_pick.go", "proxy/upstream_answer.go")
+		"broker/cache.go", "broker/renew.go", "broker/ledger_records.go", "broker/table_change.go", "proxy/inject.go", "proxy/upstream_pick.go", "proxy/upstream_answer.go")
 	f("## Walk 2", "## States", "proxy/push/server.go", "proxy/push/event.go", "broker/msgcrypt/codec.go", "broker/wechat/push.go",
-		"broker/push.go", "broker/records.go", "broker/schedule.go")
+		"broker/broker_push.go", "broker/ledger_records.go", "broker/table_change.go")
 }
 
 // Verbs that documents tell to type exist, and so do the flags behind them.

@@ -11,15 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
-
-// locksAnywhere are the packages whose locks are still used beyond their types.
-var locksAnywhere = []string{
-	"broker", // it is being divided into types that own their locks
-}
 
 // checker type-checks packages against the export data of what they import.
 type checker struct {
@@ -37,6 +31,20 @@ func newChecker(t *testing.T) *checker {
 	c := &checker{fset: token.NewFileSet()}
 	c.importer = importer.ForCompiler(c.fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
 	return c
+}
+
+// parseAll reads files of a directory.
+func parseAll(t *testing.T, c *checker, dir string, names []string) []*ast.File {
+	t.Helper()
+	var files []*ast.File
+	for _, name := range names {
+		f, err := parser.ParseFile(c.fset, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	return files
 }
 
 func goList(t *testing.T, args ...string) string {
@@ -122,18 +130,7 @@ func TestLocks_BelongToTheirTypes(t *testing.T) {
 	for line := range strings.Lines(goList(t, "-f", `{{.ImportPath}} {{.Dir}} {{join .GoFiles " "}}`, "./...")) {
 		fields := strings.Fields(line)
 		path, dir, names := fields[0], fields[1], fields[2:]
-		if slices.Contains(locksAnywhere, strings.TrimPrefix(path, module+"/")) {
-			continue
-		}
-		var files []*ast.File
-		for _, name := range names {
-			f, err := parser.ParseFile(c.fset, filepath.Join(dir, name), nil, parser.SkipObjectResolution)
-			if err != nil {
-				t.Fatal(err)
-			}
-			files = append(files, f)
-		}
-		stray, err := c.strayLocks(path, files)
+		stray, err := c.strayLocks(path, parseAll(t, c, dir, names))
 		if err != nil {
 			t.Fatal(err)
 		}

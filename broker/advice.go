@@ -1,38 +1,24 @@
 package broker
 
-import (
-	"time"
-
-	"github.com/wxsidecar/wxsidecar/broker/wechat"
-)
-
-// turned returns the condition of e after ev. What only a person can cure says
-// what to do, behind WeChat's own words; the record keeps the words alone.
-// Broker.mu is held.
-func (e *entry) turned(ev event, now time.Time) condition {
-	if do := advice(e.key.Kind, ev.what, ev.errcode); do != "" {
-		ev.reason += "; " + do
-	}
-	return transition(e.cond, ev, now)
-}
+import "github.com/wxsidecar/wxsidecar/broker/wechat"
 
 // advice says what a person can do about what happened to a key of kind, and whose
 // setting it is; "" where there is nothing to do but wait. It is pure.
-func advice(kind Kind, what happening, errcode int) string {
+func advice(kind Kind, what eventKind, errcode int) string {
 	switch {
-	case what == happenedMisconfigured:
+	case what == eventMisconfigured:
 		return cure(kind, errcode)
-	case what == happenedFailed:
+	case what == eventFailed:
 		return "it is tried again by itself"
-	case what == happenedQuota:
+	case what == eventQuota:
 		return "find out who else fetches tokens; it is tried again within the hour, and at once on SIGHUP"
-	case what == happenedRevoked:
+	case what == eventRevoked:
 		return "the merchant has taken the authorization back and must authorise again"
-	case what == happenedRefreshVoid && errcode == wechat.CodePasswordChanged:
+	case what == eventRefreshVoid && errcode == wechat.CodePasswordChanged:
 		return "the account's password was changed; the merchant must authorise again"
-	case what == happenedRefreshVoid && errcode == 0: // none was ever given
+	case what == eventRefreshVoid && errcode == 0: // none was ever given
 		return "the account may lack the API permissions; the merchant must authorise again, and grant them"
-	case what == happenedRefreshVoid:
+	case what == eventRefreshVoid:
 		return "the refresh token is void and WeChat has no other; the merchant must authorise again"
 	default:
 		return ""

@@ -5,16 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/wxsidecar/wxsidecar/broker/clock"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
-	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/metrics"
@@ -84,6 +81,9 @@ func (o *Options) setDefaults() {
 	if o.CacheSize == 0 {
 		o.CacheSize = 1_000_000
 	}
+	if o.Checkpoint == nil {
+		o.Checkpoint = func(string) {}
+	}
 }
 
 // noLocker is the lock of a sidecar that is alone.
@@ -93,51 +93,25 @@ func (noLocker) Lock(ctx context.Context, _ string) (context.Context, func(), er
 	return ctx, func() {}, nil
 }
 
-// configuration is what can be exchanged while the broker runs. It is immutable.
-type configuration struct {
-	components map[string]*component
-	secrets    map[Key]secret.Text
-}
-
-// Broker keeps tokens fresh. Its methods are safe for concurrent use. Locks are
-// taken in the order: a key's lock (or a component's), then mu.
+// Broker keeps tokens fresh. Its methods are safe for concurrent use. It owns the parts
+// and hands each to those that need it: table and ledger know nobody, directory, component,
+// inbox and renewer use what stands before them. Locks are taken in the order: a key's
+// lock in the ledger (or a component's record), then the table's, then those that are held
+// for moments.
 type Broker struct {
-	opts    Options
-	wechat  *wechat.Client
-	metrics *metrics.Metrics
-	log     *slog.Logger
-	clock   *clock.Clock
-	records *records
-	locks   *keyLocks
-	cache   *cache
-	limiter *rate.Limiter
+	env        *env
+	table      *table
+	ledger     *ledger
+	directory  *directory
+	components *components
+	inbox      *inbox
+	renewer    *renewer
+	stray      atomic.Pointer[refusedPush] // that may have been for any component; nil for none
+	learned    chan learned
+	tasks      sync.WaitGroup
 
-	config    atomic.Pointer[configuration]
-	directory directory
-	exchanges exchanges
-	astray    atomic.Pointer[refusedPush] // that may have been for any component; nil for none
-	resets    atomic.Uint64               // grows when an operator says that quotas were cleared
-
-	wake     chan struct{} // capacity 1, for schedule
-	mail     chan struct{} // capacity 1, for workInbox
-	silence  chan struct{} // capacity 1, for watch
-	lessons  chan lesson
-	renewals sync.WaitGroup
-	helpers  sync.WaitGroup
-
-	mu            sync.Mutex
-	ctx           context.Context // of Run; nil before
-	active        map[Key]*entry
-	unsaved       map[Key]*entry
-	coming        map[Key]chan struct{} // authorizations in the inbox, closed when done
-	breakers      [KindWXCardTicket + 1]breaker
-	spent         dayBudget
-	urgent, ahead queue
-	running       int
-	paused        bool
-	proxyFault    string    // why, where the way out fails and not WeChat; else empty
-	resetAt       time.Time // when an operator last said that quotas were cleared
-	doubted       time.Time // when an unknown appid last had the lists read
+	mu  sync.Mutex
+	ctx context.Context // of Run; nil before
 }
 
 // New returns a broker over the store. It reads what the store has of the
@@ -148,38 +122,54 @@ func New(o Options) (*Broker, error) {
 		return nil, errors.New("broker: Store, Seal and WeChat are needed")
 	}
 	o.setDefaults()
-	b := &Broker{
-		opts: o, wechat: o.WeChat, metrics: o.Metrics, log: o.Log,
-		clock:   clock.New(o.Now),
-		records: &records{store: o.Store, seal: o.Seal, metrics: o.Metrics, log: o.Log},
-		locks:   newKeyLocks(),
-		limiter: rate.NewLimiter(rate.Limit(o.Rate), 1),
-		wake:    make(chan struct{}, 1), mail: make(chan struct{}, 1), silence: make(chan struct{}, 1),
-		lessons: make(chan lesson, lessonsKept),
-		active:  map[Key]*entry{}, unsaved: map[Key]*entry{}, coming: map[Key]chan struct{}{},
-		exchanges: exchanges{under: map[string]*exchangeFlight{}},
+	b := &Broker{learned: make(chan learned, learnedKept)}
+	if err := b.assemble(o); err != nil {
+		return nil, err
 	}
-	b.config.Store(&configuration{})
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	isOwn := func(appID string) bool {
-		return slices.ContainsFunc(o.Accounts, func(a AccountConfig) bool { return a.AppID == appID })
+	err := b.ledger.open(ctx, newConfiguration(o.Components, o.Accounts).isOwn)
+	if err == nil {
+		err = b.SetConfig(o.Components, o.Accounts)
 	}
-	if err := b.openStore(ctx, isOwn); err != nil {
+	if err != nil {
+		b.table.cache.close()
 		return nil, err
 	}
-	b.recallSkew(ctx)
-	var err error
-	if b.cache, err = newCache(o.CacheSize); err != nil {
-		return nil, err
-	}
-	if err := b.SetConfig(o.Components, o.Accounts); err != nil {
-		b.cache.close()
-		return nil, err
-	}
-	b.wechat.OnDate(b.observeDate)
-	b.metrics.KeyStates(b.countKeys)
+	o.WeChat.OnDate(b.observeDate)
+	o.Metrics.KeyStates(b.table.count)
 	return b, nil
+}
+
+// assemble makes the parts, and the functions by which one reaches another that stands
+// after it.
+func (b *Broker) assemble(o Options) error {
+	b.env = &env{
+		wechat: o.WeChat, clock: clock.New(o.Now), metrics: o.Metrics, log: o.Log, rand: o.Rand, checkpoint: o.Checkpoint,
+		config: &atomic.Pointer[configuration]{}, resets: &atomic.Uint64{},
+	}
+	b.env.config.Store(&configuration{})
+	var err error
+	b.table, err = newTable(b.env, tableOptions{
+		renewAt: o.RenewAt, perSecond: o.Rate, workers: o.Workers, wait: o.Wait,
+		renew:        func(ctx context.Context, e *entry) { b.renewer.begin(ctx, e) },
+		tokenCame:    b.tokenCame,
+		ticketReason: b.ticketReason,
+		answered:     b.answered,
+	}, o.CacheSize)
+	if err != nil {
+		return err
+	}
+	b.ledger = &ledger{env: b.env, store: o.Store, seal: o.Seal, locks: newKeyLocks(), memory: b.table, unsaved: map[Key]struct{}{}}
+	b.directory = &directory{env: b.env, table: b.table, ledger: b.ledger, directoryOptions: directoryOptions{
+		wait: o.Wait, awaitLists: b.awaitLists, reconcile: b.Reconcile,
+		pending: func(key Key) <-chan struct{} { return b.inbox.pendingOf(key) },
+	}}
+	b.components = &components{}
+	b.components.all.Store(&map[string]*component{})
+	b.inbox = newInbox(b.directory, b.components)
+	b.renewer = &renewer{env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components, locker: o.Locker}
+	return nil
 }
 
 // Run renews, reads the inbox and the lists, and probes, until ctx ends. It
@@ -189,156 +179,123 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.mu.Lock()
 	b.ctx = ctx
 	b.mu.Unlock()
-	for _, c := range b.configured() {
-		b.startLookingAfter(c)
+	for _, c := range b.components.list() {
+		c.begin(ctx, &b.tasks)
 	}
-	for _, body := range []func(context.Context){b.watch, b.schedule, b.workInbox, b.study, b.keepHouse, b.loadInUse} {
-		b.helpers.Go(func() { body(ctx) })
+	for _, run := range []func(context.Context){b.table.watch, b.table.schedule, b.inbox.run, b.saveLearned, b.maintain, b.directory.loadInUse} {
+		b.tasks.Go(func() { run(ctx) })
 	}
 	<-ctx.Done()
-	b.helpers.Wait()
-	b.exchanges.wait()
+	b.tasks.Wait()
+	b.renewer.tasks.Wait()
+	b.inbox.awaitFlights()
 	b.saveAtEnd(context.WithoutCancel(ctx))
-	b.cache.close()
-	return nil
-}
-
-// A store that refuses at the end is given two seconds: what it does not take by then
-// is lost with the process.
-const (
-	savesAtEnd = 10
-	saveAgain  = 200 * time.Millisecond
-)
-
-// saveAtEnd writes what the store does not know yet, for a few seconds at most.
-func (b *Broker) saveAtEnd(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	for range savesAtEnd {
-		b.saveUnsaved(ctx)
-		if !b.hasUnsaved() {
-			break
-		}
-		time.Sleep(saveAgain)
-	}
-	for b.saveUses(ctx, useSlackAtEnd) && ctx.Err() == nil {
-		continue
-	}
-}
-
-// startLookingAfter starts the goroutine of one component, if the broker runs.
-func (b *Broker) startLookingAfter(c *component) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ctx == nil || c.stop != nil {
-		return
-	}
-	ctx, stop := context.WithCancel(b.ctx)
-	c.stop = stop
-	b.helpers.Go(func() { b.lookAfter(ctx, c) })
-}
-
-// keepHouse does what is done now and then.
-func (b *Broker) keepHouse(ctx context.Context) {
-	var purged, counted time.Time
-	for {
-		b.saveUnsaved(ctx)
-		now := b.clock.Now()
-		if now.Sub(counted) > time.Minute {
-			b.saveUses(ctx, useSlack)
-			counted = now
-		}
-		if now.Sub(purged) > time.Hour {
-			b.purgeExchanges(ctx)
-			purged = now
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(5 * time.Second):
-		}
-	}
-}
-
-// loadInUse brings back the authorizers and tickets that were in use when the
-// last run ended, so that they are renewed ahead again. Tickets that an earlier
-// version kept for a component, which has no pages, are deleted.
-func (b *Broker) loadInUse(ctx context.Context) {
-	for _, kind := range []Kind{KindAuthorizer, KindJSAPITicket, KindWXCardTicket} {
-		var stray []change
-		err := b.records.each(ctx, kind, func(key Key, r *record) bool {
-			if kind.IsTicket() && b.component(key.AppID) != nil {
-				stray = append(stray, change{name: key.String(), base: r.generation, generation: r.generation})
-				return ctx.Err() == nil
-			}
-			if b.clock.Now().Sub(r.used) < 2*max(r.fullLife, r.dies.Sub(r.obtained)) || r.verdict == StateNeedsAuthorization {
-				_, _ = b.entryOf(ctx, key) // what cannot be read now is read at its next call
-			}
-			return ctx.Err() == nil
-		})
-		if err != nil {
-			b.log.Error("the store cannot be listed; accounts are loaded as they are called", "error", err)
-		}
-		b.deleteAll(ctx, stray)
-	}
-}
-
-// deleteAll deletes records that nobody uses, one by one, so that a conflict keeps
-// none of the others.
-func (b *Broker) deleteAll(ctx context.Context, gone []change) {
-	for _, c := range gone {
-		if err := b.records.write(ctx, c); err != nil && !errors.Is(err, store.ErrConflict) {
-			b.log.Warn("cannot delete a record that nobody uses", "record", c.name, "error", err)
-			return
-		}
-	}
-}
-
-func (b *Broker) checkpoint(name string) {
-	if b.opts.Checkpoint != nil {
-		b.opts.Checkpoint(name)
-	}
-}
-
-// component returns a configured component, or nil. No lock is taken.
-func (b *Broker) component(appID string) *component { return b.config.Load().components[appID] }
-
-func (b *Broker) configured() map[string]*component { return b.config.Load().components }
-
-func (b *Broker) secretOf(key Key) secret.Text { return b.config.Load().secrets[key] }
-
-func (b *Broker) isPaused() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.paused
-}
-
-// pace waits for a place under the rate limit, in WeChat's time like everybody.
-func (b *Broker) pace(ctx context.Context) error {
-	for !b.limiter.AllowN(b.clock.Now(), 1) {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(time.Duration(float64(time.Second) / b.opts.Rate)):
-		}
-	}
+	b.table.cache.close()
 	return nil
 }
 
 // Now returns WeChat's time: our clock, which runs through suspend, corrected by
 // the skew measured against the Date of WeChat's answers.
-func (b *Broker) Now() time.Time { return b.clock.Now() }
+func (b *Broker) Now() time.Time { return b.env.clock.Now() }
 
 // Skew returns WeChat's clock minus ours, and whether it was measured in this run.
-func (b *Broker) Skew() (time.Duration, bool) { return b.clock.Offset() }
+func (b *Broker) Skew() (time.Duration, bool) { return b.env.clock.Offset() }
 
-func (b *Broker) observeDate(date, sent, received time.Time) {
-	if b.moveClock(date, sent, received) {
-		skew, _ := b.clock.Offset()
-		b.log.Warn("our clock is not WeChat's; the difference is allowed for", "wechat_ahead_by", skew)
-		b.saveSkew(skew)
-		b.wakeUp()
+// Account returns what is known of appid: a configured component or own account,
+// or an authorizer, of the component that c decides for. It returns ErrUnknownAccount, an
+// *AmbiguousError where c does not decide, a *StateError while the list
+// of authorizers cannot be known yet (no ticket) or the account's authorization is
+// still being exchanged, or the store's error. For the two it waits, each time as long
+// as a caller waits for a token; otherwise it blocks on the store at most.
+func (b *Broker) Account(ctx context.Context, appID string, c Choice) (Account, error) {
+	return b.directory.account(ctx, appID, c)
+}
+
+// OnlyAccount returns the one authorizer or own account there is; where there is none,
+// the one authorizer whose authorization was taken back. Of a merchant that has authorised
+// several components it is the one that c decides for. It returns what [Broker.Account]
+// returns, with ErrUnknownAccount where there are none or several, and waits no longer.
+// Until an account comes or goes it costs no more than that.
+func (b *Broker) OnlyAccount(ctx context.Context, c Choice) (Account, error) {
+	return b.directory.onlyAccount(ctx, c)
+}
+
+// Status returns how each configured component and own account is, sorted by appid,
+// those that live included. It is what /tokenz?verbose shows. It holds no secret, and its
+// cost grows with what is configured, not with the authorizers.
+func (b *Broker) Status() []KeyStatus { return b.table.status(b.env.config.Load().secrets) }
+
+// Missing says of one key why it holds no living token.
+type Missing struct {
+	Kind   string `json:"kind"`
+	AppID  string `json:"appid"`
+	State  string `json:"state"`
+	Reason string `json:"reason"`
+}
+
+// Missing returns the components and own accounts without a living token, sorted
+// by appid; empty when all have one. It is what /tokenz shows.
+func (b *Broker) Missing() []Missing {
+	missing := []Missing{}
+	for _, s := range b.Status() {
+		if s.State != StateLive.String() {
+			missing = append(missing, Missing{Kind: s.Kind, AppID: s.AppID, State: s.State, Reason: s.Reason})
+		}
 	}
-	skew, _ := b.clock.Offset()
-	b.metrics.ClockSkew(skew)
+	return missing
+}
+
+// TicketStatus says how old a component's newest component_verify_ticket is.
+type TicketStatus struct {
+	Component string
+	// Age is 0 with Held false when there is none.
+	Age  time.Duration
+	Held bool
+}
+
+// Tickets returns the state of the configured components' tickets, sorted by appid.
+// WeChat pushes one every ten minutes.
+func (b *Broker) Tickets() []TicketStatus {
+	var all []TicketStatus
+	for appID, c := range b.components.list() {
+		age, held := c.ticketAge()
+		if !held {
+			age = 0
+		}
+		all = append(all, TicketStatus{Component: appID, Age: age, Held: held})
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Component < all[j].Component })
+	return all
+}
+
+// Reconcile has the component's list of authorizers compared with what is held,
+// soon. It does not wait for it.
+func (b *Broker) Reconcile(appID string) {
+	if c := b.components.get(appID); c != nil {
+		c.reconcile()
+	}
+}
+
+// Renew has the key renewed now, whatever its condition: an operator says that
+// the cause is cured. It also ends what budgets of token calls stand against it:
+// the key's, that of all keys together, and the breaker of its kind. It does not
+// wait, and does nothing for a key that is not in use.
+func (b *Broker) Renew(key Key) {
+	if c := b.components.get(key.AppID); c != nil && key.Kind == KindComponent {
+		c.retryStart()
+	}
+	b.table.retry(key)
+}
+
+// RetryStopped has every key tried now that an exhausted quota, a budget of ours, a
+// breaker or a misconfiguration has stopped: an operator says that the cause is gone. It
+// does not wait; the rate limit holds, and a cause that remains stops its key again. What
+// waits in the inbox and the lists of authorizers are tried as well.
+func (b *Broker) RetryStopped() {
+	b.env.resets.Add(1)
+	b.inbox.wakeUp()
+	for _, c := range b.components.list() {
+		c.retryStart()
+	}
+	b.table.retryStopped()
 }

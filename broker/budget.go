@@ -2,20 +2,6 @@ package broker
 
 import "time"
 
-// fullLife is what WeChat's tokens live. Windows and margins are shares of a
-// token's own life, so that one of twelve seconds behaves like one of two hours;
-// where no token is known yet this is assumed.
-const fullLife = 2 * time.Hour
-
-// share scales d, which is meant for a token of the full life, to life. It never
-// stretches.
-func share(d, life time.Duration) time.Duration {
-	if life >= fullLife || life <= 0 {
-		return d
-	}
-	return time.Duration(float64(d) * float64(life) / float64(fullLife))
-}
-
 const (
 	forcedBurst    = 6
 	forcedInterval = 30 * time.Second // at the full life

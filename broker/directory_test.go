@@ -5,7 +5,7 @@ import "testing"
 // TestDirectory_WhoCameMeanwhileIsNotUnknown has an account come between the look into
 // the store, which did not find it, and the note of that.
 func TestDirectory_WhoCameMeanwhileIsNotUnknown(t *testing.T) {
-	var key = authorizerKey("wx7f00c0de00000001", "wx00000000000000a1")
+	key := authorizerKey("wx7f00c0de00000001", "wx00000000000000a1")
 	var d directory
 	_, epoch := d.knownUnknown(key, noon)
 	d.changed()

@@ -18,14 +18,33 @@
 // Each of these credentials is named by a [Key], and a [Token] of it has a
 // generation that grows by one with each new value.
 //
+// # The parts
+//
+// [Broker] owns the parts and hands each to those that need it. Each owns what it guards.
+// They know each other in one direction; a test holds that by the names of the files.
+//
+//	table       the keys in use: tokens, conditions, queues, who waits for whom
+//	ledger      the records behind the store, and what the store did not take
+//	directory   which account an appid is, and of which components
+//	component   one platform: its tickets, and the list of its authorizers
+//	inbox       authorizations that wait for the exchange of their code
+//	renewer     one renewal: what WeChat is asked, and what its answer means
+//
+// table and ledger know nobody. directory uses both, component uses directory as well,
+// and inbox and renewer use all of these.
+//
 // # How a token is served and renewed
 //
-// [Broker.Token] finds a living token in memory (cache.go) at the price of one
-// look-up. Without one it joins the wait for a renewal (serve.go, schedule.go).
-// A renewal (refresh.go) takes the lock of its key, reads the store again, as
-// somebody may have been faster, calls WeChat once (fetch.go), makes the answer
-// durable, and only then lets memory follow (memory.go); settle.go ends it with a
-// new [State] and the next date. The old token is served until the new one is
+// [Broker.Token] finds a living token in memory at the price of one look-up
+// (token_wait.go, cache.go). Without one it brings the key into use (directory_load.go)
+// and waits (table_wait.go) for a renewal, which is scheduled at once (table_queue.go).
+//
+// A renewal (renew.go) reads the record again, as somebody may have been faster, calls
+// WeChat once, and makes the answer durable; then memory follows (ledger.go). Its outcome
+// (failure.go says what an error means) ends in one place, the table's change
+// (table_change.go): the key's condition moves on (state.go), it is scheduled anew, and
+// those who wait are told. Whatever else happens to a key, a ticket, an authorization, an
+// operator's word, takes the same way. The old token is served until the new one is
 // stored. The store is the truth; what is in memory can be lost at any time.
 //
 // Renewals are due at three quarters of a token's life, so that an outage of half
@@ -34,16 +53,16 @@
 // happens on a request's behalf alone: a caller who leaves cancels nothing.
 //
 // [Broker.Report] says that WeChat rejected a token. It names the generation, so
-// that a thousand late reports of one token cause one renewal. A call that is refused
-// again with a token obtained since is at fault itself, and is remembered (faulty.go; served.go).
+// that a thousand late reports of one token cause one renewal (table_report.go). A call
+// that is refused again with a token obtained since is at fault itself, and is remembered.
 //
 // # How a push is taken
 //
-// [Broker.HandlePush] makes durable what a push says before it is answered
-// (push.go). Tickets wake the component's key. Authorizations wait in an inbox
-// (inbox.go) until their code is exchanged (authorize.go), also after a crash.
-// What no push tells is found by reading WeChat's list of authorizers
-// (reconcile.go), at a cold start and every six hours.
+// [Broker.HandlePush] makes durable what a push says before it is answered. Tickets go to
+// their component (component_tickets.go). Authorizations wait in the inbox until their
+// code is exchanged, also after a crash. What was taken back goes at once
+// (directory_revoke.go). What no push tells is found by reading WeChat's list of
+// authorizers, at a cold start and every six hours (component_list.go).
 //
 // # Time
 //
@@ -53,28 +72,23 @@
 //
 // # Which file
 //
-//	token.go       keys and tokens; account.go, state.go, entry.go (a key in memory)
-//	broker.go      options, start and end; setconfig.go takes another configuration
-//	serve.go       a caller's way to a token; cache.go, activate.go (from the store
-//	               into memory)
-//	directory.go   which account an appid is
-//	schedule.go    when what is renewed
-//	refresh.go     one renewal; fetch.go, refreshtoken.go and tickets.go (WeChat),
-//	               verdict.go (what a failure says), settle.go (its end)
-//	memory.go      store first, then memory; unsaved.go (what the store did not take),
-//	               record.go and records.go (what is kept of a key), meta.go,
-//	               uses.go, oldnames.go (what earlier versions wrote); store/ says what a
-//	               store must do
-//	push.go        what WeChat pushes; platform.go (tickets), inbox.go, authorize.go,
-//	               keptexchange.go
-//	attend.go      what a component needs beside pushes; reconcile.go (the list),
-//	               merge.go (into what is held), doubtful.go, learn.go (what answers
-//	               to apps show)
-//	faulty.go      calls that WeChat refuses whatever their token
-//	budget.go      how often WeChat may be asked; quota.go, outage.go
-//	moveclock.go   what is timed by the clock moves with it; clock/ tells WeChat's time
-//	snapshot.go    what is shown; trouble.go (what a living token hides), advice.go and
-//	               errors.go (how it is worded)
+//	key.go token.go account.go errors.go   what callers see
+//	state.go advice.go                     the states of a key, and how they are worded
+//	record.go record_edit.go               what is kept of a key, and every edit of it
+//	due.go budget.go                       when to renew, and how often WeChat may be asked
+//	faulty.go served.go                    what apps' calls showed of a key
+//	keylocks.go env.go                     what several parts use
+//	broker.go broker_*.go                  start and end, configuration, pushes, housekeeping
+//	token_wait.go                          the hit and the wait
+//	entry.go cache.go                      a key in memory, and how it is found
+//	table.go table_*.go                    change, queue, call, wait, report, quota, outage,
+//	                                       clock, status
+//	ledger.go ledger_*.go                  records, merge (the list), uses, unsaved, meta,
+//	                                       oldnames; store/ says what a store must do
+//	directory.go directory_*.go            account, only, load, revoke
+//	component.go component_*.go            record, tickets, list
+//	inbox.go inbox_recover.go              what waits; exchange.go, exchange_kept.go
+//	renew.go renew_*.go failure.go         component, authorizer; what an error means
 //
 // The package makes no API promise outside this module.
 package broker

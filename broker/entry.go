@@ -5,54 +5,49 @@ import (
 	"time"
 )
 
-// entry is what memory holds of one key: a stable pointer whose inside is
-// swapped. There is at most one entry of a key at a time, in Broker.active; the
-// cache in front of it holds the same pointer.
+// entry is what memory holds of one key: a stable pointer whose inside is swapped. The
+// table has at most one entry of a key at a time; the cache in front of it holds the same
+// pointer.
 //
-// Small fields stand together, so that it takes 576 bytes, one of the allocator's sizes:
-// calls to many keys touch as many entries, and larger ones cost them cache misses.
+// All of a key is one allocation of 576 bytes, one of the allocator's sizes: calls to many
+// keys touch as many entries, and larger ones cost them cache misses.
 type entry struct {
-	key       Key
-	permanent bool // configured: never dropped for being idle
-	unsaved   bool // rec is ahead of the store; guarded by the key's lock in Broker.locks
+	key Key
 
 	// Read by every call, without a lock.
 	token atomic.Pointer[Token]
-	sole  atomic.Uint64 // see directory.go
 	used  atomic.Int64  // unix seconds of the last call, WeChat's time
+	sole  atomic.Uint64 // see directory
 	calls keyCalls
 
-	// Guarded by the key's lock in Broker.locks.
-	rec     *record
+	saved   saved     // the ledger's
 	refused *firstTry // of the renewal under way alone; nil for none
 
-	// Guarded by Broker.mu.
+	// Guarded by table.mu.
+	permanent bool // configured: never dropped for being idle
 	cond      condition
+	rejection rejection
+	quota     keyQuota
+	queued    queued
+	renewal   activity
+	blocking  blocking
 	usedSaved int64         // the last use that the store knows, unix seconds
 	fullLife  time.Duration // the longest life seen of its tokens
-	suspect   *Token        // rejected by WeChat and held back while its successor is awaited
-	rejected  uint64        // the generation that WeChat rejected and that is served for want of a better; 0: none
-	unchanged uint64        // the generation that a forced renewal brought back unchanged; 0: none
-	doubted   uint64        // the generation that was refused last; 0: none
-	idle      int64         // when it was first refused since it last served a call, unix nanoseconds
-	forces    dayBudget
-	forceAt   time.Time // when a force_refresh is allowed again
-	forced    forcedBudget
-	spent     dayBudget
-	quotaMet  time.Time // when WeChat last answered 45009; zero after a call that went well
-	freed     time.Time // when the end of an outage last had it tried ahead of its backoff
-	// The last calls beyond spent, see overrun.
-	overrunForced, overrunDue time.Time
-	due                       time.Time
-	queue                     *queue // where it waits, nil for nowhere
-	index                     int    // in queue
-	stopped                   bool   // by its kind's breaker or the day's budget of all, not by its own doing
-	running                   bool
-	again                     bool // a ticket or an operator's word came while running
-	waiters                   int
-	blockedOn                 *entry              // whose token it needs first; nil for none
-	dependents                map[*entry]struct{} // those blocked on this one
-	changed                   chan struct{}       // closed at the next change, for waiters
+	freed     int64         // when the end of an outage last had it tried ahead of its backoff, unix nanoseconds
+	changed   chan struct{} // closed at the next change, for waiters
+}
+
+// activity says what goes on with a key.
+type activity struct {
+	running bool
+	again   bool // to be tried again at the end of the renewal under way, should it fail
+	waiters int
+}
+
+// blocking says whose token a key needs first, and who needs this one's.
+type blocking struct {
+	on         *entry // nil for none
+	dependents map[*entry]struct{}
 }
 
 func newEntry(key Key) *entry { return &entry{key: key, changed: make(chan struct{})} }
@@ -66,6 +61,7 @@ func (e *entry) touch(now time.Time, life time.Duration) {
 	}
 }
 
+// lastUsed returns when the key was last called; zero for never.
 func (e *entry) lastUsed() time.Time {
 	sec := e.used.Load()
 	if sec == 0 {
@@ -74,9 +70,18 @@ func (e *entry) lastUsed() time.Time {
 	return time.Unix(sec, 0)
 }
 
-// life returns the longest life seen of the key's tokens, to scale windows by: WeChat
-// may have told of the one held only what was left of it. Broker.mu is held.
-func (e *entry) life() time.Duration {
+// usableLocked returns the token with which calls can be expected to succeed: one that
+// lives and that WeChat has not rejected; nil for none.
+func (e *entry) usableLocked(now time.Time) *Token {
+	if t := e.token.Load(); t.Alive(now) && t.Generation != e.rejection.rejected {
+		return t
+	}
+	return nil
+}
+
+// lifeLocked returns the longest life seen of the key's tokens, to scale windows by:
+// WeChat may have told of the one held only what was left of it.
+func (e *entry) lifeLocked() time.Duration {
 	life := e.fullLife
 	if t := e.token.Load(); t != nil {
 		life = max(life, t.Life())
@@ -87,28 +92,22 @@ func (e *entry) life() time.Duration {
 	return life
 }
 
-// presentLife returns the life of the token held, by which the calls that a day needs
-// are reckoned: WeChat may have come to give shorter ones. For an own account it is
-// [entry.life], as stable_token tells what is left of a token. Broker.mu is held.
-func (e *entry) presentLife() time.Duration {
+// presentLifeLocked returns the life of the token held, by which the calls that a day
+// needs are reckoned: WeChat may have come to give shorter ones. For an own account it is
+// that of lifeLocked, as stable_token tells what is left of a token.
+func (e *entry) presentLifeLocked() time.Duration {
 	t := e.token.Load()
 	if t == nil {
-		t = e.suspect
+		t = e.rejection.suspect
 	}
 	if t == nil || e.key.Kind == KindAccount {
-		return e.life()
+		return e.lifeLocked()
 	}
 	return t.Life()
 }
 
-// authorized reports whether the merchant's authorization is in force, as far as is
-// known. Broker.mu is held.
-func (e *entry) authorized() bool {
-	return e.cond.trouble != StateUnauthorized && e.cond.trouble != StateNeedsAuthorization
-}
-
-// announce wakes everybody who waits for a change. Broker.mu is held.
-func (e *entry) announce() {
+// notifyLocked wakes everybody who waits for a change.
+func (e *entry) notifyLocked() {
 	close(e.changed)
 	e.changed = make(chan struct{})
 }

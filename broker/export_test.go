@@ -41,45 +41,46 @@ func Canary(ring *seal.Keyring) store.Write {
 }
 
 // Settled waits until the cache has done what it was told, as far as it will.
-func (b *Broker) Settled() { b.cache.entries.Wait() }
+func (b *Broker) Settled() { b.table.cache.entries.Wait() }
 
 // Cached reports whether the next Token of key needs no lock.
-func (b *Broker) Cached(key Key) bool { return b.cache.get(key) != nil }
+func (b *Broker) Cached(key Key) bool { return b.table.cache.get(key) != nil }
 
 // InUse returns how many keys memory holds.
-func (b *Broker) InUse() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.active)
+func (b *Broker) InUse() int { return b.table.size() }
+
+func (t *table) size() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.entries)
 }
 
 // Orphan reports whether the cache holds an entry of key that memory does not.
 func (b *Broker) Orphan(key Key) bool {
-	e := b.cache.get(key)
-	return e != nil && b.inMemory(key) != e
+	e := b.table.cache.get(key)
+	return e != nil && b.table.inUse(key) != &e.saved
 }
 
 // SpendDay uses up the budget of token calls that all keys together have for the day.
-func (b *Broker) SpendDay() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.spent.take(b.clock.Now(), 1)
-	b.spent.used = 1 << 30
-}
+func (b *Broker) SpendDay() { b.table.spend(func(t *table) *dayBudget { return &t.budgets.spent }) }
 
 // SpendDayOf uses up the budget of token calls that key has for the day.
 func (b *Broker) SpendDayOf(key Key) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	e := b.active[key]
-	e.spent.take(b.clock.Now(), 1)
-	e.spent.used = 1 << 30
+	b.table.spend(func(t *table) *dayBudget { return &t.entries[key].quota.spent })
+}
+
+func (t *table) spend(of func(*table) *dayBudget) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	budget := of(t)
+	budget.take(t.clock.Now(), 1)
+	budget.used = 1 << 30
 }
 
 // Faulty returns how many calls are remembered of key as at fault, and the length of the
 // longest of their paths.
 func (b *Broker) Faulty(key Key) (calls, longest int) {
-	all := b.inMemory(key).calls.faulty.calls.Load()
+	all := b.table.entry(key).calls.faulty.calls.Load()
 	for path := range *all {
 		longest = max(longest, len(path))
 	}

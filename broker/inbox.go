@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -19,6 +20,30 @@ const (
 	inboxPatience = 24 * time.Hour
 )
 
+// inbox is the authorizations that were acknowledged and wait for the exchange of their
+// code, and the codes that were exchanged already. It is safe for concurrent use; its lock
+// is held for moments only.
+type inbox struct {
+	*env
+	table      *table
+	ledger     *ledger
+	directory  *directory
+	components *components
+	wake       chan struct{} // capacity 1, for run
+
+	mu      sync.Mutex
+	pending map[Key]chan struct{} // closed once exchanged
+	flights map[string]*flight    // exchanges under way, by the name of their code
+	unsaved map[string]change     // exchanges that the store did not take, by their record's name
+}
+
+func newInbox(d *directory, all *components) *inbox {
+	return &inbox{
+		env: d.env, table: d.table, ledger: d.ledger, directory: d, components: all, wake: make(chan struct{}, 1),
+		pending: map[Key]chan struct{}{}, flights: map[string]*flight{}, unsaved: map[string]change{},
+	}
+}
+
 // inboxItem is an authorization event that was answered and is not done yet. It
 // is sealed like every record. Times are milliseconds since 1970.
 type inboxItem struct {
@@ -29,8 +54,6 @@ type inboxItem struct {
 	Created   int64  `json:"created"`
 }
 
-func (i inboxItem) encode() ([]byte, error) { return json.Marshal(i) }
-
 func (i inboxItem) key() Key { return authorizerKey(i.Component, i.AppID) }
 
 func (i inboxItem) code() secret.Text { return secret.New(i.Code) }
@@ -40,35 +63,67 @@ func inboxName(component string, created time.Time, id string) string {
 	return fmt.Sprintf("%s%s/%013d-%s", inboxPrefix, component, millis(created), id)
 }
 
-// readInbox wakes the inbox. It never blocks.
-func (b *Broker) readInbox() {
-	select {
-	case b.mail <- struct{}{}:
-	default:
+// take keeps an authorization event; its code is exchanged after WeChat has its answer.
+func (x *inbox) take(ctx context.Context, p wechat.Push) error {
+	if p.AuthorizerAppID == "" && p.Code.IsZero() {
+		return nil // a registration that failed, say: nothing to exchange
+	}
+	item := inboxItem{
+		Component: p.Component, AppID: p.AuthorizerAppID, Code: p.Code.Reveal(),
+		Expires: millis(p.CodeExpires), Created: millis(p.CreateTime),
+	}
+	plain, err := json.Marshal(item)
+	if err != nil {
+		return err
+	}
+	name := inboxName(p.Component, p.CreateTime, p.ID)
+	x.markPending(item.key()) // before run can know of it, and end the wait
+	x.checkpoint("push-saving")
+	err = x.ledger.write(ctx, change{name: name, generation: 1, plain: plain})
+	x.checkpoint("push-saved")
+	if errors.Is(err, store.ErrConflict) {
+		return nil // a repeat of one that waits already
+	}
+	if err != nil {
+		x.markDone(item.key())
+		return fmt.Errorf("keep the authorization of %s: %w", p.AuthorizerAppID, err)
+	}
+	x.wakeUp()
+	return nil
+}
+
+// wakeUp has run look at what waits. It never blocks.
+func (x *inbox) wakeUp() { notify(x.wake) }
+
+// markPending notes that the authorization of key waits.
+func (x *inbox) markPending(key Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if key.AppID != "" && x.pending[key] == nil {
+		x.pending[key] = make(chan struct{})
 	}
 }
 
-// comes notes that the authorization of key lies in the inbox.
-func (b *Broker) comes(key Key) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if key.AppID != "" && b.coming[key] == nil {
-		b.coming[key] = make(chan struct{})
-	}
-}
-
-// came ends the wait of those who call for key.
-func (b *Broker) came(key Key) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if done := b.coming[key]; done != nil {
+// markDone ends the wait of those who call for key.
+func (x *inbox) markDone(key Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if done := x.pending[key]; done != nil {
 		close(done)
-		delete(b.coming, key)
+		delete(x.pending, key)
 	}
+}
+
+// pendingOf returns the channel that is closed once the authorization of key has been
+// exchanged, nil where none waits.
+func (x *inbox) pendingOf(key Key) <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.pending[key]
 }
 
 // attempts is what memory knows of an item that failed. after is by our own clock,
-// which no measured skew moves; it holds until the next of Broker.resets.
+// which no measured skew moves; it holds until the next of env.resets.
 type attempts struct {
 	failed int
 	after  time.Time
@@ -78,172 +133,122 @@ type attempts struct {
 	unsaved bool
 }
 
-// workInbox is the body of the goroutine that does what answered events ask for,
-// those of an earlier run first.
-func (b *Broker) workInbox(ctx context.Context) {
+// run does what answered events ask for, those of an earlier run first, until ctx ends.
+func (x *inbox) run(ctx context.Context) {
 	tried := map[string]attempts{}
 	for {
-		wait := b.emptyInbox(ctx, tried)
+		wait := x.workAll(ctx, tried)
 		select {
 		case <-ctx.Done():
 			return
-		case <-b.mail:
+		case <-x.wake:
 		case <-time.After(wait):
 		}
 	}
 }
 
-// emptyInbox tries each item that is due and returns when to come back.
-func (b *Broker) emptyInbox(ctx context.Context, tried map[string]attempts) time.Duration {
-	if b.isPaused() {
-		return probeInterval
-	}
-	type pending struct {
-		name       string
-		generation uint64
-		item       inboxItem
-	}
-	var items []pending
-	err := b.records.list(ctx, inboxPrefix, func(name string, generation uint64, plain []byte) bool {
+// inboxRecord is an item as the store has it.
+type inboxRecord struct {
+	name       string
+	generation uint64
+	item       inboxItem
+}
+
+func (x *inbox) list(ctx context.Context) ([]inboxRecord, error) {
+	var items []inboxRecord
+	err := x.ledger.list(ctx, inboxPrefix, func(name string, generation uint64, plain []byte) bool {
 		var item inboxItem
 		if plain != nil && json.Unmarshal(plain, &item) == nil {
-			items = append(items, pending{name, generation, item})
-			b.comes(item.key())
+			items = append(items, inboxRecord{name, generation, item})
+			x.markPending(item.key())
 		}
 		return ctx.Err() == nil
 	})
+	return items, err
+}
+
+// workAll tries each item that is due and returns when to come back.
+func (x *inbox) workAll(ctx context.Context, tried map[string]attempts) time.Duration {
+	if x.table.paused() {
+		return probeInterval
+	}
 	wait := time.Minute
+	items, err := x.list(ctx)
 	if err != nil {
-		b.log.Error("the inbox cannot be read; authorizations wait", "error", err)
+		x.log.Error("the inbox cannot be read; authorizations wait", "error", err)
 		return wait
 	}
-	reset := b.resets.Load()
-	for _, p := range items {
-		now := b.clock.Local()
-		t := tried[p.name]
+	reset := x.resets.Load()
+	for _, r := range items {
+		now, t := x.clock.Local(), tried[r.name]
 		if left := t.after.Sub(now); left > 0 && t.reset == reset {
 			wait = min(wait, left)
 			continue
 		}
-		if ctx.Err() != nil || b.isPaused() {
+		if ctx.Err() != nil || x.table.paused() {
 			return probeInterval // the others would only wait in vain as well
 		}
-		err := b.workItem(ctx, p.name, p.generation, p.item, t.unsaved)
+		err := x.work(ctx, r, t.unsaved)
 		var blocked *blockedError
-		if errors.As(err, &blocked) {
-			continue // the component's token brings us back, at once
-		}
-		if err != nil {
+		switch {
+		case errors.As(err, &blocked):
+			// The component's token brings us back, at once.
+		case err != nil:
 			t.failed++
-			pause := b.pauseAfter(err, t.failed)
-			tried[p.name] = attempts{failed: t.failed, after: now.Add(pause), reset: reset, unsaved: errors.Is(err, errUnsaved)}
+			pause := x.pauseAfter(err, t.failed)
+			tried[r.name] = attempts{failed: t.failed, after: now.Add(pause), reset: reset, unsaved: errors.Is(err, errUnsaved)}
 			wait = min(wait, pause)
-			continue
+		default:
+			delete(tried, r.name)
+			x.markDone(r.item.key())
 		}
-		delete(tried, p.name)
-		b.came(p.item.key())
 	}
 	return wait
 }
 
-// workItem does what one event asks for, unless that is done, and takes it out of the
+// work does what one event asks for, unless that is done, and takes it out of the
 // inbox. An error means that it is to be tried again; one that wraps errUnsaved, that
 // only the store is wanting.
-func (b *Broker) workItem(ctx context.Context, name string, generation uint64, item inboxItem, done bool) error {
+func (x *inbox) work(ctx context.Context, r inboxRecord, done bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTimeout)
 	defer cancel()
-	gone := change{name: name, base: generation, generation: generation}
+	item, gone := r.item, deletion(r.name, r.generation)
 	if done {
-		return b.takeOut(ctx, item, gone)
+		return x.takeOut(ctx, item, gone)
 	}
 	err := errSpent
 	if item.Code != "" {
-		_, err = b.exchange(ctx, item.Component, item.code(), moment(item.Expires), moment(item.Created), gone)
+		_, err = x.exchange(ctx, exchange{item.Component, item.code(), moment(item.Expires), moment(item.Created), []change{gone}})
 	}
 	if codeIsNoUse(err) {
-		err = b.recoverAuthorization(ctx, item)
+		err = x.recover(ctx, item)
 	}
-	var silent *wechat.NoAnswerError
-	if errors.As(err, &silent) {
-		b.pause(silent)
-	}
+	x.table.pauseFor(err)
 	if errors.Is(err, errUnsaved) {
 		return err
 	}
-	if err != nil && b.clock.Now().Sub(moment(item.Created)) < inboxPatience {
-		b.log.Warn("an authorization waits", "component", item.Component, "authorizer", item.AppID, "error", err)
+	about := []any{"component", item.Component, "authorizer", item.AppID, "error", err}
+	if err != nil && x.clock.Now().Sub(moment(item.Created)) < inboxPatience {
+		x.log.Warn("an authorization waits", about...)
 		return err
 	}
 	if err != nil {
-		b.log.Error("an authorization is given up; the list of authorizers brings it back if it is real", "component", item.Component, "authorizer", item.AppID, "error", err)
+		x.log.Error("an authorization is given up; the list of authorizers brings it back if it is real", about...)
 	}
-	return b.takeOut(ctx, item, gone)
+	return x.takeOut(ctx, item, gone)
 }
 
 // takeOut takes an item that is done out of the inbox. Not before the store has what
 // came of it: after a crash the inbox is all that knows of the authorization.
-func (b *Broker) takeOut(ctx context.Context, item inboxItem, gone change) error {
-	if err := b.saveNow(ctx, item.key()); err != nil {
+func (x *inbox) takeOut(ctx context.Context, item inboxItem, gone change) error {
+	if err := x.ledger.saveNow(ctx, item.key()); err != nil {
 		return err
 	}
-	if item.AppID == "" && b.hasUnsaved() {
+	if item.AppID == "" && x.ledger.hasUnsaved() {
 		return errUnsaved // whose it is, the exchange has said
 	}
-	if err := b.records.write(ctx, gone); err != nil && !errors.Is(err, store.ErrConflict) {
+	if err := x.ledger.write(ctx, gone); err != nil && !errors.Is(err, store.ErrConflict) {
 		return fmt.Errorf("%w: %w", errUnsaved, err)
 	}
 	return nil
-}
-
-// codeIsNoUse reports whether err means that the code will never be exchanged: it
-// is spent or too old, or the merchant has taken the authorization back meanwhile,
-// which the account's info is to confirm.
-func codeIsNoUse(err error) bool {
-	switch wechat.Code(err) {
-	case wechat.CodeCodeInvalid, wechat.CodeCodeExpired, wechat.CodeNotAuthorized:
-		return true
-	default:
-		return errors.Is(err, errSpent)
-	}
-}
-
-// errSpent says that there is no code that could be exchanged.
-var errSpent = errors.New("no authorization code")
-
-// recoverAuthorization asks for the account's info in place of a code that is
-// spent: perhaps by us, just before a crash.
-func (b *Broker) recoverAuthorization(ctx context.Context, item inboxItem) error {
-	if item.AppID == "" {
-		b.Reconcile(item.Component)
-		return nil
-	}
-	asked := b.clock.Now()
-	info, err := b.confirmedInfo(ctx, item.key())
-	if wechat.Code(err) == wechat.CodeNotAuthorized {
-		return nil // taken back meanwhile
-	}
-	if err != nil {
-		return err
-	}
-	key := item.key()
-	changed := false
-	_, err = b.update(ctx, key, func(r *record) bool {
-		created := moment(item.Created)
-		same := r.refreshToken.Equal(info.RefreshToken) && r.known() && r.verdict == StateUnknown
-		if same || r.verdict == StateUnauthorized && r.judged.After(created) {
-			return false
-		}
-		r.generation++
-		r.authorized = created
-		r.learnRefreshToken(info.RefreshToken, asked)
-		r.judge(StateUnknown, time.Time{}, "", 0)
-		changed = true
-		return true
-	})
-	if changed {
-		b.directory.changed()
-		b.follow(key, event{what: happenedAuthorized})
-		b.came(key)
-	}
-	return err
 }

@@ -23,49 +23,49 @@ func TestTransition(t *testing.T) {
 		}
 		got := transition(c, ev, noon.Add(time.Minute))
 		if got.state != want {
-			t.Errorf("%s on %d (alive %t): %s, want %s", from, ev.what, ev.alive, got.state, want)
+			t.Errorf("%s on %d (alive %t): %s, want %s", from, ev.kind, ev.alive, got.state, want)
 		}
 		if changed := got.since.After(noon); changed != (from != want) {
-			t.Errorf("%s on %d: since was moved: %t", from, ev.what, changed)
+			t.Errorf("%s on %d: since was moved: %t", from, ev.kind, changed)
 		}
 	}
-	alive := func(what happening) event { return event{what: what, alive: true} }
-	dead := func(what happening) event { return event{what: what} }
+	alive := func(what eventKind) event { return event{kind: what, alive: true} }
+	dead := func(what eventKind) event { return event{kind: what} }
 
-	f(StateUnknown, dead(happenedDue), StateRenewing)
-	f(StateRenewing, alive(happenedRenewed), StateLive)
-	f(StateRenewing, dead(happenedNoTicket), StateWaitingTicket)
-	f(StateWaitingTicket, dead(happenedTicket), StateRenewing)
-	f(StateWaitingTicket, dead(happenedDue), StateWaitingTicket)
-	f(StateMisconfigured, dead(happenedTicket), StateMisconfigured)
-	f(StateLive, alive(happenedFailed), StateLive)
-	f(StateLive, alive(happenedQuota), StateLive)
-	f(StateLive, alive(happenedMisconfigured), StateLive)
-	f(StateLive, alive(happenedNoTicket), StateLive)
-	f(StateLive, dead(happenedDied), StateRenewing)
-	f(StateRetrying, dead(happenedDied), StateRetrying)
-	f(StateRenewing, dead(happenedFailed), StateRetrying)
-	f(StateRetrying, alive(happenedRenewed), StateLive)
-	f(StateRetrying, dead(happenedQuota), StateQuotaExhausted)
-	f(StateQuotaExhausted, dead(happenedDue), StateQuotaExhausted)
-	f(StateQuotaExhausted, alive(happenedRenewed), StateLive)
-	f(StateQuotaExhausted, dead(happenedReset), StateRenewing)
-	f(StateRenewing, dead(happenedMisconfigured), StateMisconfigured)
-	f(StateMisconfigured, dead(happenedReset), StateRenewing)
-	f(StateLive, dead(happenedRevoked), StateUnauthorized)
-	f(StateLive, alive(happenedRevoked), StateUnauthorized)
-	f(StateUnauthorized, dead(happenedDue), StateUnauthorized)
-	f(StateUnauthorized, dead(happenedTicket), StateUnauthorized)
-	f(StateUnauthorized, alive(happenedAuthorized), StateLive)
-	f(StateUnauthorized, dead(happenedAuthorized), StateRenewing)
-	f(StateRenewing, dead(happenedRefreshVoid), StateNeedsAuthorization)
-	f(StateLive, alive(happenedRefreshVoid), StateLive)
-	f(StateNeedsAuthorization, dead(happenedDied), StateNeedsAuthorization)
-	f(StateNeedsAuthorization, alive(happenedAuthorized), StateLive)
-	f(StateRenewing, event{what: happenedBlocked, blocker: StateWaitingTicket}, StateWaitingTicket)
-	f(StateRenewing, event{what: happenedBlocked, blocker: StateRenewing}, StateRetrying)
-	f(StateRenewing, event{what: happenedBlocked, blocker: StateMisconfigured}, StateMisconfigured)
-	f(StateWaitingTicket, dead(happenedUnblocked), StateRenewing)
+	f(StateUnknown, dead(eventDue), StateRenewing)
+	f(StateRenewing, alive(eventRenewed), StateLive)
+	f(StateRenewing, dead(eventNoTicket), StateWaitingTicket)
+	f(StateWaitingTicket, dead(eventTicket), StateRenewing)
+	f(StateWaitingTicket, dead(eventDue), StateWaitingTicket)
+	f(StateMisconfigured, dead(eventTicket), StateMisconfigured)
+	f(StateLive, alive(eventFailed), StateLive)
+	f(StateLive, alive(eventQuota), StateLive)
+	f(StateLive, alive(eventMisconfigured), StateLive)
+	f(StateLive, alive(eventNoTicket), StateLive)
+	f(StateLive, dead(eventDied), StateRenewing)
+	f(StateRetrying, dead(eventDied), StateRetrying)
+	f(StateRenewing, dead(eventFailed), StateRetrying)
+	f(StateRetrying, alive(eventRenewed), StateLive)
+	f(StateRetrying, dead(eventQuota), StateQuotaExhausted)
+	f(StateQuotaExhausted, dead(eventDue), StateQuotaExhausted)
+	f(StateQuotaExhausted, alive(eventRenewed), StateLive)
+	f(StateQuotaExhausted, dead(eventReset), StateRenewing)
+	f(StateRenewing, dead(eventMisconfigured), StateMisconfigured)
+	f(StateMisconfigured, dead(eventReset), StateRenewing)
+	f(StateLive, dead(eventRevoked), StateUnauthorized)
+	f(StateLive, alive(eventRevoked), StateUnauthorized)
+	f(StateUnauthorized, dead(eventDue), StateUnauthorized)
+	f(StateUnauthorized, dead(eventTicket), StateUnauthorized)
+	f(StateUnauthorized, alive(eventAuthorized), StateLive)
+	f(StateUnauthorized, dead(eventAuthorized), StateRenewing)
+	f(StateRenewing, dead(eventRefreshVoid), StateNeedsAuthorization)
+	f(StateLive, alive(eventRefreshVoid), StateLive)
+	f(StateNeedsAuthorization, dead(eventDied), StateNeedsAuthorization)
+	f(StateNeedsAuthorization, alive(eventAuthorized), StateLive)
+	f(StateRenewing, event{kind: eventBlocked, blocker: StateWaitingTicket}, StateWaitingTicket)
+	f(StateRenewing, event{kind: eventBlocked, blocker: StateRenewing}, StateRetrying)
+	f(StateRenewing, event{kind: eventBlocked, blocker: StateMisconfigured}, StateMisconfigured)
+	f(StateWaitingTicket, dead(eventUnblocked), StateRenewing)
 }
 
 func TestDue(t *testing.T) {
@@ -137,10 +137,10 @@ func TestDayBudget(t *testing.T) {
 	f(14*time.Hour, false)
 }
 
-func TestUntilAsk(t *testing.T) {
+func TestUntilStart(t *testing.T) {
 	f := func(p platformRecord, fails int, want time.Duration) {
 		t.Helper()
-		if got := max(0, untilAsk(p, fails, noon)); got != want {
+		if got := max(0, untilStart(p, fails, noon)); got != want {
 			t.Errorf("%+v, %d refusals: after %s, want %s", p, fails, got, want)
 		}
 	}
@@ -236,33 +236,33 @@ func TestMerge_NeverReplacesARefreshTokenThatCameLater(t *testing.T) {
 	}
 	listed := wechat.Authorizer{AppID: "wxa", RefreshToken: secret.New("theirs"), AuthorizedAt: noon}
 	r := ours()
-	if !merge(r, listed, noon.Add(time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" {
+	if !r.merge(listed, noon.Add(time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" {
 		t.Error("the list's refresh token is not kept beside ours")
 	}
 	r = ours()
 	r.obtained = noon.Add(2 * time.Hour)
-	if merge(r, listed, noon.Add(time.Hour)) {
+	if r.merge(listed, noon.Add(time.Hour)) {
 		t.Error("a list that was asked for before ours came changed the record")
 	}
 	r = ours()
 	again := listed
 	again.AuthorizedAt = noon.Add(time.Hour)
-	if !merge(r, again, noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "theirs" {
+	if !r.merge(again, noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "theirs" {
 		t.Error("a new authorization did not replace the refresh token")
 	}
 	r = ours()
 	r.obtained = noon.Add(3 * time.Hour)
-	if !merge(r, again, noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" || !r.authorized.Equal(again.AuthorizedAt) {
+	if !r.merge(again, noon.Add(2*time.Hour)) || r.refreshToken.Reveal() != "ours" || r.spare.Reveal() != "theirs" || !r.authorized.Equal(again.AuthorizedAt) {
 		t.Error("a new authorization on a list that was asked for before ours came replaced the refresh token, or was lost")
 	}
 	r = ours()
 	r.verdict, r.judged = StateUnauthorized, noon.Add(time.Hour)
-	if merge(r, again, noon) {
+	if r.merge(again, noon) {
 		t.Error("an authorization that was taken back while the list was read came back")
 	}
 	r = ours()
 	r.verdict = StateNeedsAuthorization
-	if !merge(r, listed, noon.Add(time.Hour)) || r.verdict != StateUnknown || r.spare.Reveal() != "theirs" {
+	if !r.merge(listed, noon.Add(time.Hour)) || r.verdict != StateUnknown || r.spare.Reveal() != "theirs" {
 		t.Error("a refresh token that was not known when the verdict was given did not lift it")
 	}
 }

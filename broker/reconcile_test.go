@@ -72,7 +72,7 @@ func TestReconcile_OneOfTheUnlistedHoldsUpNobody(t *testing.T) {
 				t.Errorf("asked %d times about merchant %d", n, i)
 			}
 		}
-		if n := w.sim.CallsFor(infoPath, merchant(0)); n < 2 || n > 6 {
+		if n := w.sim.CallsFor(infoPath, merchant(0)); n < 2 || n > 7 {
 			t.Errorf("asked %d times in five minutes about the one in trouble", n)
 		}
 	})

@@ -96,48 +96,6 @@ func (r *record) tokenOf(key *Key) *Token {
 	return &Token{key: key, value: r.token, Generation: r.generation, ObtainedAt: r.obtained, DiesAt: r.dies}
 }
 
-// dropToken takes the access token away.
-func (r *record) dropToken() {
-	r.token, r.obtained, r.dies = secret.Text{}, time.Time{}, time.Time{}
-}
-
-// forget takes away all that the merchant's authorization gave, and any verdict.
-func (r *record) forget() {
-	r.dropToken()
-	r.refreshToken, r.spare = secret.Text{}, secret.Text{}
-	r.verdict, r.judged, r.reason, r.errcode = StateUnknown, time.Time{}, "", 0
-	r.quotaMet = time.Time{}
-}
-
-// learnRefreshToken takes what WeChat, asked at that time, says is the account's
-// refresh token, and reports whether that is news; none is no news. What a renewal
-// has brought since is newer and stays in force, and the other becomes the spare.
-func (r *record) learnRefreshToken(t secret.Text, asked time.Time) bool {
-	if t.IsZero() || t.Equal(r.refreshToken) {
-		return false
-	}
-	if !r.refreshToken.IsZero() && r.obtained.After(asked) {
-		r.spare = t
-	} else {
-		r.refreshToken, r.spare = t, secret.Text{}
-	}
-	return true
-}
-
-// known reports whether there is a record whose content can be read.
-func (r *record) known() bool { return r.generation > 0 && !r.unreadable }
-
-// overtakes reports whether r came after base in more than what may be said beside a
-// token: another renewal, an authorization, or its end.
-func (r *record) overtakes(base *record) bool {
-	return r.generation != base.generation || millis(r.authorized) != millis(base.authorized)
-}
-
-// judge notes a verdict that only the merchant can lift.
-func (r *record) judge(verdict State, now time.Time, reason string, errcode int) {
-	r.verdict, r.judged, r.reason, r.errcode = verdict, now, reason, errcode
-}
-
 func millis(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

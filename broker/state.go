@@ -61,7 +61,7 @@ type condition struct {
 	// trouble is the state that shows once no token lives; StateUnknown for none.
 	// A living token hides it: the key is live, and its next renewal is awaited.
 	trouble  State
-	silent   bool      // WeChat did not answer the last one at all
+	noAnswer bool      // WeChat did not answer the last one at all
 	since    time.Time // when the state began
 	troubled time.Time // since when the trouble is what it is
 	reason   string    // of the trouble, for people
@@ -73,37 +73,39 @@ type condition struct {
 	notBefore  time.Time
 }
 
-// happening is what can happen to a key.
-type happening uint8
+// eventKind is what can happen to a key.
+type eventKind uint8
 
 const (
-	happenedDue           happening = iota // a renewal begins
-	happenedRenewed                        // a living token was stored
-	happenedDied                           // the token died of age or was rejected
-	happenedFailed                         // a renewal failed, for a passing cause
-	happenedNoTicket                       // a component's renewal found no usable ticket
-	happenedTicket                         // a ticket came
-	happenedBlocked                        // a renewal needs another key that has no token
-	happenedUnblocked                      // that other key has one now
-	happenedQuota                          // 45009
-	happenedMisconfigured                  // only a person can cure it
-	happenedRevoked                        // 61003, confirmed, or the event
-	happenedRefreshVoid                    // 61023 or 42007, and WeChat has no other
-	happenedAuthorized                     // the merchant authorised (again)
-	happenedReset                          // an operator wants it tried now
+	eventDue           eventKind = iota // a renewal begins
+	eventRenewed                        // a living token was stored
+	eventDied                           // the token died of age or was rejected
+	eventFailed                         // a renewal failed, for a passing cause
+	eventNoTicket                       // a component's renewal found no usable ticket
+	eventTicket                         // a ticket came
+	eventBlocked                        // a renewal needs another key that has no token
+	eventUnblocked                      // that other key has one now
+	eventQuota                          // 45009
+	eventMisconfigured                  // only a person can cure it
+	eventRevoked                        // 61003, confirmed, or the event
+	eventRefreshVoid                    // 61023 or 42007, and WeChat has no other
+	eventAuthorized                     // the merchant authorised (again)
+	eventReset                          // an operator wants it tried now
+	eventAnswered                       // WeChat, which did not answer, does so again
 )
 
-// event is one happening with its circumstances.
+// event is what happens to a key, with its circumstances.
 type event struct {
-	what happening
-	// alive says whether a living token is held after the event.
+	kind eventKind
+	// alive says whether a usable token is held after the event.
 	alive bool
 	// wait is how long no renewal may be tried.
 	wait    time.Duration
 	reason  string
 	errcode int
-	silent  bool
-	// blocker is the state of the other key, for happenedBlocked.
+	// noAnswer says that WeChat did not answer at all.
+	noAnswer bool
+	// blocker is the state of the other key, for eventBlocked.
 	blocker State
 }
 
@@ -111,24 +113,26 @@ type event struct {
 // a key's state.
 func transition(c condition, ev event, now time.Time) condition {
 	next := c
-	switch ev.what {
-	case happenedRenewed, happenedAuthorized, happenedReset, happenedUnblocked, happenedTicket:
+	switch ev.kind {
+	case eventRenewed, eventAuthorized, eventReset, eventUnblocked, eventTicket:
 		next = settled(c, ev)
-	case happenedFailed:
+	case eventFailed:
 		next = troubled(c, ev, StateRetrying, now)
-	case happenedNoTicket:
+	case eventNoTicket:
 		next = troubled(c, ev, StateWaitingTicket, now)
-	case happenedBlocked:
+	case eventBlocked:
 		next = troubled(c, ev, blockedState(ev.blocker), now)
-	case happenedQuota:
+	case eventQuota:
 		next = troubled(c, ev, StateQuotaExhausted, now)
-	case happenedMisconfigured:
+	case eventMisconfigured:
 		next = troubled(c, ev, StateMisconfigured, now)
-	case happenedRevoked:
+	case eventRevoked:
 		next = troubled(c, ev, StateUnauthorized, now)
-	case happenedRefreshVoid:
+	case eventRefreshVoid:
 		next = troubled(c, ev, StateNeedsAuthorization, now)
-	case happenedDue, happenedDied:
+	case eventAnswered:
+		next.notBefore = time.Time{}
+	case eventDue, eventDied:
 	}
 	next.state = shown(next, ev.alive)
 	if next.state != c.state {
@@ -145,11 +149,11 @@ func (c condition) paced() bool {
 
 // settled takes the trouble away. A ticket ends only the waiting for one.
 func settled(c condition, ev event) condition {
-	if ev.what == happenedTicket && c.trouble != StateWaitingTicket {
+	if ev.kind == eventTicket && c.trouble != StateWaitingTicket {
 		return c
 	}
 	next := condition{state: c.state, since: c.since}
-	if ev.what != happenedRenewed {
+	if ev.kind != eventRenewed {
 		next.ticketless = c.ticketless // one that came is not known to be usable
 	}
 	return next
@@ -165,15 +169,15 @@ func troubled(c condition, ev event, trouble State, now time.Time) condition {
 	if !c.hasTrouble(trouble, ev.errcode) {
 		c.troubled = now
 	}
-	c.trouble, c.reason, c.errcode, c.silent = trouble, ev.reason, ev.errcode, ev.silent
+	c.trouble, c.reason, c.errcode, c.noAnswer = trouble, ev.reason, ev.errcode, ev.noAnswer
 	c.notBefore = time.Time{}
 	if ev.wait > 0 {
 		c.notBefore = now.Add(ev.wait)
 	}
-	if ev.what != happenedBlocked {
+	if ev.kind != eventBlocked {
 		c.failures++
 	}
-	if ev.what == happenedNoTicket && c.ticketless.IsZero() {
+	if ev.kind == eventNoTicket && c.ticketless.IsZero() {
 		c.ticketless = now
 	}
 	return c

@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// account returns what is known of appid: a configured component or own account,
+// or an authorizer, of the component that c decides for. It returns ErrUnknownAccount, an
+// *AmbiguousError where c does not decide, a *StateError while the list
+// of authorizers cannot be known yet (no ticket) or the account's authorization is
+// still being exchanged, or the store's error. For the two it waits, each time as long
+// as a caller waits for a token; otherwise it blocks on the store at most.
+func (d *directory) account(ctx context.Context, appID string, c Choice) (Account, error) {
+	epoch := d.epoch.Load()
+	e := d.table.cache.find(appID)
+	if e != nil && d.isSole(e) && (c.Component == "" || c.Component == e.key.Component) {
+		return e.key.account(), nil
+	}
+	for _, key := range []Key{{Kind: KindAccount, AppID: appID}, componentKey(appID)} {
+		if d.config.Load().has(key) {
+			if e != nil && e.key == key {
+				d.noteSole(e, epoch)
+			}
+			return key.account(), nil
+		}
+	}
+	found, err := d.authorizations(ctx, appID, c.Component)
+	if err == nil && len(found) == 0 {
+		if err := d.awaitLists(ctx); err != nil {
+			return Account{}, err
+		}
+		found, err = d.authorizations(ctx, appID, c.Component)
+	}
+	if err == nil && len(found) == 0 {
+		found, err = d.awaitPending(ctx, appID, c.Component)
+	}
+	switch {
+	case err != nil:
+		return Account{}, err
+	case len(found) == 0:
+		d.doubtLists()
+		return Account{}, unknown(appID)
+	default:
+		return d.choose(appID, found, c)
+	}
+}
+
+// authorizations returns the authorizers of that appid, of the one component or, if that
+// is empty, of all. What is in memory counts also while the store cannot be read.
+func (d *directory) authorizations(ctx context.Context, appID, component string) ([]*entry, error) {
+	var found []*entry
+	var failed error
+	epoch := d.epoch.Load()
+	for _, id := range d.config.Load().components {
+		if component != "" && component != id {
+			continue
+		}
+		e, err := d.entryOf(ctx, authorizerKey(id, appID))
+		switch {
+		case err == nil:
+			found = append(found, e)
+		case !errors.Is(err, ErrUnknownAccount):
+			failed = err
+		}
+	}
+	if len(found) == 1 && failed == nil && component == "" {
+		d.noteSole(found[0], epoch)
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	return nil, failed
+}
+
+// choose decides which of several authorizations of one merchant is meant.
+func (d *directory) choose(appID string, found []*entry, c Choice) (Account, error) {
+	found = narrow(found, func(e *entry) bool { return slices.Contains(c.Among, e.key.Component) })
+	found = narrow(found, d.table.authorized)
+	ambiguous := &AmbiguousError{AppID: appID}
+	for _, e := range found {
+		if len(found) == 1 || e.key.Component == c.Default {
+			return e.key.account(), nil
+		}
+		ambiguous.Components = append(ambiguous.Components, e.key.Component)
+	}
+	slices.Sort(ambiguous.Components)
+	return Account{}, ambiguous
+}
+
+// narrow returns those for which ok holds, or all where it holds for none.
+func narrow(all []*entry, ok func(*entry) bool) []*entry {
+	some := slices.DeleteFunc(slices.Clone(all), func(e *entry) bool { return !ok(e) })
+	if len(some) == 0 {
+		return all
+	}
+	return some
+}
+
+// awaitPending waits for an account whose authorization lies in the inbox, as long
+// as a caller waits for a token. It returns none for one that is not coming.
+func (d *directory) awaitPending(ctx context.Context, appID, component string) ([]*entry, error) {
+	var key Key
+	var done <-chan struct{}
+	for _, id := range d.config.Load().components {
+		k := authorizerKey(id, appID)
+		if c := d.pending(k); c != nil && (component == "" || component == id) {
+			key, done = k, c
+		}
+	}
+	if done == nil {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.wait)
+	defer cancel()
+	select {
+	case <-done:
+		return d.authorizations(ctx, appID, component)
+	case <-ctx.Done():
+		return nil, &StateError{
+			Key: key, State: StateRetrying, RetryAfter: time.Second,
+			Reason: "the merchant has just authorised, and the authorization code is still being exchanged",
+		}
+	}
+}
+
+// doubtLists has the lists read again because an app names an account that nobody
+// knows: the event of its authorization may have been lost. Mistaken apps cause
+// one reading in unknownDoubt, whatever they call.
+func (d *directory) doubtLists() {
+	now := d.clock.Now()
+	d.mu.Lock()
+	doubt := now.Sub(d.doubted) > unknownDoubt
+	if doubt {
+		d.doubted = now
+	}
+	d.mu.Unlock()
+	for _, appID := range d.config.Load().components {
+		if doubt {
+			d.reconcile(appID)
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package broker
+
+import (
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"github.com/wxsidecar/wxsidecar/broker/clock"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
+
+// env is what every part of the broker is given. Its fields never change, and what they
+// point at is safe for concurrent use.
+type env struct {
+	wechat  *wechat.Client
+	clock   *clock.Clock
+	metrics *metrics.Metrics
+	log     *slog.Logger
+	rand    func() float64
+	// checkpoint is called at named points, see Options.
+	checkpoint func(name string)
+	// config is what SetConfig replaces.
+	config *atomic.Pointer[configuration]
+	// resets grows when an operator says that quotas were cleared: pauses that were set
+	// before hold no longer.
+	resets *atomic.Uint64
+}
+
+// configuration is what is configured. It is immutable.
+type configuration struct {
+	secrets    map[Key]secret.Text // of components and own accounts
+	components []string            // the appids of the components, sorted
+}
+
+func newConfiguration(components []ComponentConfig, accounts []AccountConfig) *configuration {
+	c := &configuration{secrets: map[Key]secret.Text{}}
+	for _, one := range components {
+		c.secrets[componentKey(one.AppID)] = one.Secret
+		c.components = append(c.components, one.AppID)
+	}
+	for _, one := range accounts {
+		c.secrets[Key{Kind: KindAccount, AppID: one.AppID}] = one.Secret
+	}
+	slices.Sort(c.components)
+	return c
+}
+
+// has reports whether the key of a component or an own account is configured.
+func (c *configuration) has(key Key) bool {
+	_, ok := c.secrets[key]
+	return ok
+}
+
+// isOwn reports whether appID is a configured own account's.
+func (c *configuration) isOwn(appID string) bool { return c.has(Key{Kind: KindAccount, AppID: appID}) }
+
+// isComponent reports whether appID is a configured component's.
+func (c *configuration) isComponent(appID string) bool { return c.has(componentKey(appID)) }

@@ -1,0 +1,212 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
+)
+
+// storeTimeout bounds one change of the store.
+const storeTimeout = 5 * time.Second
+
+// ledger is the records behind the store: it reads them, changes them by compare-and-set,
+// and keeps in memory what the store does not take. Store first, then memory: the keys in
+// use follow a record once it is durable. It is safe for concurrent use.
+type ledger struct {
+	*env
+	store  store.Store
+	seal   *seal.Keyring
+	locks  *keyLocks
+	memory memory
+
+	mu      sync.Mutex
+	unsaved map[Key]struct{} // keys of which memory has more than the store
+}
+
+// memory is what the ledger needs of the keys in use. It calls all of it with the key's
+// lock held.
+type memory interface {
+	inUse(Key) *saved // nil for a key that is not in use
+	follow(Key, *record)
+	activate(key Key, rec *record, permanent bool) *entry
+	useNotSaved(Key)
+}
+
+// saved is what the ledger knows of a key in use. It stands in the key's entry, and is
+// written with the key's lock held.
+type saved struct {
+	rec     *record
+	unsaved atomic.Bool // rec is ahead of the store
+}
+
+// errUnsaved says that the store did not take a change, and that memory has it.
+var errUnsaved = errors.New("the store did not take the change; it is served from memory")
+
+// lock locks a key, so that nobody else reads its record to bring it into use, and
+// returns what unlocks it.
+func (l *ledger) lock(key Key) (unlock func()) { return l.locks.one(key) }
+
+// update reads the record of key, lets edit change a copy, makes the copy durable, and
+// only then lets memory follow. edit returns false to leave the record as it is; it may be
+// called again when another writer was faster. The record in force is returned.
+//
+// If the store does not take the change, memory follows all the same, saving is tried
+// again later, and the error wraps errUnsaved. What is in force and waits to be saved
+// is tried now, whether or not this change adds to it. A store that cannot even be read
+// leaves a key that is not in use as it is.
+func (l *ledger) update(ctx context.Context, key Key, edit func(*record) bool) (*record, error) {
+	defer l.lock(key)()
+	return l.updateLocked(ctx, key, edit, nil)
+}
+
+// replace is update by an edit that needs nothing of the record: whatever the store has,
+// what edit makes is newer. The changes with go into the same write.
+func (l *ledger) replace(ctx context.Context, key Key, edit func(*record), with []change) error {
+	defer l.lock(key)()
+	_, err := l.updateLocked(ctx, key, func(r *record) bool { edit(r); return true }, &with)
+	return err
+}
+
+// updateLocked is update with the key's lock held. with is nil but for replace.
+func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) bool, with *[]change) (*record, error) {
+	s := l.memory.inUse(key)
+	for range conflictTries {
+		cur, base, loadErr := l.currentLocked(ctx, key, s)
+		switch {
+		case cur == nil && with == nil:
+			return nil, loadErr
+		case cur == nil:
+			cur = &record{}
+		}
+		next := *cur
+		if !edit(&next) {
+			if s == nil || !s.unsaved.Load() {
+				l.adoptLocked(key, s, cur)
+				return cur, nil
+			}
+			next = *cur // as it is to be, but not durably
+		}
+		err := loadErr
+		if err == nil {
+			err = l.save(ctx, key, base, &next, with)
+		}
+		switch {
+		case err == nil:
+			l.noteSavedLocked(key, s)
+			l.adoptLocked(key, s, &next)
+			return &next, nil
+		case !errors.Is(err, store.ErrConflict):
+			return &next, l.keepUnsavedLocked(key, s, &next, err)
+		case with != nil:
+			*with = l.stillOpen(ctx, *with)
+		}
+	}
+	return nil, outpaced(key.String())
+}
+
+// currentLocked returns the record in force and the generation that the store has. What
+// memory holds is in force where the store did not take it, and where the store went
+// back: its file was repaired, or an old copy restored. The next change puts it
+// there again. s is nil for a key that is not in use.
+func (l *ledger) currentLocked(ctx context.Context, key Key, s *saved) (cur *record, base uint64, err error) {
+	stored, err := l.load(ctx, key)
+	if err != nil {
+		if s == nil {
+			return nil, 0, err
+		}
+		return s.rec, 0, err
+	}
+	if s == nil {
+		return stored, stored.generation, nil
+	}
+	unsaved := s.unsaved.Load()
+	switch {
+	case s.rec.generation > stored.generation,
+		s.rec.generation == stored.generation && (unsaved || stored.unreadable):
+		return s.rec, stored.generation, nil
+	case unsaved && s.rec.authorized.After(stored.authorized):
+		// The store could not be read when this authorization came.
+		newer := *s.rec
+		newer.generation = stored.generation + 1
+		return &newer, stored.generation, nil
+	}
+	return stored, stored.generation, nil
+}
+
+// current returns the record in force of a key in use.
+func (l *ledger) current(ctx context.Context, key Key) (*record, error) {
+	defer l.lock(key)()
+	cur, _, err := l.currentLocked(ctx, key, l.memory.inUse(key))
+	return cur, err
+}
+
+// reread returns the record in force of a key in use, and whether it is another
+// generation than memory had: then memory has followed. Memory is all there is while the
+// store cannot be read.
+func (l *ledger) reread(ctx context.Context, key Key, s *saved) (rec *record, newer bool) {
+	defer l.lock(key)()
+	known := s.rec
+	cur, _, err := l.currentLocked(ctx, key, s) // what the store did not take counts as well
+	if err != nil {
+		return known, false
+	}
+	if cur.generation == known.generation {
+		return cur, false
+	}
+	l.adoptLocked(key, s, cur)
+	return cur, true
+}
+
+// followed returns the record that memory follows.
+func (l *ledger) followed(key Key, s *saved) *record {
+	defer l.lock(key)()
+	return s.rec
+}
+
+func (l *ledger) save(ctx context.Context, key Key, base uint64, rec *record, with *[]change) error {
+	c, err := recordChange(key, base, rec)
+	if err != nil {
+		return err
+	}
+	changes := []change{c}
+	if with != nil {
+		changes = append(changes, *with...)
+	}
+	return l.write(ctx, changes...)
+}
+
+// adoptLocked lets memory follow a record. An older generation than the one held is
+// dropped. s is nil for a key that is not in use.
+func (l *ledger) adoptLocked(key Key, s *saved, rec *record) {
+	if s == nil || rec.generation < s.rec.generation {
+		return
+	}
+	s.rec = rec
+	l.memory.follow(key, rec)
+}
+
+// stillOpen drops from changes those that somebody else has made already.
+func (l *ledger) stillOpen(ctx context.Context, changes []change) []change {
+	var open []change
+	for _, c := range changes {
+		if _, generation, err := l.read(ctx, c.name); err == nil && generation == c.base {
+			open = append(open, c)
+		}
+	}
+	return open
+}
+
+// conflictTries is how often a change is made anew because another writer was
+// faster. More than once or twice means that two go on undoing each other's work.
+const conflictTries = 8
+
+// outpaced is the error of a change for which these tries were not enough.
+func outpaced(name string) error {
+	return fmt.Errorf("save %s: %w, %d times in a row", name, store.ErrConflict, conflictTries)
+}

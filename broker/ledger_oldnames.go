@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Earlier versions named an authorizer and the tickets for its pages by its appid alone,
+// and the record said which component it had authorised.
+
+// renamesAtOnce is how many of those records one write renames.
+const renamesAtOnce = 500
+
+// renaming gives records of an earlier version their names of today. It may be broken off
+// anywhere, and goes on when it is done again.
+type renaming struct {
+	*ledger
+	changes []change
+}
+
+// renameOld renames all such records. Tickets of an appid that is an own account's stay:
+// isOwn says so.
+func (l *ledger) renameOld(ctx context.Context, isOwn func(appID string) bool) error {
+	todo := &renaming{ledger: l}
+	prefix := KindAuthorizer.String() + "/"
+	var failed error
+	err := l.list(ctx, prefix, func(name string, _ uint64, plain []byte) bool {
+		if appID := strings.TrimPrefix(name, prefix); !strings.Contains(appID, "/") {
+			failed = todo.account(ctx, appID, plain, isOwn(appID))
+		}
+		return failed == nil && ctx.Err() == nil
+	})
+	if failed == nil {
+		failed = err
+	}
+	if failed == nil {
+		failed = todo.flush(ctx)
+	}
+	if failed != nil {
+		return fmt.Errorf("rename the records of an earlier version: %w", failed)
+	}
+	return nil
+}
+
+// account renames one authorizer and its tickets. One whose record cannot be read stays:
+// it may be sealed with another key, and WeChat's list brings the account back.
+func (t *renaming) account(ctx context.Context, appID string, plain []byte, own bool) error {
+	var w wireRecord
+	if plain == nil || json.Unmarshal(plain, &w) != nil || w.Component == "" {
+		return nil
+	}
+	keys := []Key{authorizerKey(w.Component, appID)}
+	if !own {
+		keys = append(keys, Key{KindJSAPITicket, appID, w.Component}, Key{KindWXCardTicket, appID, w.Component})
+	}
+	for _, key := range keys {
+		if err := t.rename(ctx, key); err != nil {
+			return err
+		}
+	}
+	if len(t.changes) < renamesAtOnce {
+		return nil
+	}
+	return t.flush(ctx)
+}
+
+// rename gives the record without a component the name of key. If there is one of that
+// name too, as after an older version ran once more, the younger stays.
+func (t *renaming) rename(ctx context.Context, key Key) error {
+	old, err := t.load(ctx, Key{Kind: key.Kind, AppID: key.AppID})
+	if err != nil || old.generation == 0 {
+		return err
+	}
+	there, err := t.load(ctx, key)
+	if err != nil {
+		return err
+	}
+	t.changes = append(t.changes, deletion(Key{Kind: key.Kind, AppID: key.AppID}.String(), old.generation))
+	if !old.known() || there.known() && !old.lastChanged().After(there.lastChanged()) {
+		return nil
+	}
+	base := there.generation
+	old.generation = max(old.generation, base+1)
+	c, err := recordChange(key, base, old)
+	t.changes = append(t.changes, c)
+	return err
+}
+
+func (t *renaming) flush(ctx context.Context) error {
+	if len(t.changes) == 0 {
+		return nil
+	}
+	err := t.write(ctx, t.changes...)
+	t.changes = nil
+	return err
+}

@@ -1,0 +1,87 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// keepUnsavedLocked serves a record that the store did not take, for the reason why, and
+// returns an error that wraps errUnsaved and why. It brings a key into use that is not:
+// nobody else has its record. The key's lock is held.
+func (l *ledger) keepUnsavedLocked(key Key, s *saved, rec *record, why error) error {
+	if s == nil {
+		s = &l.memory.activate(key, rec, false).saved
+	}
+	l.adoptLocked(key, s, rec)
+	s.unsaved.Store(true)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unsaved[key] = struct{}{}
+	l.metrics.Unsaved(len(l.unsaved))
+	if len(l.unsaved) == 1 { // else it is said already, and one full disk may mean a hundred thousand
+		l.log.Error("cannot save tokens; serving them from memory and retrying", "key", key.String(), "error", why)
+	}
+	return fmt.Errorf("%w: %w", errUnsaved, why)
+}
+
+// noteSavedLocked notes that the store has what memory has. The key's lock is held.
+func (l *ledger) noteSavedLocked(key Key, s *saved) {
+	if s == nil || !s.unsaved.Swap(false) {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.unsaved, key)
+	l.metrics.Unsaved(len(l.unsaved))
+	if len(l.unsaved) == 0 {
+		l.log.Info("all tokens are saved again")
+	}
+}
+
+// forgetUnsaved gives up saving what memory has of keys that are in use no longer.
+func (l *ledger) forgetUnsaved(keys []Key) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range keys {
+		delete(l.unsaved, key)
+	}
+	l.metrics.Unsaved(len(l.unsaved))
+}
+
+func (l *ledger) hasUnsaved() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.unsaved) > 0
+}
+
+func (l *ledger) unsavedKeys() []Key {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.unsaved))
+}
+
+// saveUnsaved tries again to save what the store did not take, and returns the first
+// error: the store still refuses, and the others would only be refused as well.
+func (l *ledger) saveUnsaved(ctx context.Context) error {
+	for _, key := range l.unsavedKeys() {
+		if err := l.saveNow(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveNow saves what memory has of key and the store has not; it does nothing for what
+// is saved.
+func (l *ledger) saveNow(ctx context.Context, key Key) error {
+	l.mu.Lock()
+	_, unsaved := l.unsaved[key]
+	l.mu.Unlock()
+	if !unsaved {
+		return nil
+	}
+	_, err := l.update(ctx, key, func(*record) bool { return false })
+	return err
+}

@@ -1,0 +1,157 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// renewalTimeout bounds one renewal, all its calls together.
+const renewalTimeout = 45 * time.Second
+
+// renewer makes the renewals that the table starts: lock, read the store again, call
+// WeChat, save. It is safe for concurrent use.
+type renewer struct {
+	*env
+	table      *table
+	ledger     *ledger
+	directory  *directory
+	components *components
+	locker     store.Locker
+	tasks      sync.WaitGroup
+}
+
+// outcome is what came of one renewal.
+type outcome struct {
+	event
+	result string // the metric's label
+	// unanswered is set where nobody answered.
+	unanswered *wechat.NoAnswerError
+	// unchanged: WeChat gave the token that is in force once more.
+	unchanged bool
+	// due is when the next renewal is wanted; zero leaves it to the condition.
+	due time.Time
+	// blockedOn is the key that must have a token first.
+	blockedOn Key
+}
+
+// begin starts one renewal of e. It does not end with ctx: a renewal under way is brought
+// to its end, as WeChat may have replaced the token already.
+func (n *renewer) begin(ctx context.Context, e *entry) {
+	n.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTimeout)
+		defer cancel()
+		out := n.renew(ctx, e)
+		n.metrics.Renewal(e.key.Kind.Label(), out.result)
+		n.table.finish(e, out)
+	})
+}
+
+// renew is one renewal.
+func (n *renewer) renew(ctx context.Context, e *entry) outcome {
+	n.checkpoint("renewal-begin")
+	ctx, unlock, err := n.locker.Lock(ctx, e.key.String())
+	if err != nil {
+		return n.failed(e, err)
+	}
+	defer unlock()
+	n.checkpoint("renewal-locked")
+	rec, newer := n.ledger.reread(ctx, e.key, &e.saved)
+	if newer && rec.tokenOf(&e.key).Alive(n.clock.Now()) {
+		return n.renewed(e, rec, "adopted") // somebody else was faster
+	}
+	if reason := n.table.overBudget(e); reason != "" {
+		return outcome{event: event{
+			kind: eventQuota, reason: reason, errcode: wechat.CodeQuotaExhausted, wait: n.untilQuotaProbe(),
+		}, result: "over_budget"}
+	}
+	n.checkpoint("renewal-sending")
+	sent := n.clock.Local()
+	g, err := n.fetch(ctx, e, rec)
+	if err != nil {
+		return n.keepVerdict(e, rec, n.judge(ctx, e, rec, n.failed(e, err)))
+	}
+	n.checkpoint("renewal-answered")
+	skew, _ := n.clock.Offset()
+	return n.save(ctx, e, rec, g, sent.Add(skew))
+}
+
+// fetch asks WeChat for a new token of e. Nothing is stored.
+func (n *renewer) fetch(ctx context.Context, e *entry, rec *record) (wechat.Grant, error) {
+	switch e.key.Kind {
+	case KindComponent:
+		return n.fetchComponent(ctx, e)
+	case KindAuthorizer:
+		return n.fetchAuthorizer(ctx, e, rec)
+	case KindAccount:
+		// By force once WeChat has given the same token back although calls with it are
+		// refused.
+		return n.wechat.StableToken(ctx, e.key.AppID, n.config.Load().secrets[e.key], n.table.mayForceRefresh(e))
+	default:
+		return n.fetchTicket(ctx, e)
+	}
+}
+
+// fetchTicket asks for a ticket for pages with the account's token.
+func (n *renewer) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, error) {
+	account, err := n.directory.pageAccount(ctx, e.key)
+	if err != nil {
+		return wechat.Grant{}, err
+	}
+	kind := "jsapi"
+	if e.key.Kind == KindWXCardTicket {
+		kind = "wx_card"
+	}
+	return withToken(n.table, account, "getticket "+kind, func(token secret.Text) (wechat.Grant, error) {
+		return n.wechat.Ticket(ctx, token, kind)
+	})
+}
+
+// save makes a new token durable, then visible. If the store does not take it, it
+// is served from memory and saving goes on being tried.
+func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Grant, obtained time.Time) outcome {
+	var result string
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	n.checkpoint("renewal-saving")
+	saved, err := n.ledger.update(ctx, e.key, func(r *record) bool {
+		switch {
+		case r.overtakes(base):
+			result = "late"
+			return false
+		case r.token.Equal(g.Token):
+			result = "unchanged"
+		default:
+			result = "renewed"
+		}
+		r.fill(g, obtained, e.lastUsed())
+		return true
+	})
+	n.checkpoint("renewal-saved")
+	unsaved := errors.Is(err, errUnsaved)
+	if err != nil && !unsaved {
+		return n.failed(e, err)
+	}
+	if result == "late" {
+		return n.overtaken(e, saved)
+	}
+	if base.verdict == StateUnauthorized {
+		n.directory.changed() // it is back
+	}
+	out := n.renewed(e, saved, result)
+	if unsaved {
+		out.result = "unsaved"
+	}
+	return out
+}
+
+// renewed is the outcome of a renewal that went well.
+func (n *renewer) renewed(e *entry, rec *record, result string) outcome {
+	unchanged := result == "unchanged"
+	return outcome{event: event{kind: eventRenewed}, result: result, unchanged: unchanged, due: n.table.renewed(e, rec.fullLife, unchanged)}
+}

@@ -1,0 +1,266 @@
+package broker
+
+import "time"
+
+// when says when a key is to be tried next. The zero value means as soon as its condition
+// allows.
+type when struct {
+	at time.Time
+	// urgent has it pass the rate limit. A key with waiting callers is always urgent.
+	urgent bool
+	// as is the part of a date, if it is to be something else than a date.
+	as schedule
+}
+
+// schedule is when a key is tried, apart from dates.
+type schedule uint8
+
+const (
+	onDate   schedule = iota
+	atOnce            // whatever its condition says
+	asDue             // when its token is due, else as soon as its condition allows
+	unmoved           // as it was scheduled before
+	notAtAll          // only a push or a call brings it back
+)
+
+// change moves the key to its condition after ev and has it tried at w. It does nothing
+// for a key that is not in use.
+func (t *table) change(key Key, ev event, w when) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.entries[key]; e != nil {
+		t.changeLocked(e, ev, w)
+	}
+}
+
+// changeLocked is all that happens when something happens to a key: its condition
+// follows, it is scheduled, and those who wait for it are told, callers and the keys that
+// need its token. While a renewal of the key is under way it is in no queue, else a second
+// one would begin beside it; should that renewal fail, its end tries the key again, as it
+// may have begun before the event. ev.alive is set here.
+func (t *table) changeLocked(e *entry, ev event, w when) {
+	now := t.clock.Now()
+	if ev.kind != eventBlocked {
+		unblockLocked(e)
+	}
+	ev.alive = e.usableLocked(now) != nil
+	t.transitionLocked(e, ev, now)
+	t.rescheduleLocked(e, w, now)
+	e.notifyLocked()
+	t.tellDependentsLocked(e, now)
+}
+
+func (t *table) rescheduleLocked(e *entry, w when, now time.Time) {
+	urgent := w.urgent || e.renewal.waiters > 0
+	token := e.usableLocked(now)
+	switch {
+	case w.as == notAtAll:
+		unscheduleLocked(e)
+	case w.as == atOnce:
+		t.scheduleLocked(e, now, true)
+	case w.as == asDue && token != nil:
+		t.scheduleLocked(e, due(token, token.Life(), t.renewAt, t.rand()), false)
+	case w.as != unmoved:
+		t.scheduleLocked(e, later(w.at, later(now, e.cond.notBefore)), urgent)
+	}
+}
+
+// retryLocked has e tried now, as the cause of its trouble is said to be gone. A renewal
+// under way may yet fail of that cause, so its end has it tried again.
+func (t *table) retryLocked(e *entry, urgent bool) {
+	if e.renewal.running {
+		e.renewal.again = true
+		return
+	}
+	t.changeLocked(e, event{kind: eventReset}, when{urgent: urgent})
+}
+
+// transitionLocked moves e to the condition after ev and logs what changed.
+func (t *table) transitionLocked(e *entry, ev event, now time.Time) {
+	before := e.cond
+	e.cond = e.nextLocked(ev, now)
+	if e.cond.state != before.state || !e.cond.hasTrouble(before.trouble, before.errcode) {
+		t.logLocked(e)
+	}
+}
+
+// nextLocked returns the condition of e after ev. What only a person can cure says what
+// to do, behind WeChat's own words; the record keeps the words alone.
+func (e *entry) nextLocked(ev event, now time.Time) condition {
+	if do := advice(e.key.Kind, ev.kind, ev.errcode); do != "" {
+		ev.reason += "; " + do
+	}
+	return transition(e.cond, ev, now)
+}
+
+// tellDependentsLocked has those that need e's token try again when it is usable, or
+// hear of its trouble.
+func (t *table) tellDependentsLocked(e *entry, now time.Time) {
+	if e.usableLocked(now) == nil {
+		for d := range e.blocking.dependents {
+			d.restoreSuspectLocked(false)
+			t.changeLocked(d, event{kind: eventBlocked, blocker: e.cond.state, reason: e.cond.reason, errcode: e.cond.errcode}, when{as: unmoved})
+		}
+		return
+	}
+	t.unblockDependentsLocked(e)
+	if e.key.Kind == KindComponent {
+		t.tokenCame(e.key.AppID)
+	}
+}
+
+// blockLocked has e wait for the token of other, and other renewed.
+func (t *table) blockLocked(e, other *entry) {
+	e.blocking.on = other
+	if other.blocking.dependents == nil {
+		other.blocking.dependents = map[*entry]struct{}{}
+	}
+	other.blocking.dependents[e] = struct{}{}
+	t.requestLocked(other)
+}
+
+// unblockLocked has e wait for no other key.
+func unblockLocked(e *entry) {
+	if on := e.blocking.on; on != nil {
+		delete(on.blocking.dependents, e)
+		e.blocking.on = nil
+	}
+}
+
+// unblockDependentsLocked has those tried now that wait for e.
+func (t *table) unblockDependentsLocked(e *entry) {
+	for d := range e.blocking.dependents {
+		t.changeLocked(d, event{kind: eventUnblocked}, when{})
+	}
+}
+
+// finish ends the renewal of e with what came of it.
+func (t *table) finish(e *entry, out outcome) {
+	if out.unanswered != nil {
+		t.pause(out.unanswered)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock.Now()
+	t.running--
+	e.renewal.running = false
+	if out.kind == eventBlocked {
+		t.finishBlockedLocked(e, &out, now)
+	}
+	if (out.kind == eventFailed || out.kind == eventNoTicket) && out.wait == 0 {
+		out.wait = backoff(e.cond.failures+1, e.lifeLocked(), t.rand())
+	}
+	switch {
+	case e.blocking.on != nil:
+		t.restoreIfHopelessLocked(e, now)
+	case out.kind != eventUnblocked && out.kind != eventRevoked && out.kind != eventRefreshVoid:
+		e.restoreSuspectLocked(out.unchanged)
+	case out.kind != eventUnblocked:
+		e.rejection.suspect = nil
+	}
+	if out.kind == eventRenewed {
+		e.rejection.rejected = 0
+	}
+	again := e.renewal.again
+	e.renewal.again = false
+	t.changeLocked(e, out.event, nextAfter(e, out, again))
+	t.checkpoint("renewal-scheduled")
+	t.wakeUp()
+}
+
+// nextAfter returns when a key is tried next after a renewal with that outcome. again
+// says that something came while it was under way which may cure it.
+func nextAfter(e *entry, out outcome, again bool) when {
+	switch {
+	case out.kind == eventRenewed:
+		return when{at: out.due}
+	case out.kind == eventUnblocked:
+		return when{}
+	case e.blocking.on != nil:
+		return when{as: notAtAll} // also if it is to be tried again: the other key brings it back
+	case again:
+		return when{as: atOnce}
+	case out.kind == eventNoTicket, out.kind == eventRevoked, out.kind == eventRefreshVoid:
+		return when{as: notAtAll} // a push or a call brings it back
+	default:
+		return when{}
+	}
+}
+
+// finishBlockedLocked notes which key e waits for. That one may have got its token while
+// the renewal was on its way back, or be configured no longer.
+func (t *table) finishBlockedLocked(e *entry, out *outcome, now time.Time) {
+	other := t.entries[out.blockedOn]
+	switch {
+	case other == nil:
+		out.kind = eventFailed
+	case other.usableLocked(now) != nil:
+		out.kind = eventUnblocked
+	default:
+		out.blocker = other.cond.state
+		t.blockLocked(e, other)
+	}
+}
+
+// restoreSuspectLocked has the rejected token served again unless a newer one is in
+// force: a renewal that failed leaves nothing better. One that brought the same value back
+// shows that WeChat still considers it valid.
+func (e *entry) restoreSuspectLocked(unchanged bool) {
+	r := &e.rejection
+	suspect := r.suspect
+	r.suspect = nil
+	if suspect == nil {
+		return
+	}
+	if unchanged {
+		r.unchanged = suspect.Generation
+	}
+	if e.token.Load() == nil {
+		e.token.Store(suspect)
+		r.rejected = suspect.Generation
+	}
+}
+
+// restoreIfHopelessLocked is restoreSuspectLocked where nothing can replace the token
+// within a caller's patience, as after a renewal that failed: one wrong answer of WeChat's
+// must not take the key down until its quota is there again.
+func (t *table) restoreIfHopelessLocked(e *entry, now time.Time) {
+	if t.hopelessLocked(e, now, now.Add(t.wait)) != nil {
+		e.restoreSuspectLocked(false)
+	}
+}
+
+// ticketCame has a component tried that has no usable token. One that lives is renewed as
+// well if that was due and failed for want of this very ticket: nothing else would bring
+// it back before the token's death.
+func (t *table) ticketCame(key Key) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entries[key]
+	if e == nil {
+		return
+	}
+	if e.renewal.running {
+		e.renewal.again = true // it may have begun with the older ones
+	}
+	if e.usableLocked(t.clock.Now()) != nil && e.cond.trouble != StateWaitingTicket {
+		return
+	}
+	w := when{urgent: true}
+	if e.cond.trouble == StateMisconfigured {
+		w.as = atOnce // perhaps cured since: WeChat does push, and no more than every ten minutes
+	}
+	t.changeLocked(e, event{kind: eventTicket}, w)
+}
+
+// changeTokenless is change for a key without a token, and only if its trouble is the
+// given one, or whatever it is for StateUnknown.
+func (t *table) changeTokenless(key Key, trouble State, ev event) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entries[key]
+	if e == nil || e.token.Load().Alive(t.clock.Now()) || trouble != StateUnknown && e.cond.trouble != trouble {
+		return
+	}
+	t.changeLocked(e, ev, when{})
+}

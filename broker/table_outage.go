@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// probeInterval is how often WeChat is asked whether it is back.
+const probeInterval = 2 * time.Second
+
+// outage is a time in which WeChat answers nothing. The zero value is none.
+type outage struct {
+	paused     bool
+	proxyFault string // why, where the way out fails and not WeChat; else empty
+}
+
+const behindProxy = "WeChat cannot be asked, as upstream.proxy does not let us through"
+
+// reason says why nothing is renewed.
+func (o outage) reason() string {
+	if o.proxyFault != "" {
+		return behindProxy + ": " + o.proxyFault
+	}
+	return "WeChat does not answer; renewals wait for its return"
+}
+
+// blame remembers whose fault err is: of WeChat, or of the way to it.
+func (o *outage) blame(err *wechat.NoAnswerError) {
+	o.proxyFault = ""
+	if err.Proxy {
+		o.proxyFault = err.Err.Error()
+	}
+}
+
+// pause stops all renewals because WeChat answered nothing, and has watch look for its
+// return.
+func (t *table) pause(err *wechat.NoAnswerError) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.outage.paused {
+		return
+	}
+	t.outage.paused = true
+	t.outage.blame(err)
+	t.metrics.Paused(true)
+	notify(t.outageBegan)
+}
+
+// pauseFor is pause if err is that WeChat did not answer.
+func (t *table) pauseFor(err error) {
+	var noAnswer *wechat.NoAnswerError
+	if errors.As(err, &noAnswer) {
+		t.pause(noAnswer)
+	}
+}
+
+func (t *table) paused() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.outage.paused
+}
+
+// watch probes WeChat, without a token, while it answers nothing, and lets the
+// renewals go on at its return. It also probes once at the start, to learn the
+// skew of the clocks before a token is judged by ours alone.
+func (t *table) watch(ctx context.Context) {
+	_ = t.wechat.Probe(ctx) // a failure shows at the first renewal
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.outageBegan:
+		}
+		failed, ok := t.awaitReturn(ctx)
+		if !ok {
+			return
+		}
+		t.resume(failed > 0)
+	}
+}
+
+// awaitReturn probes until WeChat answers, and returns how many probes failed.
+func (t *table) awaitReturn(ctx context.Context) (failed int, ok bool) {
+	said := ""
+	for {
+		probe, cancel := context.WithTimeout(ctx, probeInterval)
+		err := t.wechat.Probe(probe)
+		late := probe.Err() != nil
+		cancel()
+		if err == nil {
+			return failed, true
+		}
+		if who := t.whoIsSilent(err, late); who != said {
+			said = who
+			var noAnswer *wechat.NoAnswerError
+			if errors.As(err, &noAnswer) {
+				err = noAnswer.Err // which path the probe asked for helps nobody
+			}
+			t.log.Warn(who+"; renewals wait for its return, living tokens are served", "error", err)
+		}
+		failed++
+		select {
+		case <-ctx.Done():
+			return failed, false
+		case <-time.After(probeInterval):
+		}
+	}
+}
+
+// whoIsSilent says after a probe who it is that does not answer, WeChat or the way to
+// it, and remembers that. A probe that was late does not know; then what was known
+// before counts.
+func (t *table) whoIsSilent(probe error, late bool) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var noAnswer *wechat.NoAnswerError
+	if !late && errors.As(probe, &noAnswer) {
+		t.outage.blame(noAnswer)
+	}
+	if t.outage.proxyFault != "" {
+		return behindProxy
+	}
+	return "WeChat does not answer"
+}
+
+// resume lets renewals go on. After a real outage those that it made fail are due
+// at once; if WeChat answered the first probe, it is only one path that hangs,
+// and the keys keep their backoff.
+func (t *table) resume(outage bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.outage.paused = false
+	t.metrics.Paused(false)
+	if outage {
+		t.log.Info("WeChat answers again; renewals go on")
+		t.retryUnansweredLocked()
+	}
+	t.answered(outage) // whatever was put off meanwhile
+	t.wakeUp()
+}
+
+// freedAgain is how soon after one return of WeChat another has a key tried ahead of
+// its backoff: a WeChat that comes and goes must not be asked each time.
+const freedAgain = 75 * time.Second
+
+// retryUnansweredLocked has those tried that found WeChat silent.
+func (t *table) retryUnansweredLocked() {
+	now := t.clock.Now()
+	for _, e := range t.entries {
+		if e.cond.noAnswer && e.queued.in != nil && now.Sub(time.Unix(0, e.freed)).Abs() >= freedAgain {
+			e.freed = now.UnixNano()
+			t.changeLocked(e, event{kind: eventAnswered}, when{})
+		}
+	}
+}

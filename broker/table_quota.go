@@ -1,0 +1,170 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// keyQuota is what is known of a key's daily quota of token calls.
+type keyQuota struct {
+	spent   dayBudget // by us
+	met     time.Time // when WeChat last answered 45009; zero after a call that went well
+	stopped bool      // by its kind's breaker or the day's budget of all, not by its own doing
+	// The last calls beyond spent. Forced and scheduled renewals are counted separately,
+	// so rejections cannot starve scheduled ones.
+	overrunForced, overrunDue time.Time
+}
+
+// metToday reports whether WeChat has answered 45009 to the key today.
+func (q *keyQuota) metToday(now time.Time) bool {
+	return !q.met.IsZero() && chinaDay(q.met) == chinaDay(now)
+}
+
+// budgets are what all keys together may spend.
+type budgets struct {
+	breakers [KindWXCardTicket + 1]breaker
+	spent    dayBudget
+	resetAt  time.Time // when an operator last said that quotas were cleared
+}
+
+// untilQuotaProbe is an hour, or less if the day ends in China before.
+func (v *env) untilQuotaProbe() time.Duration {
+	now := v.clock.Now()
+	spread := time.Duration(v.rand() * float64(time.Minute))
+	return min(quotaProbe, chinaMidnight(now).Sub(now)+spread)
+}
+
+// pauseAfter returns how long to leave alone what WeChat has answered with err, as
+// so many times in a row before.
+func (v *env) pauseAfter(err error, failures int) time.Duration {
+	if wechat.Code(err) == wechat.CodeQuotaExhausted {
+		return v.untilQuotaProbe()
+	}
+	return backoff(failures, fullLife, v.rand())
+}
+
+// quotaMet notes that WeChat answered 45009 to e. Only the day's first counts for
+// its kind: that a quota is still used up an hour later is no news.
+func (t *table) quotaMet(e *entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock.Now()
+	if !e.quota.metToday(now) {
+		t.budgets.breakers[e.key.Kind].note(e.key, now)
+	}
+	e.quota.met = now
+}
+
+// renewed notes that WeChat gave e a token, and returns when the next is due. unchanged
+// says that it was the one in force.
+func (t *table) renewed(e *entry, full time.Duration, unchanged bool) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock.Now()
+	token := e.token.Load()
+	if token == nil {
+		token = e.rejection.suspect // held back until the renewal ends
+	}
+	if token == nil {
+		return now
+	}
+	e.quota.met = time.Time{}
+	if t.budgets.breakers[e.key.Kind].succeeded(e.key, now) {
+		t.retryStoppedLocked(e.key.Kind)
+	}
+	next := due(token, full, t.renewAt, t.rand())
+	if again := askAgain(token, full, now, t.rand()); unchanged && next.Before(again) {
+		return again
+	}
+	return next
+}
+
+// retryStoppedLocked has those of a kind, or of every kind for the zero Kind, tried again
+// that were stopped for what others did.
+func (t *table) retryStoppedLocked(kind Kind) {
+	for key, e := range t.entries {
+		if e.quota.stopped && (kind == 0 || kind == key.Kind) {
+			e.quota.stopped = false
+			t.retryLocked(e, false)
+		}
+	}
+}
+
+// retryStopped has every key tried now that an exhausted quota, a budget of ours, a
+// breaker or a misconfiguration has stopped.
+func (t *table) retryStopped() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.budgets = budgets{resetAt: t.clock.Now()}
+	for _, e := range t.entries {
+		e.quota.spent, e.quota.met, e.quota.stopped = dayBudget{}, time.Time{}, false
+		stopped := e.cond.trouble == StateQuotaExhausted || e.cond.trouble == StateMisconfigured
+		if e.renewal.running || stopped && e.blocking.on == nil {
+			t.retryLocked(e, e.permanent)
+		}
+	}
+	t.log.Info("keys that an exhausted quota or a misconfiguration stopped are tried again")
+}
+
+// retry has the key renewed now, whatever its condition, and ends what budgets stand
+// against it. It reports whether the key is in use.
+func (t *table) retry(key Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.entries[key]
+	if e == nil {
+		return false
+	}
+	t.budgets.breakers[key.Kind].reset()
+	e.quota.spent, t.budgets.spent, e.quota.met = dayBudget{}, dayBudget{}, time.Time{}
+	t.retryStoppedLocked(0)
+	t.retryLocked(e, true)
+	return true
+}
+
+// overBudget refuses a renewal that would burn a quota: a fault of ours or of
+// somebody else's must not use up what a merchant has for the day. It returns why.
+func (t *table) overBudget(e *entry) (reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now, q := t.clock.Now(), &e.quota
+	overrun := &q.overrunDue
+	if e.rejection.suspect != nil {
+		overrun = &q.overrunForced
+	}
+	most := callsPerKey(e.presentLifeLocked())
+	q.stopped = false
+	switch {
+	case !t.budgets.breakers[e.key.Kind].allow(now, q.metToday(now)):
+		q.stopped = true
+		return "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China"
+	case e.cond.paced():
+		// A pause of ours on top of its own would hide the cause, and outlast it.
+	case q.spent.take(now, most):
+		if q.stopped = !t.budgets.spent.take(now, callsPerDayFloor+most*len(t.entries)); q.stopped {
+			return "the daily budget of token calls for all keys is used up; it starts anew at midnight in China"
+		}
+	case now.Sub(*overrun) >= quotaProbe:
+		// Our own budget is a guess at WeChat's: the key is not given up for the day.
+		*overrun = now
+	default:
+		return "the daily budget of token calls for this key is used up; one or two an hour are made until midnight in China"
+	}
+	return ""
+}
+
+// quotaOf returns what a record says of a quota that was used up before the last
+// end of the process, and whether it says anything that still holds: within the
+// same day in China, and until the probe that was due then. It is pure.
+func quotaOf(rec *record, alive bool, now time.Time) (event, bool) {
+	since := now.Sub(rec.quotaMet)
+	if rec.quotaMet.IsZero() || since < 0 || since >= quotaProbe || chinaDay(rec.quotaMet) != chinaDay(now) {
+		return event{}, false
+	}
+	return event{
+		kind: eventQuota, alive: alive, errcode: wechat.CodeQuotaExhausted,
+		wait:   min(quotaProbe-since, chinaMidnight(now).Sub(now)),
+		reason: "WeChat answered errcode 45009 at " + rec.quotaMet.UTC().Format(time.RFC3339) + ": the quota of the day is used up",
+	}, true
+}
