@@ -97,10 +97,20 @@ func (d *directory) loadInUse(ctx context.Context) {
 		}
 		d.ledger.deleteAll(ctx, stray)
 	}
-	if !old {
-		return
+	if old {
+		d.renameOld(ctx)
 	}
-	if err := d.ledger.renameOld(ctx, d.config.Load().isOwn); err != nil {
+}
+
+// renameOld renames the records of an earlier version, and has the keys in use follow.
+func (d *directory) renameOld(ctx context.Context) {
+	renamed, err := d.ledger.renameOld(ctx, d.config.Load().isOwn)
+	for _, key := range renamed {
+		if err == nil {
+			_, err = d.ledger.update(ctx, key, func(*record) bool { return false })
+		}
+	}
+	if err != nil {
 		d.log.Error("accounts that an earlier version kept are asked for from WeChat anew", "error", err)
 	}
 	d.changed()

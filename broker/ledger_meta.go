@@ -49,7 +49,7 @@ func (l *ledger) open(ctx context.Context, isOwn func(appID string) bool) error 
 	if current {
 		return nil
 	}
-	if err := l.renameOld(context.WithoutCancel(ctx), isOwn); err != nil {
+	if _, err := l.renameOld(context.WithoutCancel(ctx), isOwn); err != nil {
 		return err
 	}
 	err = l.write(ctx, change{name: canaryName, base: generation, generation: generation + 1, plain: []byte(canaryText)})

@@ -18,11 +18,12 @@ const renamesAtOnce = 500
 type renaming struct {
 	*ledger
 	changes []change
+	renamed []Key
 }
 
-// renameOld renames all such records. Tickets of an appid that is an own account's stay:
-// isOwn says so.
-func (l *ledger) renameOld(ctx context.Context, isOwn func(appID string) bool) error {
+// renameOld renames all such records, and returns their names of today. Tickets of an
+// appid that is an own account's stay: isOwn says so.
+func (l *ledger) renameOld(ctx context.Context, isOwn func(appID string) bool) ([]Key, error) {
 	todo := &renaming{ledger: l}
 	prefix := KindAuthorizer.String() + "/"
 	var failed error
@@ -39,9 +40,9 @@ func (l *ledger) renameOld(ctx context.Context, isOwn func(appID string) bool) e
 		failed = todo.flush(ctx)
 	}
 	if failed != nil {
-		return fmt.Errorf("rename the records of an earlier version: %w", failed)
+		return nil, fmt.Errorf("rename the records of an earlier version: %w", failed)
 	}
-	return nil
+	return todo.renamed, nil
 }
 
 // account renames one authorizer and its tickets. One whose record cannot be read stays:
@@ -84,7 +85,7 @@ func (t *renaming) rename(ctx context.Context, key Key) error {
 	base := there.generation
 	old.generation = max(old.generation, base+1)
 	c, err := recordChange(key, base, old)
-	t.changes = append(t.changes, c)
+	t.changes, t.renamed = append(t.changes, c), append(t.renamed, key)
 	return err
 }
 
