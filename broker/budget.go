@@ -65,20 +65,19 @@ func chinaMidnight(t time.Time) time.Time {
 }
 
 const (
-	// callsPerKeyFactor is how many times the renewals that a day needs one key may
-	// cost before it is stopped: no fault may burn a merchant's quota.
-	callsPerKeyFactor = 10
-	callsPerKeyFloor  = 200
-	callsPerDayFloor  = 20_000
+	// forcedPerDayFactor is how many times the renewals that a day needs rejections may
+	// force of one key: no fault may burn a merchant's quota.
+	forcedPerDayFactor = 10
+	forcedPerDayFloor  = 200
 
 	breakerWindow = 10 * time.Minute
 	breakerKeys   = 3
 	quotaProbe    = time.Hour
 )
 
-// callsPerKey is the daily budget of token calls for a key whose tokens live life.
-func callsPerKey(life time.Duration) int {
-	return max(callsPerKeyFloor, callsPerKeyFactor*int(24*time.Hour/max(life, time.Second)))
+// forcedPerDay is the daily budget of forced renewals of a key whose tokens live life.
+func forcedPerDay(life time.Duration) int {
+	return max(forcedPerDayFloor, forcedPerDayFactor*int(24*time.Hour/max(life, time.Second)))
 }
 
 // breaker stops a whole kind when several of its keys met their quota at once:

@@ -92,20 +92,6 @@ func (e *entry) lifeLocked() time.Duration {
 	return life
 }
 
-// presentLifeLocked returns the life of the token held, by which the calls that a day
-// needs are reckoned: WeChat may have come to give shorter ones. For an own account it is
-// that of lifeLocked, as stable_token tells what is left of a token.
-func (e *entry) presentLifeLocked() time.Duration {
-	t := e.token.Load()
-	if t == nil {
-		t = e.rejection.suspect
-	}
-	if t == nil || e.key.Kind == KindAccount {
-		return e.lifeLocked()
-	}
-	return t.Life()
-}
-
 // notifyLocked wakes everybody who waits for a change.
 func (e *entry) notifyLocked() {
 	close(e.changed)

@@ -61,18 +61,13 @@ func (b *Broker) Orphan(key Key) bool {
 	return e != nil && b.table.inUse(key) != &e.saved
 }
 
-// SpendDay uses up the budget of token calls that all keys together have for the day.
-func (b *Broker) SpendDay() { b.table.spend(func(t *table) *dayBudget { return &t.budgets.spent }) }
+// SpendDayOf uses up the budget of forced renewals that key has for the day.
+func (b *Broker) SpendDayOf(key Key) { b.table.spendDay(key) }
 
-// SpendDayOf uses up the budget of token calls that key has for the day.
-func (b *Broker) SpendDayOf(key Key) {
-	b.table.spend(func(t *table) *dayBudget { return &t.entries[key].quota.spent })
-}
-
-func (t *table) spend(of func(*table) *dayBudget) {
+func (t *table) spendDay(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	budget := of(t)
+	budget := &t.entries[key].quota.forced
 	budget.take(t.clock.Now(), 1)
 	budget.used = 1 << 30
 }

@@ -94,10 +94,11 @@ func TestQuota_AnOperatorResetsTheKind(t *testing.T) {
 func TestQuota_AnOperatorResetsTheDaysBudget(t *testing.T) {
 	lit(t, worldOptions{merchants: 1}, func(w *world) {
 		key := authorizerKey(merchant(0))
-		w.broker.SpendDay()
+		w.broker.SpendDayOf(key)
+		w.sim.ExpireToken(merchant(0))
+		w.mustCall(key) // the one of the hour
 		w.sim.ExpireToken(merchant(0))
 		before := w.sim.Calls(authorizerPath)
-		pass(2 * time.Hour)
 		s := w.mustFail(key, broker.StateQuotaExhausted)
 		if n := w.sim.Calls(authorizerPath) - before; n != 0 || !strings.Contains(s.Reason, "budget") {
 			t.Errorf("%d token calls beyond the budget; %+v", n, s)
@@ -187,7 +188,7 @@ func TestQuota_AnOperatorResetsThemAll(t *testing.T) {
 			w.mustFail(key, broker.StateQuotaExhausted)
 		}
 		w.sim.ClearFaults()
-		w.broker.SpendDay()
+		w.broker.SpendDayOf(keys[0])
 		w.broker.RetryStopped()
 		pass(time.Second)
 		for _, key := range keys {

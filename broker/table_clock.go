@@ -19,7 +19,7 @@ func (t *table) moveClock(date, sent, received time.Time) bool {
 // they did, although the clock by which they were set has been moved since.
 func (t *table) moveWaitsLocked(by time.Duration) {
 	for _, e := range t.entries {
-		for _, at := range []*time.Time{&e.cond.since, &e.cond.ticketless, &e.cond.notBefore, &e.rejection.refreshAt, &e.quota.overrunForced, &e.quota.overrunDue} {
+		for _, at := range []*time.Time{&e.cond.since, &e.cond.ticketless, &e.cond.notBefore, &e.rejection.refreshAt, &e.quota.overrun} {
 			if !at.IsZero() {
 				*at = at.Add(by)
 			}

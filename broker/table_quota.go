@@ -8,12 +8,10 @@ import (
 
 // keyQuota is what is known of a key's daily quota of token calls.
 type keyQuota struct {
-	spent   dayBudget // by us
 	met     time.Time // when WeChat last answered 45009; zero after a call that went well
-	stopped bool      // by its kind's breaker or the day's budget of all, not by its own doing
-	// The last calls beyond spent. Forced and scheduled renewals are counted separately,
-	// so rejections cannot starve scheduled ones.
-	overrunForced, overrunDue time.Time
+	stopped bool      // by its kind's breaker, not by its own doing
+	forced  dayBudget // renewals that rejections forced
+	overrun time.Time // when the last one beyond that was made
 }
 
 // metToday reports whether WeChat has answered 45009 to the key today.
@@ -24,7 +22,6 @@ func (q *keyQuota) metToday(now time.Time) bool {
 // budgets are what all keys together may spend.
 type budgets struct {
 	breakers [KindWXCardTicket + 1]breaker
-	spent    dayBudget
 	resetAt  time.Time // when an operator last said that quotas were cleared
 }
 
@@ -98,7 +95,7 @@ func (t *table) retryStopped() {
 	defer t.mu.Unlock()
 	t.budgets = budgets{resetAt: t.clock.Now()}
 	for _, e := range t.entries {
-		e.quota.spent, e.quota.met, e.quota.stopped = dayBudget{}, time.Time{}, false
+		e.quota = keyQuota{}
 		stopped := e.cond.trouble == StateQuotaExhausted || e.cond.trouble == StateMisconfigured
 		if e.renewal.running || stopped && e.blocking.on == nil {
 			t.retryLocked(e, e.permanent)
@@ -117,7 +114,7 @@ func (t *table) retry(key Key) bool {
 		return false
 	}
 	t.budgets.breakers[key.Kind].reset()
-	e.quota.spent, t.budgets.spent, e.quota.met = dayBudget{}, dayBudget{}, time.Time{}
+	e.quota = keyQuota{}
 	t.retryStoppedLocked(0)
 	t.retryLocked(e, true)
 	return true
@@ -125,33 +122,28 @@ func (t *table) retry(key Key) bool {
 
 // overBudget refuses a renewal that would burn a quota: a fault of ours or of
 // somebody else's must not use up what a merchant has for the day. It returns why.
+//
+// Scheduled renewals need no budget: their dates bound those that succeed, and the backoff
+// those that fail. Rejections know no such bound, so forced renewals have a budget of
+// their own, and cannot starve scheduled ones.
 func (t *table) overBudget(e *entry) (reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now, q := t.clock.Now(), &e.quota
-	overrun := &q.overrunDue
-	if e.rejection.suspect != nil {
-		overrun = &q.overrunForced
-	}
-	most := callsPerKey(e.presentLifeLocked())
-	q.stopped = false
+	q.stopped = !t.budgets.breakers[e.key.Kind].allow(now, q.metToday(now))
+	forced := e.rejection.suspect != nil && !e.cond.paced() // a pause on top of its own would hide the cause, and outlast it
 	switch {
-	case !t.budgets.breakers[e.key.Kind].allow(now, q.metToday(now)):
-		q.stopped = true
+	case q.stopped:
 		return "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China"
-	case e.cond.paced():
-		// A pause of ours on top of its own would hide the cause, and outlast it.
-	case q.spent.take(now, most):
-		if q.stopped = !t.budgets.spent.take(now, callsPerDayFloor+most*len(t.entries)); q.stopped {
-			return "the daily budget of token calls for all keys is used up; it starts anew at midnight in China"
-		}
-	case now.Sub(*overrun) >= quotaProbe:
+	case !forced, q.forced.take(now, forcedPerDay(e.lifeLocked())):
+		return ""
+	case now.Sub(q.overrun) >= quotaProbe:
 		// Our own budget is a guess at WeChat's: the key is not given up for the day.
-		*overrun = now
+		q.overrun = now
+		return ""
 	default:
-		return "the daily budget of token calls for this key is used up; one or two an hour are made until midnight in China"
+		return "the daily budget of renewals that rejections force is used up for this key; one an hour is made until midnight in China"
 	}
-	return ""
 }
 
 // quotaOf returns what a record says of a quota that was used up before the last
