@@ -34,8 +34,9 @@
 // by their seal, through Options.Check, since bbolt gives back a flipped bit as good:
 // at once if the file is no larger than 32 MiB (some 40,000 records), and otherwise
 // in the background after the start, in small pieces. Neither sees a leaf page whose
-// count of records became smaller, nor a name that became another one of which
-// nothing can be said; those records are missing and come back from WeChat.
+// count of records became smaller: those are missing, and come back from WeChat. Nor
+// does either see a name in the tree that became another one in the right order: then
+// bbolt may write a tree that is out of order, which the next start finds.
 //
 // One bad meta page is no damage: it is what a power cut in the middle of a commit
 // leaves. bbolt goes on with the other one, the state before that commit.

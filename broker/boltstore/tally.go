@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -30,13 +31,20 @@ func (t *tally) add(check checkFunc, name, value []byte) error {
 	switch {
 	case err == nil:
 		t.sound++
-	case errors.Is(err, errDamagedValue), errors.Is(err, seal.ErrDamaged):
+	case errors.Is(err, errDamagedValue), errors.Is(err, seal.ErrDamaged), shifted(name, rec):
 		return fmt.Errorf("a record is damaged: %w", err)
 	default:
 		t.unopened++
 		t.unopenedErr = err
 	}
 	return nil
+}
+
+// shifted reports whether a record that does not open begins too early or too late:
+// a flipped bit in a length has moved a part of its generation, of which the upper
+// bytes are 0, into its name, or a part of its name into its generation.
+func shifted(name []byte, rec store.Record) bool {
+	return bytes.IndexByte(name, 0) >= 0 || rec.Generation >= 1<<56
 }
 
 // wrongKey returns an error if there are records, and none can be opened.
