@@ -13,6 +13,7 @@ type faultRequest struct {
 	Path        string            `json:"path"`
 	Host        string            `json:"host"`
 	AppID       string            `json:"appid"`
+	Component   string            `json:"component"`
 	Mode        wechattest.Mode   `json:"mode"`
 	Errcode     int               `json:"errcode"`
 	Errmsg      string            `json:"errmsg"`
@@ -42,7 +43,7 @@ func (k control) fault(r *http.Request) (any, error) {
 		return nil, fmt.Errorf("status %d: want 200 to 599", f.Status)
 	}
 	k.s.Fault(f.Path, wechattest.Fault{
-		Host: f.Host, AppID: f.AppID, Mode: f.Mode, Errcode: f.Errcode, Errmsg: f.Errmsg,
+		Host: f.Host, AppID: f.AppID, Component: f.Component, Mode: f.Mode, Errcode: f.Errcode, Errmsg: f.Errmsg,
 		Status: f.Status, Header: f.Header, Body: f.Body, Raw: f.Raw,
 		Latency: f.Latency.Duration, Drip: f.Drip.Duration, Chunked: f.Chunked,
 		Effect: f.Effect, Times: f.Times, Probability: f.Probability,

@@ -48,6 +48,7 @@ GET    /control/ca.pem                         the CA's certificate
 A fault: {"path": "/cgi-bin/menu/*", "times": 2, "errcode": 40001}
   path         exact, or a prefix with a star at its end; empty: all
   host, appid  only calls of that host, or of that account
+  component    only calls for that component
   times        how many calls (0: all); probability: which share of them
   latency      "2s" before the call takes effect; drip: before each byte of the body
   errcode      answer it (errmsg: with this text)

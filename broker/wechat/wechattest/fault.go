@@ -91,6 +91,9 @@ type Fault struct {
 	// Host and AppID narrow the fault to calls of that host, and of that
 	// account or component; empty matches all.
 	Host, AppID string
+	// Component narrows the fault to calls that are made for that component, by the
+	// token or by component_appid; empty matches all.
+	Component string
 	// Mode is a way to fail. Beside Errcode or Status it spoils that answer.
 	Mode Mode
 	// Errcode is answered with WeChat's text, or with Errmsg.

@@ -46,6 +46,16 @@ func (s *Server) ExpireAllTokens() {
 // at once and are answered 40001.
 func (s *Server) Displace(appID string) { s.displace(appID, 0) }
 
+// DisplaceAuthorizer is Displace of the token by which one component acts for appid; those
+// of other components live on. It does nothing if there has never been one.
+func (s *Server) DisplaceAuthorizer(componentAppID, appID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if key := (tokenKey{KindAuthorizer, componentAppID, appID}); s.purse.newest[key] != nil {
+		s.purse.issue(key, s.mint.token(), s.now(), s.opt.TokenLife, 0)
+	}
+}
+
 // DisplaceWithOverlap is Displace, with the overlap that WeChat grants.
 func (s *Server) DisplaceWithOverlap(appID string) { s.displace(appID, s.opt.Overlap) }
 

@@ -19,10 +19,7 @@ func (s *Server) strikeEarly(c *call) (Fault, bool) {
 		if !a.early() {
 			return Fault{}, false // it comes first, and is decided with the body
 		}
-		if a.AppID != "" && a.AppID != s.guessSubject(c) {
-			continue
-		}
-		if s.hits(a, c) {
+		if s.concerns(a, c) && s.hits(a, c) {
 			return a.Fault, true
 		}
 	}
@@ -41,7 +38,7 @@ func (s *Server) strike(c *call) Fault {
 		if !a.covers(c.path, c.r.Host) || c.passed[a] || a.outcome() && found.outcome() {
 			continue
 		}
-		if a.AppID != "" && a.AppID != s.guessSubject(c) || !s.hits(a, c) {
+		if !s.concerns(a, c) || !s.hits(a, c) {
 			continue
 		}
 		if a.outcome() {
@@ -64,6 +61,25 @@ func (s *Server) hits(a *armedFault, c *call) bool {
 	}
 	a.struck++
 	return true
+}
+
+// concerns reports whether the fault is for the account and the component of the call.
+func (s *Server) concerns(a *armedFault, c *call) bool {
+	return (a.AppID == "" || a.AppID == s.guessSubject(c)) && (a.Component == "" || a.Component == s.guessComponent(c))
+}
+
+// guessComponent finds the component that a call is made for before it is judged.
+func (s *Server) guessComponent(c *call) string {
+	for _, p := range c.query {
+		if t := s.purse.byText[p.value]; t != nil {
+			return t.key.component
+		}
+	}
+	if c.body != nil {
+		_ = c.parse()
+	}
+	value, _ := c.text("component_appid")
+	return value
 }
 
 // guessSubject finds the appid that a call is about before it is judged: that of

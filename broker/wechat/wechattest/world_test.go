@@ -14,6 +14,7 @@ import (
 
 const (
 	platform    = "wx7f00c0de00000001"
+	other       = "wx7f00c0de00000002"
 	platformKey = "platform-secret-0123456789abcdef"
 	merchant    = "wxa1000000000000a1"
 	own         = "wx00000000000000aa"
