@@ -278,7 +278,8 @@ func (b *Broker) Reconcile(appID string) {
 
 // Renew has the key renewed now, whatever its condition: an operator says that
 // the cause is cured. It also ends what stands against it: the key's budget of forced
-// renewals, and the breaker of its kind. It does not wait, and does nothing for a key that is not in use.
+// renewals, and the breaker that it shares with others. It does not wait, and does nothing
+// for a key that is not in use.
 func (b *Broker) Renew(key Key) {
 	if c := b.components.get(key.AppID); c != nil && key.Kind == KindComponent {
 		c.retryStart()

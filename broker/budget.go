@@ -80,7 +80,7 @@ func forcedPerDay(life time.Duration) int {
 	return max(forcedPerDayFloor, forcedPerDayFactor*int(24*time.Hour/max(life, time.Second)))
 }
 
-// breaker stops a whole kind when several of its keys met their quota at once:
+// breaker stops a whole group when several of its keys met their quota at once:
 // then the quota is not one merchant's. The zero value is closed. It is not safe
 // for concurrent use.
 type breaker struct {

@@ -9,7 +9,7 @@ import (
 // keyQuota is what is known of a key's daily quota of token calls.
 type keyQuota struct {
 	met     time.Time // when WeChat last answered 45009; zero after a call that went well
-	stopped bool      // by its kind's breaker, not by its own doing
+	stopped bool      // by a breaker, not by its own doing
 	forced  dayBudget // renewals that rejections forced
 	overrun time.Time // when the last one beyond that was made
 }
@@ -21,8 +21,28 @@ func (q *keyQuota) metToday(now time.Time) bool {
 
 // budgets are what all keys together may spend.
 type budgets struct {
-	breakers [KindWXCardTicket + 1]breaker
+	breakers map[quotaGroup]*breaker
 	resetAt  time.Time // when an operator last said that quotas were cleared
+}
+
+// quotaGroup is the keys that share a breaker: those of one kind, and of one component where
+// they are a component's, as WeChat counts each component's calls apart.
+type quotaGroup struct {
+	kind      Kind
+	component string
+}
+
+func groupOf(key Key) quotaGroup { return quotaGroup{key.Kind, key.Component} }
+
+// breaker returns the breaker of g. The table's lock guards it as well.
+func (b *budgets) breaker(g quotaGroup) *breaker {
+	if b.breakers == nil {
+		b.breakers = map[quotaGroup]*breaker{}
+	}
+	if b.breakers[g] == nil {
+		b.breakers[g] = &breaker{}
+	}
+	return b.breakers[g]
 }
 
 // untilQuotaProbe is an hour, or less if the day ends in China before.
@@ -42,13 +62,13 @@ func (v *env) pauseAfter(err error, failures int) time.Duration {
 }
 
 // quotaMet notes that WeChat answered 45009 to e. Only the day's first counts for
-// its kind: that a quota is still used up an hour later is no news.
+// its group: that a quota is still used up an hour later is no news.
 func (t *table) quotaMet(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
 	if !e.quota.metToday(now) {
-		t.budgets.breakers[e.key.Kind].note(e.key, now)
+		t.budgets.breaker(groupOf(e.key)).note(e.key, now)
 	}
 	e.quota.met = now
 }
@@ -67,8 +87,8 @@ func (t *table) renewed(e *entry, full time.Duration, unchanged bool) time.Time 
 		return now
 	}
 	e.quota.met = time.Time{}
-	if t.budgets.breakers[e.key.Kind].succeeded(e.key, now) {
-		t.retryStoppedLocked(e.key.Kind)
+	if g := groupOf(e.key); t.budgets.breaker(g).succeeded(e.key, now) {
+		t.retryStoppedLocked(g)
 	}
 	next := due(token, full, t.renewAt, t.rand())
 	if again := askAgain(token, full, now, t.rand()); unchanged && next.Before(again) {
@@ -77,11 +97,11 @@ func (t *table) renewed(e *entry, full time.Duration, unchanged bool) time.Time 
 	return next
 }
 
-// retryStoppedLocked has those of a kind, or of every kind for the zero Kind, tried again
+// retryStoppedLocked has those of a group, or of every group for the zero one, tried again
 // that were stopped for what others did.
-func (t *table) retryStoppedLocked(kind Kind) {
+func (t *table) retryStoppedLocked(g quotaGroup) {
 	for key, e := range t.entries {
-		if e.quota.stopped && (kind == 0 || kind == key.Kind) {
+		if e.quota.stopped && (g == quotaGroup{} || g == groupOf(key)) {
 			e.quota.stopped = false
 			t.retryLocked(e, false)
 		}
@@ -113,9 +133,9 @@ func (t *table) retry(key Key) bool {
 	if e == nil {
 		return false
 	}
-	t.budgets.breakers[key.Kind].reset()
+	t.budgets.breaker(groupOf(key)).reset()
 	e.quota = keyQuota{}
-	t.retryStoppedLocked(0)
+	t.retryStoppedLocked(quotaGroup{})
 	t.retryLocked(e, true)
 	return true
 }
@@ -130,7 +150,7 @@ func (t *table) overBudget(e *entry) (reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now, q := t.clock.Now(), &e.quota
-	q.stopped = !t.budgets.breakers[e.key.Kind].allow(now, q.metToday(now))
+	q.stopped = !t.budgets.breaker(groupOf(e.key)).allow(now, q.metToday(now))
 	forced := e.rejection.suspect != nil && !e.cond.paced() // a pause on top of its own would hide the cause, and outlast it
 	switch {
 	case q.stopped:
