@@ -48,8 +48,10 @@ func (o *opener) run(f *os.File, work string, read func(io.Reader) error) error 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, o.program)
 	var said strings.Builder
-	cmd.Args, cmd.Env = []string{childName, work}, []string{"GOTRACEBACK=none"}
-	cmd.ExtraFiles, cmd.Stderr = []*os.File{f}, &said
+	cmd.Args, cmd.ExtraFiles, cmd.Stderr = []string{childName, work}, []*os.File{f}, &said
+	// Without our environment, which may hold secrets. The second is for tests: a
+	// binary with the race detector sleeps for a second at its end.
+	cmd.Env = []string{"GOTRACEBACK=none", "GORACE=atexit_sleep_ms=0"}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
