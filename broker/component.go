@@ -29,8 +29,7 @@ type component struct {
 	// mu is held for moments only, unlike that of record; nothing is called with it.
 	mu         sync.Mutex
 	start      ticketStart
-	spent      ticket // the newest when WeChat last refused all that were held
-	listWanted bool   // the list is to be read, whenever it was read last
+	listWanted bool // the list is to be read, whenever it was read last
 	stop       context.CancelFunc
 }
 

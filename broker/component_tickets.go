@@ -17,10 +17,11 @@ const (
 	startInterval = 10 * time.Minute
 )
 
-// ticketStart is what is known of asking WeChat to push tickets.
+// ticketStart is what is known of WeChat's taking tickets, and of asking it to push some.
 type ticketStart struct {
-	fails int  // how often in a row WeChat refused
-	now   bool // a person says to have cured the cause
+	spent ticket // the newest when WeChat last refused all that were held
+	fails int    // how often in a row WeChat refused
+	now   bool   // a person says to have cured the cause
 	// refused are WeChat's words where only a person can cure it; else nil.
 	refused    *wechat.APIError
 	unanswered time.Time // when WeChat was last asked and did not answer
@@ -161,7 +162,7 @@ func (c *component) ticketsToTry(ctx context.Context) []ticket {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(fresh) > 0 && fresh[0].value.Equal(c.spent.value) {
+	if len(fresh) > 0 && fresh[0].value.Equal(c.start.spent.value) {
 		return fresh[:1]
 	}
 	return fresh
@@ -175,7 +176,7 @@ func (c *component) ticketsTried(tried []ticket, taken bool) {
 	case taken:
 		c.start.fails, c.start.refused = 0, nil
 	case len(tried) > 0:
-		c.spent = tried[0]
+		c.start.spent = tried[0]
 	}
 	c.mu.Unlock()
 	if !taken {
@@ -219,7 +220,7 @@ func (c *component) ticketReason(cond condition, now time.Time) string {
 			r.cause, now.Sub(r.at).Round(time.Second), pushAdvice(r.cause, c.appID))
 	}
 	c.mu.Lock()
-	age := now.Sub(c.spent.received)
+	age := now.Sub(c.start.spent.received)
 	c.mu.Unlock()
 	if cond.errcode != 0 && age < ticketPatience {
 		return text + fmt.Sprintf("WeChat pushes them and refuses them (the newest came %s ago): %s; the next is tried as soon as it comes",

@@ -115,7 +115,7 @@ func transition(c condition, ev event, now time.Time) condition {
 	next := c
 	switch ev.kind {
 	case eventRenewed, eventAuthorized, eventReset, eventUnblocked, eventTicket:
-		next = settled(c, ev)
+		next = cleared(c, ev)
 	case eventFailed:
 		next = troubled(c, ev, StateRetrying, now)
 	case eventNoTicket:
@@ -147,8 +147,8 @@ func (c condition) paced() bool {
 	return c.trouble != StateUnknown && c.trouble != StateQuotaExhausted
 }
 
-// settled takes the trouble away. A ticket ends only the waiting for one.
-func settled(c condition, ev event) condition {
+// cleared takes the trouble away. A ticket ends only the waiting for one.
+func cleared(c condition, ev event) condition {
 	if ev.kind == eventTicket && c.trouble != StateWaitingTicket {
 		return c
 	}
