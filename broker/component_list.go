@@ -236,7 +236,7 @@ func (c *component) renewUnclear(ctx context.Context, seen map[string]struct{}, 
 
 // learn brings the store up to what an answer to an app showed of an authorizer.
 func (c *component) learn(ctx context.Context, a wechat.Authorizer, seen time.Time) {
-	m, err := c.ledger.mergeOne(ctx, c.appID, a, seen)
+	m, err := c.ledger.mergePage(ctx, c.appID, []wechat.Authorizer{a}, seen)
 	c.follow(m)
 	if err != nil && !errors.Is(err, errUnsaved) {
 		c.log.Warn("what an app's call showed of an authorizer could not be stored", "component", c.appID, "authorizer", a.AppID, "error", err)

@@ -75,7 +75,8 @@
 //	key.go token.go account.go errors.go   what callers see
 //	state.go advice.go                     the states of a key, and how they are worded
 //	record.go record_edit.go               what is kept of a key, and every edit of it
-//	due.go budget.go                       when to renew, and how often WeChat may be asked
+//	due.go backoff.go                      when to renew, and when to try again
+//	budget.go breaker.go                   how often WeChat may be asked
 //	faulty.go served.go                    what apps' calls showed of a key
 //	keylocks.go env.go                     what several parts use
 //	broker.go broker_*.go                  start and end, configuration, pushes, housekeeping

@@ -44,17 +44,6 @@ func askAgain(t *Token, full time.Duration, now time.Time, r float64) time.Time 
 	return again
 }
 
-// backoff returns how long to wait after so many failures in a row, for a token
-// of that life: 1, 5, 20, then 75 to 105 seconds, by r within [0, 1).
-func backoff(failures int, life time.Duration, r float64) time.Duration {
-	steps := []time.Duration{time.Second, 5 * time.Second, 20 * time.Second}
-	d := 75*time.Second + time.Duration(r*float64(30*time.Second))
-	if failures <= len(steps) {
-		d = steps[max(failures, 1)-1]
-	}
-	return max(share(d, life), time.Second)
-}
-
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

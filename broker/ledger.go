@@ -102,7 +102,7 @@ func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) b
 			l.adoptLocked(key, s, &next)
 			return &next, nil
 		case !errors.Is(err, store.ErrConflict):
-			return &next, l.keepUnsavedLocked(key, s, &next, err)
+			return &next, l.keepUnsavedLocked(key, &next, err)
 		case with != nil:
 			*with = l.stillOpen(ctx, *with)
 		}

@@ -24,82 +24,60 @@ func (m *merged) add(key Key, before, after *record) {
 	}
 }
 
-// mergePage brings the records of the component's authorizers up to one page of the list
-// that was asked for at started, in one write. With an error that wraps errUnsaved memory
-// has it.
-func (l *ledger) mergePage(ctx context.Context, component string, page []wechat.Authorizer, started time.Time) (merged, error) {
-	m, conflict, err := l.mergeAtOnce(ctx, component, page, started)
-	if err != nil || !conflict {
-		return m, err
-	}
-	m = merged{}
-	var unsaved error
-	for _, a := range page { // another replica was faster with one of them
-		one, err := l.mergeOne(ctx, component, a, started)
-		m.changed, m.revived = m.changed || one.changed, append(m.revived, one.revived...)
-		switch {
-		case errors.Is(err, errUnsaved):
-			unsaved = err
-		case err != nil:
-			return m, err
-		}
-	}
-	return m, unsaved
-}
-
-// mergeOne is mergePage for what WeChat, asked at that time, showed of one account.
-func (l *ledger) mergeOne(ctx context.Context, component string, a wechat.Authorizer, asked time.Time) (merged, error) {
-	key := authorizerKey(component, a.AppID)
-	var m merged
-	var before record
-	rec, err := l.update(ctx, key, func(r *record) bool {
-		before = *r
-		return r.merge(a, asked)
-	})
-	if rec != nil {
-		m.add(key, &before, rec)
-	}
-	return m, err
-}
-
-func (l *ledger) mergeAtOnce(ctx context.Context, component string, page []wechat.Authorizer, started time.Time) (m merged, conflict bool, err error) {
+// mergePage brings the records of the component's authorizers up to what WeChat, asked at
+// that time, showed of them, in one write. With an error that wraps errUnsaved memory has
+// it.
+func (l *ledger) mergePage(ctx context.Context, component string, page []wechat.Authorizer, asked time.Time) (merged, error) {
 	keys := make([]Key, len(page))
 	for i, a := range page {
 		keys[i] = authorizerKey(component, a.AppID)
 	}
 	defer l.locks.all(keys)()
+	for range conflictTries {
+		m, err := l.mergePageLocked(ctx, keys, page, asked)
+		if !errors.Is(err, store.ErrConflict) {
+			return m, err
+		}
+	}
+	return merged{}, outpaced("the authorizers of " + component)
+}
+
+// mergePageLocked is mergePage with the keys' locks held. It returns store.ErrConflict
+// where another replica was faster with one of them.
+func (l *ledger) mergePageLocked(ctx context.Context, keys []Key, page []wechat.Authorizer, asked time.Time) (m merged, err error) {
 	var changes []change
 	next := map[Key]*record{}
 	for i, key := range keys {
 		cur, base, err := l.currentLocked(ctx, key, l.memory.inUse(key))
 		if err != nil {
-			return m, false, err
+			return m, err
 		}
 		rec := *cur
-		if next[key] != nil || !rec.merge(page[i], started) {
+		if next[key] != nil || !rec.merge(page[i], asked) {
 			continue
 		}
 		m.add(key, cur, &rec)
 		c, err := recordChange(key, base, &rec)
 		if err != nil {
-			return m, false, err
+			return m, err
 		}
 		changes, next[key] = append(changes, c), &rec
 	}
 	if len(changes) == 0 {
-		return m, false, nil
+		return m, nil
 	}
 	why := l.write(ctx, changes...)
 	if errors.Is(why, store.ErrConflict) {
-		return m, true, nil
+		return m, why
 	}
 	for key, rec := range next {
-		if s := l.memory.inUse(key); why != nil {
-			err = l.keepUnsavedLocked(key, s, rec, why)
+		if why != nil {
+			err = l.keepUnsavedLocked(key, rec, why)
 		} else {
+			s := l.memory.inUse(key)
 			l.noteSavedLocked(key, s)
 			l.adoptLocked(key, s, rec)
 		}
 	}
-	return m, false, err
+	return m, err
 }

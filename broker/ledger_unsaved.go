@@ -8,9 +8,10 @@ import (
 )
 
 // keepUnsavedLocked serves a record that the store did not take, for the reason why, and
-// returns an error that wraps errUnsaved and why. It brings a key into use that is not:
-// nobody else has its record. The key's lock is held.
-func (l *ledger) keepUnsavedLocked(key Key, s *saved, rec *record, why error) error {
+// returns an error that wraps errUnsaved and why. It brings a key into use that is not, or
+// no longer: nobody else has its record. The key's lock is held.
+func (l *ledger) keepUnsavedLocked(key Key, rec *record, why error) error {
+	s := l.memory.inUse(key)
 	if s == nil {
 		s = &l.memory.activate(key, rec, false).saved
 	}

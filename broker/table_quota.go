@@ -45,22 +45,6 @@ func (b *budgets) breaker(g quotaGroup) *breaker {
 	return b.breakers[g]
 }
 
-// untilQuotaProbe is an hour, or less if the day ends in China before.
-func (v *env) untilQuotaProbe() time.Duration {
-	now := v.clock.Now()
-	spread := time.Duration(v.rand() * float64(time.Minute))
-	return min(quotaProbe, chinaMidnight(now).Sub(now)+spread)
-}
-
-// pauseAfter returns how long to leave alone what WeChat has answered with err, as
-// so many times in a row before.
-func (v *env) pauseAfter(err error, failures int) time.Duration {
-	if wechat.Code(err) == wechat.CodeQuotaExhausted {
-		return v.untilQuotaProbe()
-	}
-	return backoff(failures, fullLife, v.rand())
-}
-
 // quotaMet notes that WeChat answered 45009 to e. Only the day's first counts for
 // its group: that a quota is still used up an hour later is no news.
 func (t *table) quotaMet(e *entry) {
