@@ -131,7 +131,8 @@ func (o *opener) use(f *os.File, full bool) (*handle, *Recovery, error) {
 	full = full || info.Size() <= o.fullBelow
 	if err := o.checkRecords(h, full); err != nil {
 		other, rec, err := o.failed(f, err)
-		return other, rec, errors.Join(err, h.close())
+		_ = h.close() // nothing was written through it
+		return other, rec, err
 	}
 	if h.unread = !full; info.Size() >= o.compactAbove && inUse < info.Size()/4 {
 		return o.compact(h, info.Size()), nil, nil
