@@ -16,36 +16,45 @@ import (
 // sweep finds a damaged record and has the file repaired.
 func TestSweep_FindsDamage(t *testing.T) {
 	base := makeSample(t, 400)
-	path := filepath.Join(t.TempDir(), "s.db")
-	image := append([]byte(nil), base.image...)
-	victim := nameOf(201)
-	at := base.span[victim][1] - 2 // the last record of the page, or room behind it
-	for image[at] == 0 {
-		at--
+	span := base.span[nameOf(201)]
+	for name, damage := range map[string]func(image []byte){
+		"content": func(image []byte) {
+			at := span[1] - 2 // the last record of the page, or room behind it
+			for image[at] == 0 {
+				at--
+			}
+			image[at] ^= 1
+		},
+		"length of the name": func(image []byte) { image[span[0]+16+8] ^= 2 }, // of the page's first record
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "s.db")
+			image := append([]byte(nil), base.image...)
+			damage(image)
+			if err := os.WriteFile(path, image, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			o, err := newOpener(options(t, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.fullBelow = 0
+			s, err := open(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.sweep.Wait()
+			rec := s.Recovery()
+			if rec == nil || rec.Kept != len(base.records)-1 {
+				t.Errorf("Recovery() = %+v, want all records but one", rec)
+			}
+			if n := len(contents(t, s)); n != len(base.records)-1 {
+				t.Errorf("%d records", n)
+			}
+			mustClose(t, s)
+			sound(t, path)
+		})
 	}
-	image[at] ^= 1
-	if err := os.WriteFile(path, image, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o, err := newOpener(options(t, path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.fullBelow = 0
-	s, err := open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.sweep.Wait()
-	rec := s.Recovery()
-	if rec == nil || rec.Kept != len(base.records)-1 {
-		t.Errorf("Recovery() = %+v, want all records but one", rec)
-	}
-	if n := len(contents(t, s)); n != len(base.records)-1 {
-		t.Errorf("%d records", n)
-	}
-	mustClose(t, s)
-	sound(t, path)
 }
 
 func TestOpen_LargeStructure(t *testing.T) {

@@ -2,11 +2,8 @@ package boltstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
-
-	"github.com/wxsidecar/wxsidecar/broker/seal"
 )
 
 const (
@@ -50,7 +47,7 @@ func (s *Store) sweepSome(ctx context.Context, after string) (string, error) {
 	}
 	for _, n := range page {
 		err := s.o.Check(n.Name, n.Record)
-		if errors.Is(err, seal.ErrDamaged) {
+		if err != nil && damaged(n.Name, n.Record, err) {
 			h.kill(fmt.Errorf("a record is damaged: %w", err))
 			return "", err
 		}

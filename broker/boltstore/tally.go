@@ -1,9 +1,9 @@
 package boltstore
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/store"
@@ -31,7 +31,7 @@ func (t *tally) add(check checkFunc, name, value []byte) error {
 	switch {
 	case err == nil:
 		t.sound++
-	case errors.Is(err, errDamagedValue), errors.Is(err, seal.ErrDamaged), shifted(name, rec):
+	case damaged(string(name), rec, err):
 		return fmt.Errorf("a record is damaged: %w", err)
 	default:
 		t.unopened++
@@ -40,11 +40,13 @@ func (t *tally) add(check checkFunc, name, value []byte) error {
 	return nil
 }
 
-// shifted reports whether a record that does not open begins too early or too late:
-// a flipped bit in a length has moved a part of its generation, of which the upper
+// damaged reports whether err, with which a record does not open, is the record's
+// fault. Where nothing can be said of it, it may still begin too early or too late: a
+// flipped bit in a length has moved a part of its generation, of which the upper
 // bytes are 0, into its name, or a part of its name into its generation.
-func shifted(name []byte, rec store.Record) bool {
-	return bytes.IndexByte(name, 0) >= 0 || rec.Generation >= 1<<56
+func damaged(name string, rec store.Record, err error) bool {
+	return errors.Is(err, errDamagedValue) || errors.Is(err, seal.ErrDamaged) ||
+		strings.IndexByte(name, 0) >= 0 || rec.Generation >= 1<<56
 }
 
 // wrongKey returns an error if there are records, and none can be opened.
