@@ -84,4 +84,14 @@ func (d *directory) isSole(e *entry) bool { return e.sole.Load() == d.epoch.Load
 // noteSole remembers that e was found to be the only account of its appid at epoch.
 func (d *directory) noteSole(e *entry, epoch uint64) { e.sole.Store(epoch + 1) }
 
+// wasSole reports whether e was the only account of its appid when that was last looked at.
+func wasSole(e *entry) bool { return e.sole.Load() != 0 }
+
+// noteShared remembers that the entries share their appid.
+func noteShared(all []*entry) {
+	for _, e := range all {
+		e.sole.Store(0)
+	}
+}
+
 func unknown(appID string) error { return fmt.Errorf("%w: %s", ErrUnknownAccount, appID) }

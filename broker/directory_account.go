@@ -49,7 +49,8 @@ func (d *directory) account(ctx context.Context, appID string, c Choice) (Accoun
 }
 
 // authorizations returns the authorizers of that appid, of the one component or, if that
-// is empty, of all. What is in memory counts also while the store cannot be read.
+// is empty, of all. While the store cannot be read, what is in memory counts if no other
+// was known when it could.
 func (d *directory) authorizations(ctx context.Context, appID, component string) ([]*entry, error) {
 	var found []*entry
 	var failed error
@@ -66,8 +67,14 @@ func (d *directory) authorizations(ctx context.Context, appID, component string)
 			failed = err
 		}
 	}
-	if len(found) == 1 && failed == nil && component == "" {
+	switch {
+	case component != "":
+	case len(found) == 1 && failed == nil:
 		d.noteSole(found[0], epoch)
+	case len(found) == 1 && !wasSole(found[0]):
+		return nil, failed
+	case len(found) > 1:
+		noteShared(found)
 	}
 	if len(found) > 0 {
 		return found, nil

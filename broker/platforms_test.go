@@ -244,3 +244,44 @@ func TestPlatforms_ComingToASecond(t *testing.T) {
 		w.mustCall(authorizerOf(otherComponentID, merchant(0)))
 	})
 }
+
+// TestPlatforms_AStoreThatIsAwayDecidesNothing has a call name no component while only one
+// of two authorizations is in memory and the store cannot tell of the other: it is for
+// neither. A merchant who was known to have one alone is served.
+func TestPlatforms_AStoreThatIsAwayDecidesNothing(t *testing.T) {
+	store, down := failing()
+	o, ticket := twoComponents()
+	o.store = store
+	inWorld(t, o, func(w *world) {
+		w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
+		w.ticket()
+		ticket(w)
+		pass(time.Second)
+		w.authorizeOther(merchant(0))
+		pass(time.Second)
+		if _, err := w.choose(merchant(0), broker.Choice{}); err == nil {
+			t.Fatal("it has both")
+		}
+		if of, err := w.choose(merchant(1), broker.Choice{}); of != componentID {
+			t.Fatalf("%q, %v", of, err)
+		}
+		for range 6 * 6 { // six hours in which the one is called and the other is not
+			pass(10 * time.Minute)
+			w.ticket()
+			ticket(w)
+			w.mustCall(authorizerOf(otherComponentID, merchant(0)))
+			w.mustCall(authorizerKey(merchant(1)))
+		}
+		down.Store(true)
+		code := secret.New(w.sim.Authorize(componentID, merchant(5)))
+		if _, err := w.broker.QueryAuth(context.Background(), componentID, code); err != nil { // somebody comes
+			t.Fatal(err)
+		}
+		if of, err := w.choose(merchant(0), broker.Choice{}); err == nil {
+			t.Errorf("a call that may be for either is for %s", of)
+		}
+		if of, err := w.choose(merchant(1), broker.Choice{}); of != componentID {
+			t.Errorf("%q, %v", of, err)
+		}
+	})
+}
