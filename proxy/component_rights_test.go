@@ -45,6 +45,7 @@ func TestComponent_Rights(t *testing.T) {
 	refused(component, "GET", menu, "", k3, forMerchant()) // of which neither is the caller's
 	refused(component, "GET", menu, "", k2, forMerchant(), throughComponent(component))
 	refused(component, "GET", menu+"?component_appid="+component, "", k2, forMerchant())
+	refused(component3, "GET", menu, "", k2, forMerchant(), throughComponent(component3)) // nor does it hear who has authorised it
 	refused(component, "GET", "/wxa/gettemplatelist", "", k2, "X-Wechat-Appid: "+component)
 	refused(component, "GET", "/wxa/gettemplatelist", "", k2, throughComponent(component))
 	refused(component, "GET", "/cgi-bin/ticket/getticket", "", k2, "X-Wechat-Appid: "+merchant2)

@@ -54,7 +54,7 @@ func (s *Server) inspectHeaders(c *call) {
 	for name, values := range c.r.Header {
 		lower := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 		switch {
-		case lower == "x-wechat-appid" || strings.HasPrefix(lower, "x-wxsidecar-"):
+		case lower == "x-wechat-appid" || lower == "x-wechat-component" || strings.HasPrefix(lower, "x-wxsidecar-"):
 			c.violation("the sidecar's control header " + name + " reached WeChat")
 		case slices.Contains(hopByHop, name):
 			c.violation("the hop-by-hop header " + name + " reached WeChat")

@@ -33,6 +33,7 @@ func TestViolations(t *testing.T) {
 		`{"component_appid":"`+platform+`","authorizer_appid":"`+merchant+`","authorizer_refresh_token":"APP-r"}`))
 	f("a sidecar's handle", request(http.MethodGet, "/cgi-bin/menu/get?access_token=wxs_a_wx1_mac", ""))
 	f("control header X-Wechat-Appid", with(target, "X-Wechat-Appid", merchant))
+	f("control header X-Wechat-Component", with(target, "X-Wechat-Component", platform))
 	f("control header X-Wxsidecar-Key", with(target, "X-Wxsidecar-Key", "k"))
 	f("control header X_wxsidecar_key", with(target, "X_wxsidecar_key", "k"))
 	f("hop-by-hop header Proxy-Authorization", with(target, "Proxy-Authorization", "Basic eA=="))
@@ -81,7 +82,7 @@ func TestRequests(t *testing.T) {
 	if r.URI != "/wxa/release?b=2&access_token="+token+"&a=%2f" || string(r.Body) != `{"x"` || r.BodySize != 7 {
 		t.Errorf("record %+v", r)
 	}
-	if r.TokenKind != wechattest.KindAuthorizer || r.TokenAppID != merchant || r.TokenGeneration != 1 || r.Errcode != 0 {
+	if r.TokenKind != wechattest.KindAuthorizer || r.TokenAppID != merchant || r.TokenComponent != platform || r.TokenGeneration != 1 || r.Errcode != 0 {
 		t.Errorf("record %+v", r)
 	}
 	const sum = "5041bf1f713df204784353e82f6a4a535931cb64f1f4b4a5aeaffcb720918b22"

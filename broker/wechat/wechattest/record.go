@@ -18,11 +18,12 @@ type Request struct {
 	Body       []byte
 	BodySize   int64
 	BodySHA256 string
-	// TokenKind, TokenAppID and TokenGeneration say which token came, dead or
-	// alive; KindNone if none or none that WeChat ever gave.
-	TokenKind       Kind
-	TokenAppID      string
-	TokenGeneration uint64
+	// TokenKind, TokenAppID, TokenComponent and TokenGeneration say which token came,
+	// dead or alive; KindNone if none or none that WeChat ever gave. TokenComponent is
+	// the component that an authorizer's token was given to.
+	TokenKind                  Kind
+	TokenAppID, TokenComponent string
+	TokenGeneration            uint64
 	// AppID is whom the call is about: the account that a token call names, or
 	// the token's.
 	AppID string
@@ -67,6 +68,9 @@ func (s *Server) record(c *call, rep *reply, f Fault) {
 	}
 	if t := c.token; t != nil {
 		r.TokenKind, r.TokenAppID, r.TokenGeneration = t.key.kind, t.key.appID, t.generation
+		if t.key.kind == KindAuthorizer {
+			r.TokenComponent = t.key.component
+		}
 		if r.AppID == "" {
 			r.AppID = t.key.appID
 		}
