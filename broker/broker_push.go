@@ -54,6 +54,31 @@ func (b *Broker) QueryAuth(ctx context.Context, component string, code secret.Te
 	return b.inbox.queryAuth(ctx, component, code)
 }
 
+// PreAuthCode asks WeChat for a pre_auth_code, with which one merchant is sent to the
+// component's authorization page, and returns it and how long it is good. It returns
+// [ErrUnknownAccount] for a component that is not configured, a *StateError without a
+// component token, a *wechat.APIError for WeChat's refusal, and a *wechat.NoAnswerError or
+// *wechat.BadAnswerError for no code. It waits until ctx ends. Each call counts against a
+// quota of WeChat's.
+func (b *Broker) PreAuthCode(ctx context.Context, component string) (secret.Text, time.Duration, error) {
+	c := b.components.get(component)
+	if c == nil {
+		return secret.Text{}, 0, unknown(component)
+	}
+	grant, err := c.preAuthCode(ctx)
+	return grant.Token, grant.Life, err
+}
+
+// AuthorizerInfo asks WeChat what it has on record of an authorizer of the component. Its
+// errors are those of [Broker.PreAuthCode].
+func (b *Broker) AuthorizerInfo(ctx context.Context, component, appID string) (wechat.Authorizer, error) {
+	c := b.components.get(component)
+	if c == nil {
+		return wechat.Authorizer{}, unknown(component)
+	}
+	return awaitToken(ctx, c, func() (wechat.Authorizer, error) { return c.info(ctx, appID) })
+}
+
 // learnedKept is how many things that apps' own calls showed may wait to be stored: four
 // pages of the list of authorizers.
 const learnedKept = 4 * wechat.ListPageSize

@@ -58,7 +58,7 @@ func TestClient_EveryCall(t *testing.T) {
 		t.Fatalf("list: %+v, %v", list, err)
 	}
 	info, err := c.AuthorizerInfo(ctx, component, ct.Token, authorizer)
-	if err != nil || !info.RefreshToken.Equal(page[0].RefreshToken) {
+	if err != nil || !info.RefreshToken.Equal(page[0].RefreshToken) || info.Name == "" || info.Avatar == "" || info.MiniProgram || len(info.Rights) != 4 {
 		t.Fatalf("info: %+v, %v", info, err)
 	}
 	at, err := c.AuthorizerToken(ctx, component, ct.Token, authorizer, info.RefreshToken)
@@ -68,6 +68,12 @@ func TestClient_EveryCall(t *testing.T) {
 	x, err := c.QueryAuth(ctx, component, ct.Token, secret.New(sim.Authorize(component, authorizer)))
 	if err != nil || x.Authorizer.AppID != authorizer || x.Grant.Token.IsZero() || !strings.Contains(string(x.Answer), "func_info") {
 		t.Fatalf("exchange: %+v, %v", x.Authorizer, err)
+	}
+	if kept, err := wechat.ReadExchange(x.Answer); err != nil || kept.Authorizer.AppID != authorizer || !kept.Grant.Token.Equal(x.Grant.Token) {
+		t.Errorf("the same exchange from its answer: %+v, %v", kept.Authorizer, err)
+	}
+	if pre, err := c.PreAuthCode(ctx, component, ct.Token); err != nil || pre.Life != 10*time.Minute || !strings.HasPrefix(pre.Token.Reveal(), "preauthcode") {
+		t.Errorf("pre_auth_code: life %s, %v", pre.Life, err)
 	}
 	st, err := c.StableToken(ctx, account, accountSecret, false)
 	if err != nil {

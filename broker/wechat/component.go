@@ -13,6 +13,8 @@ const (
 	infoPath = "/cgi-bin/component/api_get_authorizer_info"
 	listPath = "/cgi-bin/component/api_get_authorizer_list"
 
+	queryAuthPath = "/cgi-bin/component/api_query_auth"
+
 	authorizerToken = "authorizer_access_token"
 )
 
@@ -33,9 +35,13 @@ type Authorizer struct {
 	RefreshToken secret.Text
 	// AuthorizedAt is zero where WeChat does not say.
 	AuthorizedAt time.Time
-	// Name is the account's nick name, from info only. Merchants choose it: it is
-	// text, never markup.
-	Name string
+	// Name and Avatar are the account's nick name and the address of its picture, from
+	// info only. Merchants choose the name: it is text, never markup.
+	Name, Avatar string
+	// MiniProgram says, from info only, that the account is one.
+	MiniProgram bool
+	// Rights are what the merchant has granted, from info and exchange only.
+	Rights []Right
 }
 
 // Exchange is what an authorization code was exchanged for.
@@ -46,6 +52,16 @@ type Exchange struct {
 	Grant Grant
 	// Answer is WeChat's answer, secrets and all.
 	Answer []byte
+}
+
+// Right is a set of permissions that a merchant has granted a component (func_info).
+type Right struct {
+	// ID is WeChat's number of it, 0 where it cannot be read.
+	ID int64
+	// Name is WeChat's name of it, in Chinese; often empty.
+	Name string
+	// Unconfirmed says that it takes effect only once the merchant has confirmed it.
+	Unconfirmed bool
 }
 
 func componentQuery(token secret.Text) url.Values {
@@ -94,23 +110,65 @@ func (c *Client) AuthorizerToken(ctx context.Context, component string, componen
 	return c.grant(ctx, http.MethodPost, path, componentQuery(componentToken), body, authorizerToken, componentToken, refreshToken)
 }
 
+// PreAuthCode asks for a code with which one merchant is sent to WeChat's authorization
+// page. The grant's Token is the code.
+// https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getPreAuthCode.html
+func (c *Client) PreAuthCode(ctx context.Context, component string, componentToken secret.Text) (Grant, error) {
+	const path = "/cgi-bin/component/api_create_preauthcode"
+	body := map[string]string{"component_appid": component}
+	return c.grant(ctx, http.MethodPost, path, componentQuery(componentToken), body, "pre_auth_code", componentToken)
+}
+
 // QueryAuth exchanges an authorization code. A code works once.
 // https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getAuthorizerRefreshToken.html
 func (c *Client) QueryAuth(ctx context.Context, component string, componentToken, code secret.Text) (Exchange, error) {
-	const path = "/cgi-bin/component/api_query_auth"
+	const path = queryAuthPath
 	body := map[string]string{"component_appid": component, "authorization_code": code.Reveal()}
 	answer, raw, err := c.call(ctx, http.MethodPost, path, componentQuery(componentToken), body, componentToken, code)
 	if err != nil {
 		return Exchange{}, err
 	}
-	info := answer.inner("authorization_info")
-	a := Authorizer{AppID: info.appID(), RefreshToken: info.refreshToken("authorizer_refresh_token")}
+	return answer.exchange(raw)
+}
+
+// ReadExchange reads an answer of [Client.QueryAuth] that was kept. It keeps answer, as
+// the exchange's Answer.
+func ReadExchange(answer []byte) (Exchange, error) {
+	o, err := read(queryAuthPath, answer, nil)
+	if err != nil {
+		return Exchange{}, err
+	}
+	return o.exchange(answer)
+}
+
+func (o object) exchange(raw []byte) (Exchange, error) {
+	const path = queryAuthPath
+	info := o.inner("authorization_info")
+	a := Authorizer{AppID: info.appID(), RefreshToken: info.refreshToken("authorizer_refresh_token"), Rights: info.rights()}
 	if a.AppID == "" {
 		return Exchange{}, badAnswer(path, "authorizer_appid "+info.wrong("authorizer_appid", "an appid"))
 	}
 	// The code is spent: without a usable token the refresh token brings another.
 	g, _ := info.grant(path, authorizerToken)
 	return Exchange{Authorizer: a, Grant: g, Answer: raw}, nil
+}
+
+// rights returns func_info. An item that cannot be read is passed over.
+func (o object) rights() []Right {
+	items, _ := o.items("func_info")
+	var rights []Right
+	for _, item := range items {
+		category, confirm := item.inner("funcscope_category"), item.inner("confirm_info")
+		r := Right{Name: category.text("name")}
+		r.ID, _ = category.number("id")
+		need, _ := confirm.number("need_confirm")
+		already, _ := confirm.number("already_confirm")
+		r.Unconfirmed = need == 1 && already == 0
+		if r.ID != 0 || r.Name != "" {
+			rights = append(rights, r)
+		}
+	}
+	return rights
 }
 
 // AuthorizerInfo asks for one authorizer, among others for its present refresh
@@ -127,8 +185,9 @@ func (c *Client) AuthorizerInfo(ctx context.Context, component string, component
 	if got := info.text("authorizer_appid"); got != "" && got != appID {
 		return Authorizer{}, badAnswer(path, "it is about another account")
 	}
+	about := answer.inner("authorizer_info")
 	return Authorizer{
-		AppID: appID, Name: answer.inner("authorizer_info").text("nick_name"),
-		RefreshToken: info.refreshToken("authorizer_refresh_token"),
+		AppID: appID, Name: about.text("nick_name"), Avatar: about.text("head_img"), MiniProgram: about.has("MiniProgramInfo"),
+		RefreshToken: info.refreshToken("authorizer_refresh_token"), Rights: info.rights(),
 	}, nil
 }
