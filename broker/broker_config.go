@@ -131,31 +131,44 @@ func (b *Broker) beginComponents() {
 	}
 }
 
-// awaitLists waits, no longer than a caller waits for a token, until the list of
-// every component has been read once: before that nobody can say who is unknown.
-func (b *Broker) awaitLists(ctx context.Context) error {
+// awaitLists waits, no longer than a caller waits for a token, until the list of that
+// component, or of every one for "", has been read once: before that nobody can say who is
+// unknown. It returns an error of one that cannot be read only after it has waited for the
+// others.
+func (b *Broker) awaitLists(ctx context.Context, component string) error {
 	ctx, cancel := context.WithTimeout(ctx, b.directory.wait)
 	defer cancel()
-	for _, c := range b.components.list() {
-		select {
-		case <-c.listed:
+	var failed error
+	for appID, c := range b.components.list() {
+		if component != "" && component != appID {
 			continue
-		default:
 		}
-		if _, err := b.directory.tokenAfter(ctx, c.key(), 0); err != nil {
-			return err
-		}
-		select {
-		case <-c.listed:
-			b.directory.changed()
-		case <-ctx.Done():
-			return &StateError{
-				Key: c.key(), State: StateRetrying, RetryAfter: time.Second,
-				Reason: "the list of authorizers has not been read yet since the store was empty; it is being asked for",
-			}
+		if err := b.awaitList(ctx, c); err != nil {
+			failed = err
 		}
 	}
-	return nil
+	return failed
+}
+
+func (b *Broker) awaitList(ctx context.Context, c *component) error {
+	select {
+	case <-c.listed:
+		return nil
+	default:
+	}
+	if _, err := b.directory.tokenAfter(ctx, c.key(), 0); err != nil {
+		return err
+	}
+	select {
+	case <-c.listed:
+		b.directory.changed()
+		return nil
+	case <-ctx.Done():
+		return &StateError{
+			Key: c.key(), State: StateRetrying, RetryAfter: time.Second,
+			Reason: "the list of authorizers has not been read yet since the store was empty; it is being asked for",
+		}
+	}
 }
 
 // tokenCame has done what waits for the token of a component.

@@ -37,8 +37,8 @@ type directory struct {
 // accounts to come.
 type directoryOptions struct {
 	wait time.Duration // how long a caller waits for an account to come
-	// awaitLists waits until the list of each component has been read once.
-	awaitLists func(context.Context) error
+	// awaitLists waits until the list of a component, or of each for "", has been read once.
+	awaitLists func(ctx context.Context, component string) error
 	// pending returns the channel that is closed once the authorization of a key has been
 	// exchanged, nil for one that is not being exchanged.
 	pending func(Key) <-chan struct{}

@@ -29,10 +29,10 @@ func (d *directory) account(ctx context.Context, appID string, c Choice) (Accoun
 	}
 	found, err := d.authorizations(ctx, appID, c.Component)
 	if err == nil && len(found) == 0 {
-		if err := d.awaitLists(ctx); err != nil {
-			return Account{}, err
+		unlisted := d.awaitLists(ctx, c.Component)
+		if found, err = d.authorizations(ctx, appID, c.Component); err == nil && len(found) == 0 {
+			err = unlisted
 		}
-		found, err = d.authorizations(ctx, appID, c.Component)
 	}
 	if err == nil && len(found) == 0 {
 		found, err = d.awaitPending(ctx, appID, c.Component)

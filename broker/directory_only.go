@@ -20,10 +20,10 @@ type onlyAnswer struct {
 func (d *directory) onlyAccount(ctx context.Context, c Choice) (Account, error) {
 	a, err := d.rememberOnly()
 	if err == nil && a.count == 0 {
-		if err := d.awaitLists(ctx); err != nil {
-			return Account{}, err
+		unlisted := d.awaitLists(ctx, c.Component)
+		if a, err = d.rememberOnly(); err == nil && a.count == 0 {
+			err = unlisted
 		}
-		a, err = d.rememberOnly()
 	}
 	switch {
 	case err != nil:

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
 func TestColdStart_EveryAuthorizerCanBeCalled(t *testing.T) {
@@ -38,6 +40,40 @@ func TestColdStart_EveryAuthorizerCanBeCalled(t *testing.T) {
 			t.Errorf("an unknown appid: %v", err)
 		}
 	})
+}
+
+// TestColdStart_NoComponentWaitsForAnother has one component that cannot read its list when
+// the first calls for a merchant of another come, whose list is on its way.
+func TestColdStart_NoComponentWaitsForAnother(t *testing.T) {
+	o, ticket := twoComponents()
+	for name, trouble := range map[string]func(*world){
+		"no ticket": func(*world) {},
+		"no list": func(w *world) {
+			w.sim.Fault(listPath, wechattest.Fault{Component: componentID, Errcode: -1})
+			w.ticket()
+		},
+	} {
+		for _, named := range []string{otherComponentID, ""} {
+			t.Run(name+" "+named, func(t *testing.T) {
+				inWorld(t, o, func(w *world) {
+					w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
+					w.sim.AddAuthorizer(otherComponentID, merchant(2))
+					w.store = memstore.New(memstore.Options{})
+					w.restart()
+					trouble(w)
+					w.sim.Fault(listPath, wechattest.Fault{Latency: time.Second})
+					ticket(w)
+					if of, err := w.choose(merchant(2), broker.Choice{Component: named}); of != otherComponentID {
+						t.Errorf("the first call is for %q, %v", of, err)
+					}
+					_, err := w.choose(merchant(0), broker.Choice{Component: named})
+					if errors.Is(err, broker.ErrUnknownAccount) != (named != "") {
+						t.Errorf("a merchant that is not the component's: %v", err)
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestRestart_NothingIsFetchedAnew(t *testing.T) {
