@@ -106,7 +106,9 @@ func inWorld(t *testing.T, o worldOptions, f func(w *world)) {
 func newWorld(t *testing.T, o worldOptions) *world {
 	w := &world{t: t, store: o.store, way: o.way, logs: &logBuffer{}}
 	o.sim.Now = time.Now
-	o.sim.Seed = 1
+	if o.sim.Seed == 0 {
+		o.sim.Seed = seeds(t, 1, 1)[0]
+	}
 	w.sim = wechattest.New(o.sim)
 	w.sim.AddComponent(wechattest.Component{AppID: componentID, Secret: appSecret})
 	for i := range o.merchants {

@@ -24,7 +24,8 @@ import (
 //     which WeChat gives no new one before the last five minutes;
 //   - if the one token call that it made was made to fail.
 //
-// Every other call must go well: age alone never excuses one.
+// Every other call must go well: age alone never excuses one, nor does what strikes the
+// account's authorization of another component.
 type model struct {
 	mu       sync.Mutex
 	subjects []*subject
@@ -59,6 +60,8 @@ type subject struct {
 type trouble struct {
 	what  string
 	until time.Time
+	// component is the one that it meets; empty for everybody.
+	component string
 	// spoils: tokens are issued that nobody learns of.
 	spoils bool
 	// storeUntil is when the store works again.
@@ -80,6 +83,11 @@ const (
 	newsTime = 3 * time.Minute
 )
 
+// meets reports whether the trouble is one of key.
+func (t trouble) meets(key broker.Key) bool {
+	return t.component == "" || t.component == key.Component || t.component == key.AppID
+}
+
 func (t trouble) felt(now time.Time) bool      { return now.Before(t.until.Add(recovery)) }
 func (t trouble) storeFelt(now time.Time) bool { return now.Before(t.storeUntil.Add(recovery)) }
 
@@ -92,7 +100,7 @@ func (m *model) excuse(s *subject, now time.Time) string {
 		return "only the merchant cures it"
 	case now.Before(s.heard):
 		return "no news yet"
-	case m.trouble.felt(now) && worthless:
+	case m.trouble.felt(now) && m.trouble.meets(s.key) && worthless:
 		return m.trouble.what
 	case m.trouble.storeFelt(now) && idle:
 		return "the store"
