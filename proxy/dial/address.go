@@ -2,6 +2,7 @@ package dial
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -11,12 +12,34 @@ func IsWeChat(name string) bool { return strings.HasSuffix(name, ".weixin.qq.com
 // Public reports whether an address may be WeChat's: not this machine, not a
 // private network, nor one of these behind NAT64.
 func Public(a netip.Addr) bool {
-	a = a.Unmap()
+	a = plain(a)
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
+}
+
+// plain returns the IPv4 address that a stands for, or else a.
+func plain(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
 	if nat64.Contains(a) {
 		b := a.As16()
 		a = netip.AddrFrom4([4]byte(b[12:]))
 	}
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
+	return a
+}
+
+// Metadata reports whether an address is link-local or, by whatever other address, a cloud's
+// service that tells a machine's secrets to whoever asks.
+func Metadata(a netip.Addr) bool {
+	a = plain(a)
+	return a.IsLinkLocalUnicast() || a.IsLinkLocalMulticast() || slices.Contains(metadataServices, a)
+}
+
+// metadataServices are those that are not link-local.
+var metadataServices = []netip.Addr{
+	netip.MustParseAddr("100.100.100.200"), // Alibaba Cloud
+	netip.MustParseAddr("168.63.129.16"),   // Azure
+	netip.MustParseAddr("192.0.0.192"),     // Oracle Cloud
+	netip.MustParseAddr("fd00:ec2::254"),   // AWS
+	netip.MustParseAddr("fd20:ce::254"),    // Google Cloud
 }
 
 var (
@@ -29,11 +52,7 @@ var (
 // lead to (this machine, its network, the cloud's metadata service, another
 // address hidden inside) is not for an app to reach through us.
 func OpenInternet(a netip.Addr) bool {
-	a = a.Unmap()
-	if nat64.Contains(a) {
-		b := a.As16()
-		a = netip.AddrFrom4([4]byte(b[12:]))
-	}
+	a = plain(a)
 	if a.Is6() && !globalUnicast6.Contains(a) {
 		return false
 	}
