@@ -57,6 +57,7 @@ var leaves = []struct {
 	{"metrics", []string{"broker/secret"}, "everybody imports it"},
 	{"proxy/mitm", nil, "cryptography is read alone"},
 	{"proxy/dial", nil, "data path, CONNECT and the broker's client all dial by it"},
+	{"proxy/relay", []string{"broker/pushdoc", "broker/secret", "proxy/dial"}, "it hands on what others have verified and decided to hand on"},
 	{"proxy/routes", []string{"broker", "broker/secret"}, "a table; it knows kinds of token only"},
 }
 
