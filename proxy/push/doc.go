@@ -9,6 +9,10 @@
 // and only once the broker has made it durable. When the broker cannot, the answer
 // is 500 and WeChat sends the push again.
 //
+// The two pages on which merchants authorise are served beside the pushes, by
+// Options.Pages. They have limits of their own, and their connections are closed like those
+// of strangers, so that visitors take nothing from WeChat.
+//
 // It serves plain HTTP; TLS is terminated in front of it. fasthttp parses the heads, but
 // its server would hold a buffer for each connection, and the beginning of each body,
 // before our code runs. So the package serves connections itself: one that waits holds only

@@ -53,6 +53,9 @@ func (s *Server) readHead(c *conn, mem *reservation) (*request, error) {
 	if err != nil {
 		return nil, errMalformed
 	}
+	if s.isPage(r) {
+		r.head = data[:n]
+	}
 	if n < len(data) {
 		c.ahead = bytes.Clone(data[n:])
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -51,6 +52,10 @@ type Component struct {
 type Options struct {
 	Components []Component
 	Handler    Handler
+	// Pages answers GET and HEAD of /wechat/<component>/authorize and /authorized for
+	// configured components, with the head alone; nil refuses them like all that is no
+	// push. The context of its requests ends after 20 seconds.
+	Pages http.Handler
 	// Window is how far a timestamp may be from Handler.Now, in the past or the
 	// future; 0 means [DefaultWindow].
 	Window time.Duration

@@ -21,6 +21,9 @@ type request struct {
 	// not its body, is WeChat's. signedAt is timestamp.
 	signed   bool
 	signedAt time.Time
+	// head is the whole head of a request for a page; nil for any other, so that none is
+	// kept while a push is handled.
+	head []byte
 	// repeated is whether one of those four is given more than once.
 	repeated bool
 	// length is that of the body; chunked for one in chunks.

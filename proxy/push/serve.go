@@ -45,7 +45,7 @@ func (s *Server) serveRequest(c *conn) (again bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			// The value may quote a push; its type and the stack cannot.
-			s.log.Error("panic while a push was handled", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			s.log.Error("panic while a request was handled", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			s.metrics.Push("", "panic")
 			s.answerAndClose(c, failed)
 			again = false
@@ -53,6 +53,10 @@ func (s *Server) serveRequest(c *conn) (again bool) {
 	}()
 	if err != nil {
 		s.answerAndClose(c, s.refuse(&request{remote: c.RemoteAddr().String()}, headRefusal(err)))
+		return false
+	}
+	if r.head != nil {
+		s.servePage(c, r)
 		return false
 	}
 	list, why := s.admit(r)
@@ -141,10 +145,14 @@ func (c *conn) answer(a answer, r *request, again bool) bool {
 }
 
 // answerAndClose answers the last request of a connection, and discards what is still being
-// sent: the rest of a body, or more requests. It closes the connection for writing; the
-// caller closes it.
+// sent: the rest of a body, or more requests. The caller closes the connection.
 func (s *Server) answerAndClose(c *conn, a answer) {
 	c.answer(a, nil, false)
+	s.discardRest(c)
+}
+
+// discardRest closes c for writing and discards what is still being sent.
+func (s *Server) discardRest(c *conn) {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,9 @@ type Server struct {
 	verifying sync.Mutex
 	// lingering counts the connections whose bytes are discarded after a refusal.
 	lingering chan struct{}
+	// pages may be nil; making counts those that are made.
+	pages     http.Handler
+	making    chan struct{}
 	listeners listeners.Set
 	conns     *conns
 }
@@ -43,7 +47,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		handler: o.Handler, window: o.Window, metrics: o.Metrics, log: o.Log, base: o.BaseContext,
 		seen: newDedup(maxRemembered), budget: newBudget(), lingering: make(chan struct{}, maxLingering),
-		conns: newConns(o),
+		conns: newConns(o), pages: o.Pages, making: make(chan struct{}, maxPages),
 	}
 	s.listeners.OnShortage = s.makeRoom
 	if err := s.SetComponents(o.Components); err != nil {
