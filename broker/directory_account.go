@@ -14,6 +14,11 @@ import (
 // still being exchanged, or the store's error. For the two it waits, each time as long
 // as a caller waits for a token; otherwise it blocks on the store at most.
 func (d *directory) account(ctx context.Context, appID string, c Choice) (Account, error) {
+	if c.Component != "" {
+		if e := d.table.cache.get(authorizerKey(c.Component, appID)); e != nil {
+			return e.key.account(), nil
+		}
+	}
 	epoch := d.epoch.Load()
 	e := d.table.cache.find(appID)
 	if e != nil && d.isSole(e) && (c.Component == "" || c.Component == e.key.Component) {
