@@ -60,7 +60,7 @@ func (c *Codec) AppID() string { return c.appID }
 // Signs reports, in constant time, whether signature is the codec's [Signature]
 // of the three texts. With an empty encrypt it answers for a push without a body.
 func (c *Codec) Signs(signature, timestamp, nonce, encrypt string) bool {
-	return sameText(signature, Signature(c.token.Reveal(), timestamp, nonce, encrypt))
+	return SignedBy(c.token, signature, timestamp, nonce, encrypt)
 }
 
 // Open verifies and decrypts a push. signature is the parameter msg_signature,

@@ -1,6 +1,10 @@
 package msgcrypt
 
-import "strings"
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+)
 
 // Envelope is a sealed message with what signs it. As a push, MsgSignature,
 // TimeStamp and Nonce travel in the query (msg_signature, timestamp, nonce, beside
@@ -20,6 +24,18 @@ func (e Envelope) ReplyXML() []byte {
 	element(&b, "Nonce", e.Nonce)
 	b.WriteString("</xml>")
 	return []byte(b.String())
+}
+
+// ReplyJSON returns the envelope as the body of a passive reply to a push in JSON. TimeStamp is
+// written as a bare number.
+func (e Envelope) ReplyJSON() []byte {
+	stamp, _ := strconv.ParseInt(e.TimeStamp, 10, 64) // 0 for what is no time
+	body, _ := json.Marshal(struct {                  // texts and a number always can be written
+		Encrypt, MsgSignature string
+		TimeStamp             int64
+		Nonce                 string
+	}{e.Encrypt, e.MsgSignature, stamp, e.Nonce})
+	return body
 }
 
 // PushXML returns the body of an authorization event to the component appID, as

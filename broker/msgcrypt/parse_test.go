@@ -31,6 +31,38 @@ func TestParseEnvelope_Accepts(t *testing.T) {
 	f(`{"Encrypt":"QUJDREVGR0g\u003d"}`)
 }
 
+// In compatible mode what the user wrote stands beside Encrypt.
+func TestParseMixedEnvelope(t *testing.T) {
+	plain := "<Content><![CDATA[a&b" + strings.Repeat("<i>", 100) + "]]></Content><Url>http://x/?a=1&amp;b=2</Url>"
+	body := "<xml>" + plain + "<Encrypt><![CDATA[" + sample + "]]></Encrypt></xml>"
+	if got, err := msgcrypt.ParseMixedEnvelope([]byte(body)); err != nil || got != sample {
+		t.Errorf("ParseMixedEnvelope = %q, %v", got, err)
+	}
+	if _, err := msgcrypt.ParseEnvelope([]byte(body)); !errors.Is(err, msgcrypt.ErrEnvelope) {
+		t.Errorf("ParseEnvelope: %v; want ErrEnvelope", err)
+	}
+	asJSON := `{"MsgId":1,"List":[{"a":null}],"Encrypt":"` + sample + `"}`
+	if got, err := msgcrypt.ParseMixedEnvelope([]byte(asJSON)); err != nil || got != sample {
+		t.Errorf("ParseMixedEnvelope = %q, %v", got, err)
+	}
+	for _, bad := range []string{
+		"", "<!DOCTYPE x>" + body, strings.Replace(body, "</xml>", "<Encrypt>QQ==</Encrypt></xml>", 1),
+		"<xml>" + strings.Repeat("<a>", 20) + body, strings.Replace(body, sample, "*", 1),
+	} {
+		if got, err := msgcrypt.ParseMixedEnvelope([]byte(bad)); got != "" || !errors.Is(err, msgcrypt.ErrEnvelope) {
+			t.Errorf("ParseMixedEnvelope(%s) = %q, %v; want ErrEnvelope", bad, got, err)
+		}
+	}
+}
+
+func TestReplyJSON(t *testing.T) {
+	e := msgcrypt.Envelope{Encrypt: sample, MsgSignature: "ab", TimeStamp: "1700000000", Nonce: `1"]]>`}
+	const want = `{"Encrypt":"` + sample + `","MsgSignature":"ab","TimeStamp":1700000000,"Nonce":"1\"]]\u003e"}`
+	if got := string(e.ReplyJSON()); got != want {
+		t.Errorf("ReplyJSON = %s; want %s", got, want)
+	}
+}
+
 func TestParseEnvelope_Refuses(t *testing.T) {
 	f := func(name, body string) {
 		t.Helper()

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"io"
 	"slices"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
 // Signature returns the msg_signature of a push or a reply: the lower-case hex
@@ -20,6 +22,13 @@ func Signature(token, timestamp, nonce, encrypt string) string {
 		_, _ = io.WriteString(h, p) // a hash never fails
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// SignedBy reports, in constant time, whether signature is the [Signature] of the texts under
+// token. It is for pushes that are not encrypted; with an empty encrypt it says nothing about
+// their body.
+func SignedBy(token secret.Text, signature, timestamp, nonce, encrypt string) bool {
+	return sameText(signature, Signature(token.Reveal(), timestamp, nonce, encrypt))
 }
 
 // sameText compares in a time that depends on the lengths alone.
