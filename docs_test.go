@@ -110,7 +110,7 @@ func TestDocs_WalksInOrder(t *testing.T) {
 	}
 	f("## Walk 1", "## Walk 2", "proxy/server.go", "proxy/request.go", "proxy/routes/match.go", "proxy/identify.go", "proxy/replay.go",
 		"broker/cache.go", "broker/renew.go", "broker/ledger_records.go", "broker/table_change.go", "proxy/inject.go", "proxy/upstream_pick.go", "proxy/upstream_answer.go")
-	f("## Walk 2", "## States", "proxy/push/server.go", "proxy/push/event.go", "broker/msgcrypt/codec.go", "broker/wechat/push.go",
+	f("## Walk 2", "## States", "proxy/push/server.go", "proxy/push/admit.go", "proxy/push/verify.go", "broker/msgcrypt/codec.go", "proxy/push/event.go", "broker/wechat/push.go",
 		"broker/broker_push.go", "broker/ledger_records.go", "broker/table_change.go")
 }
 

@@ -226,7 +226,7 @@ func (s *sidecar) configure(c *config.Config) error {
 		return err
 	}
 	if s.push != nil {
-		if err := s.push.SetComponents(pushComponents(c.Components)); err != nil {
+		if err := s.push.SetKeys(pushComponents(c.Components), nil); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,7 @@ wxsidecar_displaced_total counter kind
 wxsidecar_keys gauge kind state
 wxsidecar_keys_in_trouble gauge cause kind
 wxsidecar_list_items_skipped_total counter
+wxsidecar_messages_total counter msg_type result
 wxsidecar_overhead_seconds histogram
 wxsidecar_pushes_total counter info_type result
 wxsidecar_quota_errcodes_total counter errcode family

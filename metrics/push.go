@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-type pushMetrics struct{ pushes *prometheus.CounterVec }
+type pushMetrics struct{ pushes, messages *prometheus.CounterVec }
 
 // pushInfoTypes are the InfoTypes that WeChat documents. The label has these, other
 // and none, whatever is pushed.
@@ -29,8 +29,11 @@ var (
 )
 
 func newPushMetrics(r *prometheus.Registry) pushMetrics {
-	m := pushMetrics{pushes: newCounter(r, "pushes_total",
-		"Pushes from WeChat by InfoType (other for unknown ones, none where it could not be read) and result.", "info_type", "result")}
+	m := pushMetrics{
+		pushes: newCounter(r, "pushes_total",
+			"Pushes from WeChat by InfoType (other for unknown ones, none where it could not be read) and result.", "info_type", "result"),
+		messages: newMessagesCounter(r),
+	}
 	for _, infoType := range append(slices.Clone(pushInfoTypes), "other") {
 		for _, result := range pushResults {
 			m.pushes.WithLabelValues(infoType, result)
@@ -56,4 +59,34 @@ func (m *Metrics) Push(infoType, result string) {
 		infoType = "other"
 	}
 	m.push.pushes.WithLabelValues(infoType, result).Inc()
+}
+
+var (
+	// msgTypes are the MsgTypes that WeChat documents, and echostr for its check of a URL.
+	msgTypes = []string{
+		"text", "image", "voice", "video", "shortvideo", "location", "link", "miniprogrampage", "event", "echostr",
+	}
+	messageResults = []string{"replied", "no_reply", "no_target", "bad_reply", "late", "failed", "busy", "repeated"}
+)
+
+func newMessagesCounter(r *prometheus.Registry) *prometheus.CounterVec {
+	c := newCounter(r, "messages_total", "Messages and events of accounts' users by MsgType (other for unknown ones) and result.", "msg_type", "result")
+	for _, msgType := range append(slices.Clone(msgTypes), other) {
+		for _, result := range messageResults {
+			c.WithLabelValues(msgType, result)
+		}
+	}
+	return c
+}
+
+// Message counts one verified message. msgType is what WeChat wrote; result is replied,
+// no_reply, no_target, bad_reply, late, failed, busy or repeated.
+func (m *Metrics) Message(msgType, result string) {
+	if m == nil {
+		return
+	}
+	if !slices.Contains(msgTypes, msgType) {
+		msgType = other
+	}
+	m.push.messages.WithLabelValues(msgType, result).Inc()
 }

@@ -65,11 +65,12 @@ func TestParseMessage_ID(t *testing.T) {
 	if id(strings.Replace(textXML, "23456789012345678", "23456789012345679", 1)) == text {
 		t.Error("another MsgId has the same ID")
 	}
-	if id(eventXML) != id(eventXML) {
+	event := id(eventXML)
+	if id(eventXML) != event {
 		t.Error("a repeat of an event has another ID")
 	}
 	// A user taps two entries of the menu in one second.
-	if id(eventXML) == id(strings.Replace(eventXML, "<EventKey>a", "<EventKey>b", 1)) {
+	if event == id(strings.Replace(eventXML, "<EventKey>a", "<EventKey>b", 1)) {
 		t.Error("another event of the same second has the same ID")
 	}
 	for _, account := range [][2]string{{pushComponent, "wxa000000000000002"}, {"wx7f00c0de00000002", pushMerchant}, {"", pushMerchant}} {

@@ -17,16 +17,20 @@ const (
 // budget bounds the memory of the requests that are read at once. Signed requests have a
 // share of their own, so that a flood of others never keeps WeChat out. An attacker can
 // neither make a signature nor use an old one beyond the window.
-type budget struct{ unsigned, signed share }
+//
+// handled is for the messages whose reply is awaited. A target that hangs must not keep other
+// pushes from being read.
+type budget struct{ unsigned, signed, handled share }
 
 // share is the memory for one kind of request: three semaphores, for the slots and blocks
 // in use and for the requests that wait for them. What a waiting request has sent stays in
 // the kernel's buffers.
 type share struct{ slots, blocks, waiting chan struct{} }
 
-// newBudget returns a budget of 1,024 slots in all, and of 16 MiB in blocks.
+// newBudget returns a budget of 1,024 slots in all, and of 16 MiB in blocks, for what is read,
+// and half of that for messages whose reply is awaited.
 func newBudget() *budget {
-	return &budget{unsigned: newShare(896, 12<<20), signed: newShare(128, 4<<20)}
+	return &budget{unsigned: newShare(896, 12<<20), signed: newShare(128, 4<<20), handled: newShare(512, 8<<20)}
 }
 
 func newShare(slots, blockBytes int) share {

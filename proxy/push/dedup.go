@@ -7,28 +7,41 @@ import (
 	"time"
 )
 
-// maxRemembered bounds how many pushes are remembered, at some hundred bytes each.
-// Handlers are idempotent, so one that is forgotten too early costs a look at the store.
-const maxRemembered = 50_000
+const (
+	// maxRemembered bounds how many pushes are remembered, at some hundred bytes each. An
+	// event that is forgotten too early costs a look at the store. Messages come again within
+	// seconds if at all; 50,000 are more than come in so short a time.
+	maxRemembered = 50_000
+	// maxReplies bounds the bytes of the replies that are remembered.
+	maxReplies = 16 << 20
+)
 
 // errAbandoned is the outcome of a push whose handler panicked.
 var errAbandoned = errors.New("the handler panicked")
 
 // dedup handles each push once. Copies that come at the same time share one outcome. A
-// push is remembered once its handler has succeeded, and for as long as its timestamp would
-// be accepted again. It is safe for concurrent use.
+// push is remembered with its reply once its handler has succeeded, and for as long as its
+// timestamp would be accepted again. It is safe for concurrent use.
 type dedup struct {
-	mu       sync.Mutex
-	limit    int
-	inFlight map[string]*flight
-	until    map[string]time.Time
-	order    []string // until's keys, in the order of first receipt
+	mu              sync.Mutex
+	limit, maxBytes int
+	inFlight        map[string]*flight
+	known           map[string]known
+	order           []string // known's keys, in the order of first receipt
+	bytes           int      // of known's replies
 }
 
-// flight is one push being handled. err may be read once done is closed.
+// known is one push that was handled.
+type known struct {
+	until time.Time
+	reply []byte
+}
+
+// flight is one push being handled. reply and err may be read once done is closed.
 type flight struct {
-	done chan struct{}
-	err  error
+	done  chan struct{}
+	reply []byte
+	err   error
 }
 
 // outcome says what became of a push.
@@ -40,39 +53,44 @@ const (
 	shared                  // with a copy that came at the same time
 )
 
-func newDedup(limit int) *dedup {
-	return &dedup{limit: limit, inFlight: map[string]*flight{}, until: map[string]time.Time{}}
+// newDedup returns a dedup that remembers up to limit pushes and maxBytes of replies.
+func newDedup(limit, maxBytes int) *dedup {
+	return &dedup{limit: limit, maxBytes: maxBytes, inFlight: map[string]*flight{}, known: map[string]known{}}
 }
 
-// do calls handle for the push id, unless that has succeeded before or is in flight. It
-// remembers a success until until. A wait for a copy ends with ctx.
-func (d *dedup) do(ctx context.Context, id string, now, until time.Time, handle func(context.Context) error) (outcome, error) {
+// do calls handle for the push id, unless that has succeeded before or is in flight, and
+// returns the reply of the call that succeeded. It remembers a success until until. A wait
+// for a copy ends with ctx.
+func (d *dedup) do(
+	ctx context.Context, id string, now, until time.Time, handle func(context.Context) ([]byte, error),
+) (outcome, []byte, error) {
 	d.mu.Lock()
 	d.forgetLocked(now)
-	if _, known := d.until[id]; known {
-		d.rememberLocked(id, until)
+	if k, is := d.known[id]; is {
+		d.rememberLocked(id, known{until, k.reply})
 		d.mu.Unlock()
-		return repeated, nil
+		return repeated, k.reply, nil
 	}
 	if f, underWay := d.inFlight[id]; underWay {
 		d.mu.Unlock()
-		return shared, f.wait(ctx)
+		reply, err := f.wait(ctx)
+		return shared, reply, err
 	}
 	f := &flight{done: make(chan struct{}), err: errAbandoned}
 	d.inFlight[id] = f
 	d.mu.Unlock()
 
 	defer d.finish(id, until, f)
-	f.err = handle(ctx)
-	return handled, f.err
+	f.reply, f.err = handle(ctx)
+	return handled, f.reply, f.err
 }
 
-func (f *flight) wait(ctx context.Context) error {
+func (f *flight) wait(ctx context.Context) ([]byte, error) {
 	select {
 	case <-f.done:
-		return f.err
+		return f.reply, f.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -82,34 +100,37 @@ func (d *dedup) finish(id string, until time.Time, f *flight) {
 	defer d.mu.Unlock()
 	delete(d.inFlight, id)
 	if f.err == nil {
-		d.rememberLocked(id, until)
+		d.rememberLocked(id, known{until, f.reply})
 	}
 	close(f.done)
 }
 
-// rememberLocked remembers id until until.
-func (d *dedup) rememberLocked(id string, until time.Time) {
-	old, known := d.until[id]
-	if !known {
+// rememberLocked remembers the push id. One that it knows is remembered no shorter than
+// before.
+func (d *dedup) rememberLocked(id string, k known) {
+	old, isKnown := d.known[id]
+	if !isKnown {
 		d.order = append(d.order, id)
+		d.bytes += len(k.reply)
 	}
-	if until.After(old) {
-		d.until[id] = until
+	if k.until.After(old.until) {
+		d.known[id] = k
 	}
-	for len(d.order) > d.limit {
+	for len(d.order) > d.limit || d.bytes > d.maxBytes {
 		d.dropOldestLocked()
 	}
 }
 
 // forgetLocked drops the oldest pushes whose time is over.
 func (d *dedup) forgetLocked(now time.Time) {
-	for len(d.order) > 0 && d.until[d.order[0]].Before(now) {
+	for len(d.order) > 0 && d.known[d.order[0]].until.Before(now) {
 		d.dropOldestLocked()
 	}
 }
 
 func (d *dedup) dropOldestLocked() {
-	delete(d.until, d.order[0])
+	d.bytes -= len(d.known[d.order[0]].reply)
+	delete(d.known, d.order[0])
 	d.order = d.order[1:]
 	if len(d.order) == 0 {
 		d.order = nil // free the array

@@ -14,17 +14,17 @@ var (
 	later = zero.Add(10 * time.Minute)
 )
 
-func succeed(context.Context) error { return nil }
+func succeed(context.Context) ([]byte, error) { return nil, nil }
 
 func must(t *testing.T, m *dedup, id string, now, until time.Time, want outcome) {
 	t.Helper()
-	if got, err := m.do(context.Background(), id, now, until, succeed); got != want || err != nil {
+	if got, _, err := m.do(context.Background(), id, now, until, succeed); got != want || err != nil {
 		t.Errorf("do(%s) = %v, %v; want %v", id, got, err, want)
 	}
 }
 
 func TestDedup_RemembersUntil(t *testing.T) {
-	m := newDedup(10)
+	m := newDedup(10, 100)
 	must(t, m, "a", zero, later, handled)
 	must(t, m, "a", later, later, repeated)
 	must(t, m, "a", later.Add(time.Second), later, handled)
@@ -34,7 +34,7 @@ func TestDedup_RemembersUntil(t *testing.T) {
 }
 
 func TestDedup_IsBounded(t *testing.T) {
-	m := newDedup(100)
+	m := newDedup(100, 100)
 	for i := range 1000 {
 		must(t, m, fmt.Sprint(i), zero, later, handled)
 	}
@@ -49,10 +49,41 @@ func TestDedup_IsBounded(t *testing.T) {
 	}
 }
 
+// A repeat gets the first reply, and replies take no more than their bytes.
+func TestDedup_Replies(t *testing.T) {
+	m := newDedup(10, 8)
+	reply := func(id, text string) (outcome, string) {
+		t.Helper()
+		how, got, err := m.do(context.Background(), id, zero, later, func(context.Context) ([]byte, error) { return []byte(text), nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return how, string(got)
+	}
+	f := func(id, text string, want outcome, wantReply string) {
+		t.Helper()
+		if how, got := reply(id, text); how != want || got != wantReply {
+			t.Errorf("%s: %v %q; want %v %q", id, how, got, want, wantReply)
+		}
+	}
+	f("a", "first", handled, "first")
+	f("a", "second", repeated, "first")
+	f("b", "", handled, "")
+	f("b", "second", repeated, "")
+	f("c", "1234", handled, "1234") // drops a, the oldest
+	f("b", "second", repeated, "")
+	f("c", "second", repeated, "1234")
+	f("a", "1234", handled, "1234")
+	f("d", "longer than all", handled, "longer than all")
+	if m.size() != 0 || m.bytes != 0 {
+		t.Errorf("%d pushes and %d bytes remembered; want none", m.size(), m.bytes)
+	}
+}
+
 func TestDedup_FailureIsForgotten(t *testing.T) {
-	m := newDedup(10)
+	m := newDedup(10, 100)
 	fault := errors.New("x")
-	if _, err := m.do(context.Background(), "a", zero, later, func(context.Context) error { return fault }); !errors.Is(err, fault) {
+	if _, _, err := m.do(context.Background(), "a", zero, later, func(context.Context) ([]byte, error) { return nil, fault }); !errors.Is(err, fault) {
 		t.Errorf("do: %v", err)
 	}
 	must(t, m, "a", zero, later, handled)
@@ -61,20 +92,20 @@ func TestDedup_FailureIsForgotten(t *testing.T) {
 func TestDedup_CopiesShareTheOutcome(t *testing.T) {
 	for _, want := range []error{nil, errors.New("x")} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newDedup(10)
+			m := newDedup(10, 100)
 			release := make(chan struct{})
 			calls := 0
-			handle := func(context.Context) error {
+			handle := func(context.Context) ([]byte, error) {
 				calls++
 				<-release
-				return want
+				return []byte("reply"), want
 			}
 			var outcomes [5]outcome
 			for i := range outcomes {
 				go func() {
-					how, err := m.do(t.Context(), "a", zero, later, handle)
-					if !errors.Is(err, want) {
-						t.Errorf("copy %d: %v; want %v", i, err, want)
+					how, reply, err := m.do(t.Context(), "a", zero, later, handle)
+					if !errors.Is(err, want) || string(reply) != "reply" {
+						t.Errorf("copy %d: %q, %v; want %v", i, reply, err, want)
 					}
 					outcomes[i] = how
 				}()
@@ -91,15 +122,15 @@ func TestDedup_CopiesShareTheOutcome(t *testing.T) {
 
 func TestDedup_WaitEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newDedup(10)
+		m := newDedup(10, 100)
 		release := make(chan struct{})
 		go func() {
-			_, _ = m.do(t.Context(), "a", zero, later, func(context.Context) error { <-release; return nil })
+			_, _, _ = m.do(t.Context(), "a", zero, later, func(context.Context) ([]byte, error) { <-release; return nil, nil })
 		}()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if how, err := m.do(ctx, "a", zero, later, succeed); how != shared || !errors.Is(err, context.DeadlineExceeded) {
+		if how, _, err := m.do(ctx, "a", zero, later, succeed); how != shared || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("do = %v, %v", how, err)
 		}
 		close(release)
@@ -108,15 +139,15 @@ func TestDedup_WaitEndsWithContext(t *testing.T) {
 
 func TestDedup_PanicFailsTheCopies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newDedup(10)
+		m := newDedup(10, 100)
 		release := make(chan struct{})
 		go func() {
 			defer func() { _ = recover() }()
-			_, _ = m.do(t.Context(), "a", zero, later, func(context.Context) error { <-release; panic("x") })
+			_, _, _ = m.do(t.Context(), "a", zero, later, func(context.Context) ([]byte, error) { <-release; panic("x") })
 		}()
 		synctest.Wait()
 		go func() {
-			if _, err := m.do(t.Context(), "a", zero, later, succeed); !errors.Is(err, errAbandoned) {
+			if _, _, err := m.do(t.Context(), "a", zero, later, succeed); !errors.Is(err, errAbandoned) {
 				t.Errorf("the copy of a push whose handler panicked: %v", err)
 			}
 		}()
@@ -131,5 +162,5 @@ func TestDedup_PanicFailsTheCopies(t *testing.T) {
 func (m *dedup) size() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.until)
+	return len(m.known)
 }

@@ -1,13 +1,15 @@
 // Package push is the listener that WeChat calls. It takes authorization events
 // (the ten-minute ticket, authorizations given, changed and taken back), verifies
-// and decrypts them and hands them to the broker.
+// and decrypts them and hands them to the broker. It takes the messages of accounts' users as
+// well, hands each to an app once, and seals the app's reply.
 //
 // It faces the internet. Whatever is wrong with a request, the answer is the same: 403
 // with no body, and the connection is closed; the cause is in wxsidecar_pushes_total
 // and, where it may have been WeChat's, in the log. An accepted
 // push is answered 200 with the body success, which WeChat takes for the receipt,
 // and only once the broker has made it durable. When the broker cannot, the answer
-// is 500 and WeChat sends the push again.
+// is 500 and WeChat sends the push again. A message that the app does not reply to in time is
+// answered success too: WeChat would show its user an error otherwise.
 //
 // The two pages on which merchants authorise are served beside the pushes, by
 // Options.Pages. They have limits of their own, and their connections are closed like those
@@ -20,7 +22,8 @@
 // read.
 //
 // Only request.go reads fasthttp's buffers; what it returns is owned. No log line and no
-// answer has any part of a push but its InfoType and appids.
+// answer has any part of a push but its InfoType, MsgType, Event and appids, and an answer the
+// app's reply.
 //
 // See https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/message_push.html
 //

@@ -59,6 +59,7 @@ func (s *Server) readHead(c *conn, mem *reservation) (*request, error) {
 	if n < len(data) {
 		c.ahead = bytes.Clone(data[n:])
 	}
+	r.readAt = c.now()
 	return r, nil
 }
 

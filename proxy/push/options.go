@@ -33,6 +33,20 @@ type Handler interface {
 	Now() time.Time
 }
 
+// ErrNoTarget is that nobody takes a message. It is no failure.
+var ErrNoTarget = errors.New("no target takes the message")
+
+// MessageHandler takes verified messages. It must be safe for concurrent use.
+type MessageHandler interface {
+	// HandleMessage returns the plain reply to m; an empty one, or success, is none. It is in XML, or
+	// in JSON, which becomes XML if m is XML. The reply is sent encrypted where m was. An
+	// error is that nobody replied, which WeChat is not told: its user sees nothing. The
+	// error is [ErrNoTarget] if nobody was asked. HandleMessage is called once for all
+	// repeats of m, must not keep or change m.Document, and ctx ends when there is no more
+	// time to reply.
+	HandleMessage(ctx context.Context, m *wechat.Message) (reply []byte, err error)
+}
+
 // Key is one pair of push_token and encoding_aes_key of a component.
 type Key struct {
 	Token, EncodingAESKey secret.Text
@@ -47,15 +61,26 @@ type Component struct {
 	Keys []Key
 }
 
+// Account is an own account whose messages are taken.
+type Account struct {
+	AppID string
+	// Key has no EncodingAESKey for an account in plain mode (明文模式). WeChat then signs
+	// the parameters and not the body.
+	Key Key
+}
+
 // Options are what a [Server] is made of. Handler is needed; the rest has useful
 // zero values.
 type Options struct {
 	Components []Component
+	Accounts   []Account
 	Handler    Handler
 	// Pages answers GET and HEAD of /wechat/<component>/authorize and /authorized for
 	// configured components, with the head alone; nil refuses them like all that is no
 	// push. The context of its requests ends after 20 seconds.
 	Pages http.Handler
+	// Messages may be nil: each message is then answered success.
+	Messages MessageHandler
 	// Window is how far a timestamp may be from Handler.Now, in the past or the
 	// future; 0 means [DefaultWindow].
 	Window time.Duration

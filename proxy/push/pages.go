@@ -23,8 +23,9 @@ var busy = answer{status: http.StatusServiceUnavailable, body: "Too many visitor
 // isPage reports whether a merchant's browser asks for a page of a configured component.
 func (s *Server) isPage(r *request) bool {
 	to, known := r.target()
-	return s.pages != nil && known && (to.what == "authorize" || to.what == "authorized") &&
-		(r.method == http.MethodGet || r.method == http.MethodHead) && (*s.codecs.Load())[to.component] != nil
+	keys := (*s.keys.Load())[to.id]
+	return s.pages != nil && known && (to.what == "authorize" || to.what == "authorized") && to.account == "" &&
+		(r.method == http.MethodGet || r.method == http.MethodHead) && keys != nil && !keys.account
 }
 
 // servePage answers with a page. The connection is closed afterwards, as after a refusal:

@@ -15,8 +15,11 @@ import (
 type request struct {
 	method, path, remote                      string
 	signature, msgSignature, timestamp, nonce string
-	// component is what the path names; "" where it names none.
-	component string
+	// echo is echostr.
+	echo string
+	// component is what the path names; "" where it names none. account is the appid of the
+	// account that a message is for.
+	component, account string
 	// signed says that signature is valid for timestamp and nonce: the request, though
 	// not its body, is WeChat's. signedAt is timestamp.
 	signed   bool
@@ -24,7 +27,9 @@ type request struct {
 	// head is the whole head of a request for a page; nil for any other, so that none is
 	// kept while a push is handled.
 	head []byte
-	// repeated is whether one of those four is given more than once.
+	// readAt is when the head had come, by the local clock.
+	readAt time.Time
+	// repeated is whether one of those five is given more than once.
 	repeated bool
 	// length is that of the body; chunked for one in chunks.
 	length int
@@ -35,8 +40,8 @@ type request struct {
 
 const chunked = -1
 
-// target is what the path of a call names.
-type target struct{ component, what string }
+// target is what the path of a call names; account is "" where it names none.
+type target struct{ id, what, account string }
 
 // headReaders pools the readers that fasthttp parses from. A head is complete before it is
 // parsed, so that no waiting connection holds a reader.
@@ -78,6 +83,7 @@ func ownRequest(req *fasthttp.Request) *request {
 	query := req.URI().QueryArgs()
 	for name, value := range map[string]*string{
 		"signature": &r.signature, "msg_signature": &r.msgSignature, "timestamp": &r.timestamp, "nonce": &r.nonce,
+		"echostr": &r.echo,
 	} {
 		values := query.PeekMulti(name)
 		r.repeated = r.repeated || len(values) > 1
@@ -88,11 +94,17 @@ func ownRequest(req *fasthttp.Request) *request {
 	return r
 }
 
-// target splits /wechat/<component>/<what>.
+// target splits /wechat/<id>/<what>, which /<account> may follow.
 func (r *request) target() (target, bool) {
 	parts := strings.Split(r.path, "/")
-	if len(parts) != 4 || parts[0] != "" || parts[1] != "wechat" || parts[2] == "" {
+	switch {
+	case len(parts) < 4 || parts[0] != "" || parts[1] != "wechat" || parts[2] == "":
+		return target{}, false
+	case len(parts) == 4:
+		return target{id: parts[2], what: parts[3]}, true
+	case len(parts) == 5 && parts[4] != "":
+		return target{id: parts[2], what: parts[3], account: parts[4]}, true
+	default:
 		return target{}, false
 	}
-	return target{component: parts[2], what: parts[3]}, true
 }

@@ -215,9 +215,15 @@ func (r *rig) wantStatus(c call, want int) {
 // wantCounted wants a value of wxsidecar_pushes_total.
 func (r *rig) wantCounted(infoType, result string, want int) {
 	r.t.Helper()
+	r.wantSeries("wxsidecar_pushes_total{info_type=%q,result=%q} %d\n", infoType, result, want)
+}
+
+// wantSeries wants a line in the metrics.
+func (r *rig) wantSeries(format string, values ...any) {
+	r.t.Helper()
 	w := httptest.NewRecorder()
 	r.metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	line := fmt.Sprintf("wxsidecar_pushes_total{info_type=%q,result=%q} %d\n", infoType, result, want)
+	line := fmt.Sprintf(format, values...)
 	if !strings.Contains(w.Body.String(), line) {
 		r.t.Errorf("the metrics have not %s", line)
 	}

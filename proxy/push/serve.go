@@ -2,6 +2,7 @@ package push
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,9 +10,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
-
-	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
-	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 const (
@@ -59,22 +57,19 @@ func (s *Server) serveRequest(c *conn) (again bool) {
 		s.servePage(c, r)
 		return false
 	}
-	list, why := s.admit(r)
+	to, why := s.admit(r)
 	if why != nil {
 		s.answerAndClose(c, s.refuse(r, why))
 		return false
 	}
-	push, why := s.receive(c, r, list, mem)
+	handle, why := s.receive(c, r, to, mem)
 	if why != nil {
 		s.answerAndClose(c, s.refuse(r, why))
 		return false
 	}
 	mem.release()
 	s.conns.markVerified(c)
-	a := success
-	if push.ID != "" {
-		a = s.handlePush(push, r.signedAt)
-	}
+	a := handle()
 	if r.closes || r.length == chunked || s.conns.isStopped() {
 		s.answerAndClose(c, a)
 		return false
@@ -89,9 +84,12 @@ func headRefusal(err error) *refusal {
 	return &refusal{cause: "not_a_push", err: err}
 }
 
-// receive reads and verifies the body of an admitted request. A push without an ID is one
-// without a body.
-func (s *Server) receive(c *conn, r *request, list []*msgcrypt.Codec, mem *reservation) (wechat.Push, *refusal) {
+// receive reads and verifies the body of an admitted request. It returns what is to be done
+// with it.
+func (s *Server) receive(c *conn, r *request, to endpoint, mem *reservation) (func() answer, *refusal) {
+	if to.kind == urlCheck {
+		return func() answer { return s.echo(r) }, nil
+	}
 	if r.signed {
 		mem.share = s.budget.signed
 	}
@@ -100,34 +98,48 @@ func (s *Server) receive(c *conn, r *request, list []*msgcrypt.Codec, mem *reser
 	}
 	body, err := readBody(c, r, mem)
 	if err != nil {
-		return wechat.Push{}, bodyRefusal(err)
+		return nil, bodyRefusal(err)
 	}
 	if len(bytes.TrimSpace(body)) == 0 && r.signed {
 		// WeChat sends such pushes now and then; they change nothing.
-		s.log.Warn("push without a body", "remote", r.remote, "component", r.component)
+		s.log.Warn("push without a body", "remote", r.remote, "component", r.component, "appid", r.account)
 		s.metrics.Push("", "empty")
-		return wechat.Push{}, nil
+		return func() answer { return success }, nil
 	}
 	if len(body) > slotBytes {
 		s.verifying.Lock()
 		defer s.verifying.Unlock()
 	}
-	return verify(r, list, body, s.log)
+	push, why := s.open(r, to, body)
+	switch {
+	case why != nil:
+		return nil, why
+	case to.kind == messages:
+		return s.readMessage(r, push)
+	default:
+		return s.readEvent(r, push.text)
+	}
 }
 
-// answer is everything that is ever sent.
+// answer is everything that is ever sent. contentType is text/plain where it is "".
 type answer struct {
-	status int
-	body   string
+	status            int
+	contentType, body string
 }
+
+var (
+	success = answer{status: http.StatusOK, body: "success"}
+	refused = answer{status: http.StatusForbidden}
+	failed  = answer{status: http.StatusInternalServerError}
+)
 
 // answer writes a and reports whether that succeeded. again says that the connection stays
 // open; r may be nil if it does not.
 func (c *conn) answer(a answer, r *request, again bool) bool {
-	b := make([]byte, 0, 160)
+	b := make([]byte, 0, 160+len(a.body))
 	b = append(b, "HTTP/1.1 "+strconv.Itoa(a.status)+" "+http.StatusText(a.status)+"\r\n"...)
 	if a.body != "" {
-		b = append(b, "Content-Type: text/plain\r\n"...)
+		b = append(b, "Content-Type: "+cmp.Or(a.contentType, "text/plain")+"\r\n"...)
 	}
 	b = append(b, "Content-Length: "+strconv.Itoa(len(a.body))+"\r\n"...)
 	switch {

@@ -18,14 +18,17 @@ import (
 // Server serves WeChat's pushes. Make it with [New]. Its methods are safe for
 // concurrent use.
 type Server struct {
-	handler Handler
-	window  time.Duration
-	metrics *metrics.Metrics
-	log     *slog.Logger
-	base    context.Context
-	codecs  atomic.Pointer[codecs]
-	seen    *dedup
-	budget  *budget
+	handler  Handler
+	messages MessageHandler
+	window   time.Duration
+	now      func() time.Time
+	metrics  *metrics.Metrics
+	log      *slog.Logger
+	base     context.Context
+	keys     atomic.Pointer[keyTable]
+	// seen are the events that were handled, answered the messages, with their replies.
+	seen, answered *dedup
+	budget         *budget
 	// verifying serialises the decryption of long bodies, which copies them.
 	verifying sync.Mutex
 	// lingering counts the connections whose bytes are discarded after a refusal.
@@ -37,33 +40,33 @@ type Server struct {
 	conns     *conns
 }
 
-// New returns a server, or an error that names each component whose keys cannot be
-// used, and why.
+// New returns a server, or an error that names each component and account whose keys cannot
+// be used, and why.
 func New(o Options) (*Server, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		handler: o.Handler, window: o.Window, metrics: o.Metrics, log: o.Log, base: o.BaseContext,
-		seen: newDedup(maxRemembered), budget: newBudget(), lingering: make(chan struct{}, maxLingering),
+		handler: o.Handler, messages: o.Messages, window: o.Window, now: o.Now, metrics: o.Metrics, log: o.Log, base: o.BaseContext,
+		seen: newDedup(maxRemembered, 0), answered: newDedup(maxRemembered, maxReplies), budget: newBudget(), lingering: make(chan struct{}, maxLingering),
 		conns: newConns(o), pages: o.Pages, making: make(chan struct{}, maxPages),
 	}
 	s.listeners.OnShortage = s.makeRoom
-	if err := s.SetComponents(o.Components); err != nil {
+	if err := s.SetKeys(o.Components, o.Accounts); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// SetComponents replaces all components and keys, at once and for each push that
-// comes from then on. On an error the former stay.
-func (s *Server) SetComponents(components []Component) error {
-	table, err := newCodecs(components)
+// SetKeys replaces all components and accounts with their keys, at once and for each push
+// that comes from then on. On an error the former stay.
+func (s *Server) SetKeys(components []Component, accounts []Account) error {
+	table, err := newKeyTable(components, accounts)
 	if err != nil {
 		return fmt.Errorf("push keys: %w", err)
 	}
-	s.codecs.Store(&table)
+	s.keys.Store(&table)
 	return nil
 }
 

@@ -18,29 +18,29 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
-func TestSetComponents(t *testing.T) {
+func TestSetKeys(t *testing.T) {
 	r := newRig(t)
 	old, next := ticketPush(t), sealed(t, previousToken, previousKey, component, ticketXML(component), start)
 	r.wantStatus(next, http.StatusForbidden)
 	bad := []push.Component{{AppID: component, Keys: []push.Key{{Token: secret.New(token), EncodingAESKey: secret.New("short-s3cr3t")}}}, {AppID: "wx2"}}
-	err := r.server.SetComponents(bad)
+	err := r.server.SetKeys(bad, nil)
 	if err == nil || !containsAll(err.Error(), []string{component, "current keys", "encoding_aes_key", "wx2"}) || strings.Contains(err.Error(), "s3cr3t") {
-		t.Errorf("SetComponents: %v", err)
+		t.Errorf("SetKeys: %v", err)
 	}
 	bad[0] = currentKeys()
 	bad[0].Keys = append(bad[0].Keys, push.Key{EncodingAESKey: secret.New("short-s3cr3t")})
-	if err := r.server.SetComponents(bad[:1]); err == nil || !containsAll(err.Error(), []string{component, "previous keys", "encoding_aes_key"}) {
-		t.Errorf("SetComponents with a bad previous key: %v", err)
+	if err := r.server.SetKeys(bad[:1], nil); err == nil || !containsAll(err.Error(), []string{component, "previous keys", "encoding_aes_key"}) {
+		t.Errorf("SetKeys with a bad previous key: %v", err)
 	}
 	r.wantSuccess(old)
 	keys := push.Component{AppID: component, Keys: []push.Key{{Token: secret.New(previousToken), EncodingAESKey: secret.New(previousKey)}}}
-	if err := r.server.SetComponents([]push.Component{keys}); err != nil {
+	if err := r.server.SetKeys([]push.Component{keys}, nil); err != nil {
 		t.Fatal(err)
 	}
 	r.wantStatus(old, http.StatusForbidden)
 	r.wantSuccess(next)
-	if err := r.server.SetComponents([]push.Component{keys, keys}); err == nil || !strings.Contains(err.Error(), "given twice") {
-		t.Errorf("SetComponents of one component twice: %v", err)
+	if err := r.server.SetKeys([]push.Component{keys, keys}, nil); err == nil || !strings.Contains(err.Error(), "given twice") {
+		t.Errorf("SetKeys of one component twice: %v", err)
 	}
 }
 

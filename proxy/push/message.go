@@ -1,0 +1,107 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// messageTimeout is from the end of a message's head to the reply. It leaves half a second of
+// the five that WeChat waits.
+const messageTimeout = 4500 * time.Millisecond
+
+// echo answers WeChat's check of an own account's URL.
+func (s *Server) echo(r *request) answer {
+	s.log.Info("WeChat checked the message URL", "appid", r.account)
+	s.metrics.Message("echostr", "replied")
+	return answer{status: success.status, body: r.echo}
+}
+
+// readMessage returns what is to be done with a decrypted message.
+func (s *Server) readMessage(r *request, push opened) (func() answer, *refusal) {
+	m, err := wechat.ParseMessage(r.component, r.account, push.text)
+	if err != nil {
+		return nil, &refusal{cause: "unreadable", err: err, hint: messageHint(r, push)}
+	}
+	return func() answer { return s.handleMessage(r, &m, push.codec) }, nil
+}
+
+func messageHint(r *request, push opened) string {
+	switch {
+	case r.component != "":
+		return "authorization events go to /wechat/<component appid>/event"
+	case push.codec == nil:
+		return "if it is encrypted, the account needs encoding_aes_key"
+	default:
+		return ""
+	}
+}
+
+// handleMessage passes a message to the handler, once for all repeats, and returns the first
+// reply to each. The key that opened the message seals the reply.
+func (s *Server) handleMessage(r *request, m *wechat.Message, codec *msgcrypt.Codec) answer {
+	// The body's reservation would keep other pushes from being read while the handler waits.
+	mem := &reservation{share: s.budget.handled}
+	defer mem.release()
+	if !mem.reserve(len(m.Document)) {
+		s.log.Warn("message not handled; WeChat will send it again", append(about(m), "error", errBusy)...)
+		s.metrics.Message(m.MsgType, "busy")
+		return failed
+	}
+	ctx, cancel := context.WithTimeout(s.base, messageTimeout-s.now().Sub(r.readAt))
+	defer cancel()
+	// After that the timestamp is outside the window, so a copy is refused.
+	until := r.signedAt.Add(s.window)
+	how, reply, err := s.answered.do(ctx, m.ID, s.handler.Now(), until, func(ctx context.Context) ([]byte, error) {
+		return s.deliver(ctx, m), nil
+	})
+	if how != handled {
+		s.log.Debug("message repeated", append(about(m), "error", err)...)
+		s.metrics.Message(m.MsgType, "repeated")
+	}
+	if errors.Is(err, errAbandoned) {
+		return failed
+	}
+	return s.seal(reply, m.IsJSON, codec, r.nonce)
+}
+
+// deliver asks the handler, and returns its reply as WeChat takes it; nil if there is none.
+func (s *Server) deliver(ctx context.Context, m *wechat.Message) []byte {
+	reply, err := []byte(nil), ErrNoTarget
+	if s.messages != nil {
+		reply, err = s.messages.HandleMessage(ctx, m)
+	}
+	if err == nil {
+		reply, err = plainReply(reply, m.IsJSON)
+	}
+	result, level := "replied", slog.LevelInfo
+	switch {
+	case errors.Is(err, ErrNoTarget):
+		result, level = "no_target", slog.LevelDebug
+	case errors.Is(err, errBadReply):
+		result, level = "bad_reply", slog.LevelWarn
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		result, level = "late", slog.LevelWarn
+	case err != nil:
+		result, level = "failed", slog.LevelWarn
+	case len(reply) == 0:
+		result = "no_reply"
+	}
+	s.metrics.Message(m.MsgType, result)
+	attrs := append(about(m), "result", result)
+	if err != nil {
+		attrs, reply = append(attrs, "error", err), nil
+	}
+	s.log.Log(ctx, level, "message handled", attrs...)
+	return reply
+}
+
+// about are the attributes of m in the log: nothing of the user's, not even who it is.
+func about(m *wechat.Message) []any {
+	attrs := make([]any, 0, 16) // callers append
+	return append(attrs, "component", m.Component, "appid", m.AppID, "msg_type", m.MsgType, "event", m.Event, "message", m.ID)
+}
