@@ -2,8 +2,10 @@ package broker_test
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -38,6 +40,9 @@ func (w *week) ended(t trouble) bool {
 	for _, s := range w.subjects {
 		if t.spoils && t.meets(s.key) {
 			s.hurt = time.Now().Add(overlap) // a successor may have been issued and lost
+		}
+		if t.what == "not configured" && t.meets(s.key) {
+			s.used = time.Time{} // nobody holds it in memory
 		}
 	}
 	if t.what == "another address" {
@@ -95,19 +100,25 @@ func (w *week) clearFaults() bool {
 func (w *week) failOne(t *trouble) (over func() bool) {
 	i := w.anyComponent()
 	t.component = weekComponents[i]
-	switch w.dice.IntN(4) {
-	case 0:
+	switch w.dice.IntN(5) {
+	case 0: // what dies meanwhile is renewed by nobody, and what was not saved is lost, as in a restart
+		all := w.opts.Components
+		if !t.storeFelt(time.Now()) && w.configure(slices.Delete(slices.Clone(all), i, i+1)) {
+			t.what, t.spoils = "not configured", true
+		}
+		return func() bool { return w.configure(all) }
+	case 1:
 		t.what, t.spoils = "another address", true
 		w.sim.RefuseIP(t.component, true)
 		return func() bool {
 			w.sim.RefuseIP(t.component, false)
 			return true
 		}
-	case 1:
+	case 2:
 		t.what = "no list"
 		w.sim.Fault(listPath, wechattest.Fault{Component: t.component, Errcode: -1})
 		return w.clearFaults
-	case 2: // and an operator has it cleared, in time for those that are due
+	case 3: // and an operator has it cleared, in time for those that are due
 		t.what = "quota"
 		share := []float64{0, 0.3, 0.7}[w.dice.IntN(3)]
 		w.sim.Fault(authorizerPath, wechattest.Fault{Component: t.component, Errcode: 45009, Probability: share})
@@ -130,4 +141,13 @@ func (w *week) failOne(t *trouble) (over func() bool) {
 			return true
 		}
 	}
+}
+
+// configure changes which components there are, unless the store is down.
+func (w *week) configure(components []broker.ComponentConfig) bool {
+	if w.broker.SetConfig(components, w.opts.Accounts) != nil {
+		return false
+	}
+	w.opts.Components = components
+	return true
 }
