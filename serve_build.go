@@ -42,16 +42,29 @@ type sidecar struct {
 	apps *proxy.Server
 	push *push.Server
 
+	listening
+	storage
+	running
+}
+
+// listening is what is known of the listeners.
+type listening struct {
 	// traffic are the listeners of apps and pushes, which drain first. admin are those for
 	// operators, which stay open until the broker has stopped.
 	traffic, admin []served
 	state          atomic.Int32
 	// failed receives the first error of a part that ended by itself.
 	failed chan error
+}
 
-	// records is the store; closeStore closes it.
+// storage is the store; closeStore closes it.
+type storage struct {
 	records    store.Store
 	closeStore func() error
+}
+
+// running is the life of what runs.
+type running struct {
 	// brokerGrace is how long stop waits beyond shutdown.grace: the constant, but in tests.
 	brokerGrace time.Duration
 	// base is the context of all work; stopBroker ends it.
@@ -64,8 +77,10 @@ type sidecar struct {
 // nobody and serves nothing before start. On an error nothing stays open.
 func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 	s := &sidecar{
-		log: log, metrics: metrics.New(version()), own: &dial.OwnAddresses{}, failed: make(chan error, 1), brokerDone: make(chan struct{}), brokerGrace: brokerGrace,
-		closeStore: func() error { return nil },
+		log: log, metrics: metrics.New(version()), own: &dial.OwnAddresses{},
+		listening: listening{failed: make(chan error, 1)},
+		storage:   storage{closeStore: func() error { return nil }},
+		running:   running{brokerDone: make(chan struct{}), brokerGrace: brokerGrace},
 	}
 	s.base, s.stopBroker = context.WithCancel(context.Background())
 	defer func() {

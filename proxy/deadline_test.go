@@ -74,7 +74,7 @@ func (c *slowUplink) Write(p []byte) (int, error) {
 func TestConn_LongKeptBodyMoves(t *testing.T) {
 	nc := &slowUplink{now: time.Unix(1000, 0)}
 	c := newConn(nc, &host{}, func() time.Time { return nc.now }, 0)
-	r := &request{method: []byte("POST"), path: []byte("/x")}
+	r := &request{requestHead: requestHead{method: []byte("POST"), path: []byte("/x")}}
 	r.body.open(&pattern{n: 1 << 20}, quietConn{}, 1<<20, time.Now)
 	if f := r.body.buffer(1<<20, &replayMemory{limit: 2 << 20}); f != nil || !r.body.whole {
 		t.Fatal(f)

@@ -17,36 +17,48 @@ type request struct {
 	// outside is the time that WeChat and the app took: dialling, sending, waiting, reading.
 	outside time.Duration
 
-	buf       []byte // what the slices below point into
-	method    []byte
-	path      []byte
-	query     []byte
-	headers   []byte // the header lines that are forwarded, as they are sent
-	appid     []byte // X-Wechat-Appid
-	component []byte // X-Wechat-Component
-	prefix    []byte // the appid that stood before the path
-	key       []byte // X-Wxsidecar-Key
-	params    params
-	http11    bool
+	requestHead
+	naming
+	body     body
+	route    *routes.Route
+	cred     credential
+	rewrite  []byte // the query as it was last sent
+	injected injected
+	progress
+}
+
+// requestHead is what the request line and the header lines say.
+type requestHead struct {
+	buf     []byte // what the slices below and those of naming point into
+	method  []byte
+	path    []byte
+	query   []byte
+	headers []byte // the header lines that are forwarded, as they are sent
+	http11  bool
 	// crossSite says that the Referer is another site's.
 	crossSite bool
+}
 
-	credentials []byte // Proxy-Authorization; in buf as well
-
-	body  body
-	route *routes.Route
-
+// naming is what says who calls, and for whom.
+type naming struct {
+	appid       []byte // X-Wechat-Appid
+	component   []byte // X-Wechat-Component
+	prefix      []byte // the appid that stood before the path
+	key         []byte // X-Wxsidecar-Key
+	credentials []byte // Proxy-Authorization
+	params      params
 	// caller is who calls; nil if no callers are configured or it is not known yet.
 	caller *caller
 	// handle is the handle in the token parameter, if there was one.
 	handle *handle
-
 	// formAppID is the appid that the call's form named last; empty for none.
 	formAppID string
 	// bodyComponent is component_appid in the body, in calls whose body is read.
 	bodyComponent string
+}
 
-	cred    credential
+// progress is how far a call has come.
+type progress struct {
 	counted bool  // counted by inflight
 	slot    *slot // its account's slot; nil if it has none
 	result  result
@@ -57,9 +69,7 @@ type request struct {
 	// sent says that WeChat may have received some of the call, and has not refused it.
 	sent bool
 	// retried says that the one retry of a GET or HEAD is used up.
-	retried  bool
-	rewrite  []byte // the query as it was last sent
-	injected injected
+	retried bool
 }
 
 // credential is the token that a call takes.
@@ -80,7 +90,7 @@ func (r *request) reset() {
 		kept = nil
 	}
 	*r = request{
-		buf: r.buf[:0], headers: r.headers[:0], rewrite: r.rewrite[:0],
+		requestHead: requestHead{buf: r.buf[:0], headers: r.headers[:0]}, rewrite: r.rewrite[:0],
 		body: body{buffered: kept, pieces: r.body.pieces[:0]}, injected: injected{token: r.injected.token[:0]},
 	}
 }

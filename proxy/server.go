@@ -35,26 +35,36 @@ const (
 
 // Server serves the apps. Its methods are safe for concurrent use.
 type Server struct {
-	source           TokenSource
-	exchange         Exchange
-	upstream         *upstream
-	table            *routes.Table
+	source    TokenSource
+	exchange  Exchange
+	upstream  *upstream
+	table     *routes.Table
+	local     map[string]localHandler
+	connect   *connector
+	listeners listeners.Set
+	http      *fasthttp.Server
+	metrics   *metrics.Metrics
+	log       *slog.Logger
+	now       func() time.Time
+	base      context.Context
+	settings
+	state
+}
+
+// settings are those of the Options that calls look at. They never change.
+type settings struct {
 	hosts            map[string]struct{}
 	authorities      map[string]struct{} // host:port of the upstreams
-	local            map[string]localHandler
 	defaultAppID     string
 	defaultComponent string
 	errorsAs200      bool
 	exposeTokens     bool
 	keys             handleKeys
 	limits           Limits
-	connect          *connector
-	listeners        listeners.Set
-	metrics          *metrics.Metrics
-	log              *slog.Logger
-	now              func() time.Time
-	base             context.Context
+}
 
+// state is what calls change.
+type state struct {
 	callers  atomic.Pointer[callers]
 	inflight *inflight
 	memory   replayMemory
@@ -63,7 +73,6 @@ type Server struct {
 	tokenCtx atomic.Pointer[sharedContext]
 	process  uint32
 	calls    atomic.Uint64
-	http     *fasthttp.Server
 }
 
 // New checks the options and returns a server that is not listening yet.
@@ -78,8 +87,10 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		source: o.Source, exchange: o.Exchange, table: table,
-		defaultAppID: o.DefaultAppID, defaultComponent: o.DefaultComponent, errorsAs200: o.ErrorsAsHTTP200, exposeTokens: o.ExposeTokens,
-		keys: o.HandleKeys, limits: o.Limits,
+		settings: settings{
+			defaultAppID: o.DefaultAppID, defaultComponent: o.DefaultComponent, errorsAs200: o.ErrorsAsHTTP200, exposeTokens: o.ExposeTokens,
+			keys: o.HandleKeys, limits: o.Limits,
+		},
 		metrics: o.Metrics, log: o.Log, now: o.Now, base: o.BaseContext,
 	}
 	if s.upstream, err = newUpstream(o.Upstream, o.BaseContext, o.Now, o.Log, o.Metrics); err != nil {

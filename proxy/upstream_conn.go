@@ -47,15 +47,23 @@ type conn struct {
 	received bool // a byte of the current answer was read
 	sent     bool // a byte of the current call may have been sent
 
+	below
+	deadlines
+}
+
+// below is what lies between a connection and the network.
+type below struct {
 	pausable   *pausableConn   // between TLS and the network; nil without TLS
 	proxyTLS   *tls.Conn       // with upstream.proxy; nil without TLS there
-	socket     syscall.RawConn // below nc; nil where there is none to look at
+	socket     syscall.RawConn // nil where there is none to look at
 	checkInput func(uintptr)   // sees whether the socket is silent
-	noInput    bool            // what look saw
+	noInput    bool            // what it saw
+}
 
-	// streaming says that a body is being sent or read. Its deadline is then renewed as
-	// bytes move, not before next, so that it fails after idle without a byte. While it
-	// is false, the head of an answer is awaited until until, on behalf of app.
+// deadlines are those of a connection. While streaming says that a body is being sent or
+// read, they are renewed as bytes move, not before next, so that it fails after idle
+// without a byte. Otherwise the head of an answer is awaited until until, on behalf of app.
+type deadlines struct {
 	streaming bool
 	idle      time.Duration
 	next      time.Time
@@ -64,7 +72,7 @@ type conn struct {
 }
 
 func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *conn {
-	c := &conn{nc: nc, host: h, now: now, expires: now().Add(connAge - jitter), idle: idleTimeout}
+	c := &conn{nc: nc, host: h, now: now, expires: now().Add(connAge - jitter), deadlines: deadlines{idle: idleTimeout}}
 	c.br = bufio.NewReaderSize(c, connReadBytes)
 	c.bw = bufio.NewWriterSize(c, connWriteBytes)
 	if tc, ok := nc.(*tls.Conn); ok {

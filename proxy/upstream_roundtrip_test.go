@@ -203,7 +203,7 @@ func TestRoundTrip_FailedWrites(t *testing.T) {
 		if reused {
 			h.pool.put(newConn(bad, h, u.now, 0), u.now())
 		}
-		r := &request{method: []byte(method), path: []byte("/x"), body: body{whole: true, length: lengthNone}}
+		r := &request{requestHead: requestHead{method: []byte(method), path: []byte("/x")}, body: body{whole: true, length: lengthNone}}
 		var resp fasthttp.Response
 		c, err := u.roundTrip(r, nil, &resp)
 		if (err != nil) != wantErr || dials != wantDials || r.sent != wantSent {

@@ -127,7 +127,7 @@ func TestUpstream_FreshConnections(t *testing.T) {
 		h.pool.put(newConn(&fakeUpstream{}, h, u.now, 0), now)
 		now = now.Add(idle)
 		dialled = 0
-		r := &request{method: []byte(method), body: body{whole: whole}}
+		r := &request{requestHead: requestHead{method: []byte(method)}, body: body{whole: whole}}
 		if _, err := u.connect(h, false, r.repeatable()); err != nil || dialled != want {
 			t.Errorf("%s, body kept %v, idle for %v: %d dialled, %v; want %d", method, whole, idle, dialled, err, want)
 		}
