@@ -94,11 +94,14 @@ func (e *entry) nextLocked(ev event, now time.Time) condition {
 }
 
 // tellDependentsLocked has those that need e's token try again when it is usable, or
-// hear of its trouble.
+// hear of its trouble. Where the trouble has just ended, by a ticket, say, the token is on
+// its way, and a rejected one of theirs stays held back: its successor comes next.
 func (t *table) tellDependentsLocked(e *entry, now time.Time) {
 	if e.usableLocked(now) == nil {
 		for d := range e.blocking.dependents {
-			d.restoreSuspectLocked(false)
+			if e.cond.trouble != StateUnknown {
+				d.restoreSuspectLocked(false)
+			}
 			t.changeLocked(d, event{kind: eventBlocked, blocker: e.cond.state, reason: e.cond.reason, errcode: e.cond.errcode}, when{as: unmoved})
 		}
 		return
