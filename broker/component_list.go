@@ -221,10 +221,13 @@ func (c *component) noteListed(ctx context.Context, started time.Time) {
 // renewUnclear has the authorizers renewed of which the list leaves something open: those
 // that are held but not listed, as the news that they went may have been lost, and those
 // that are listed without a refresh token. Their renewals find out, under the rate limit.
+// Whom WeChat gave a token lately had not gone then: keys in trouble may have the list read
+// each minute, and that must not use up the quotas of those whom it leaves out.
 func (c *component) renewUnclear(ctx context.Context, seen map[string]struct{}, started time.Time) error {
 	return c.ledger.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
 		_, listed := seen[key.AppID]
-		gone, bare := !listed && r.authorized.Before(started), listed && r.refreshToken.IsZero()
+		lately := started.Sub(r.obtained).Abs() < listInterval
+		gone, bare := !listed && !lately && r.authorized.Before(started), listed && r.refreshToken.IsZero()
 		if key.Component == c.appID && r.known() && r.verdict == StateUnknown && (gone || bare) {
 			if _, err := c.directory.entryOf(ctx, key); err == nil {
 				c.table.renewAhead(key)
