@@ -75,9 +75,11 @@ func (c *cache) set(e *entry) {
 	c.entries.Set(name, e, 1)
 }
 
+// forget drops e, also where its Set does not show yet. That costs another entry of that
+// name, whose Set does not show either, its place until it is looked for.
 func (c *cache) forget(e *entry) {
 	c.entries.Del(c.fullName(e.key))
-	if held, ok := c.entries.Get(c.name(e.key)); ok && held.key == e.key {
+	if held, ok := c.entries.Get(c.name(e.key)); !ok || held.key == e.key {
 		c.entries.Del(c.name(e.key))
 	}
 }

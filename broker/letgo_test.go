@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -95,6 +96,33 @@ func TestSetConfig_TicketsForPagesGoWithTheirAccount(t *testing.T) {
 		}
 		if n := w.broker.InUse(); n != 0 {
 			t.Errorf("%d keys are in use, of none that is configured", n)
+		}
+	})
+}
+
+// TestSetConfig_GoneBeforeTheCacheShowsIt drops a merchant the moment that it was brought
+// into use. The cache may show what it was told only afterwards, and must not serve the
+// dropped one from then on.
+func TestSetConfig_GoneBeforeTheCacheShowsIt(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // the cache's goroutine comes last
+		configure := func(components []broker.ComponentConfig) {
+			t.Helper()
+			if err := w.broker.SetConfig(components, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 20 {
+			configure(nil)
+			w.broker.Settled()
+			configure(w.opts.Components)
+			w.broker.Settled()
+			must(w.broker.Account(context.Background(), merchant(0), broker.Choice{}))
+			configure(nil)
+			w.broker.Settled()
+			if w.broker.Orphan(authorizerKey(merchant(0))) {
+				w.t.Fatal("the cache serves a merchant who was dropped")
+			}
 		}
 	})
 }
