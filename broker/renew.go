@@ -65,9 +65,9 @@ func (n *renewer) renew(ctx context.Context, e *entry) outcome {
 	if newer && rec.tokenOf(&e.key).Alive(n.clock.Now()) {
 		return n.renewed(e, rec, "adopted") // somebody else was faster
 	}
-	if reason := n.table.overBudget(e); reason != "" {
+	if reason, wait := n.table.overBudget(e); reason != "" {
 		return outcome{event: event{
-			kind: eventQuota, reason: reason, errcode: wechat.CodeQuotaExhausted, wait: n.untilQuotaProbe(),
+			kind: eventQuota, reason: reason, errcode: wechat.CodeQuotaExhausted, wait: wait,
 		}, result: "over_budget"}
 	}
 	n.checkpoint("renewal-sending")

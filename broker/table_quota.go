@@ -125,28 +125,33 @@ func (t *table) retry(key Key) bool {
 }
 
 // overBudget refuses a renewal that would burn a quota: a fault of ours or of
-// somebody else's must not use up what a merchant has for the day. It returns why.
+// somebody else's must not use up what a merchant has for the day. It returns why, and how
+// long none is to be made.
 //
 // Scheduled renewals need no budget: their dates bound those that succeed, and the backoff
 // those that fail. Rejections know no such bound, so forced renewals have a budget of
-// their own, and cannot starve scheduled ones.
-func (t *table) overBudget(e *entry) (reason string) {
+// their own, and cannot starve scheduled ones: a token that is not replaced now is replaced
+// before it dies.
+func (t *table) overBudget(e *entry) (reason string, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now, q := t.clock.Now(), &e.quota
 	q.stopped = !t.budgets.breaker(groupOf(e.key)).allow(now, q.metToday(now))
-	forced := e.rejection.suspect != nil && !e.cond.paced() // a pause on top of its own would hide the cause, and outlast it
+	suspect := e.rejection.suspect
+	forced := suspect != nil && !e.cond.paced() // a pause on top of its own would hide the cause, and outlast it
 	switch {
 	case q.stopped:
-		return "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China"
+		return "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China", t.untilQuotaProbe()
 	case !forced, q.forced.take(now, forcedPerDay(e.lifeLocked())):
-		return ""
+		return "", 0
 	case now.Sub(q.overrun) >= quotaProbe:
 		// Our own budget is a guess at WeChat's: the key is not given up for the day.
 		q.overrun = now
-		return ""
+		return "", 0
 	default:
-		return "the daily budget of renewals that rejections force is used up for this key; one an hour is made until midnight in China"
+		again := askAgain(suspect, e.lifeLocked(), now, t.rand())
+		return "the daily budget of renewals that rejections force is used up for this key; one an hour is made until midnight in China",
+			min(t.untilQuotaProbe(), again.Sub(now))
 	}
 }
 
