@@ -52,7 +52,9 @@ func (b *Broker) SetConfig(components []ComponentConfig, accounts []AccountConfi
 	b.dropUnconfigured(gone, next)
 	for key, rec := range recs {
 		unlock := b.ledger.lock(key)
-		b.table.activate(key, rec, true)
+		if b.table.inUse(key) == nil {
+			b.table.activate(key, rec)
+		}
 		unlock()
 	}
 	b.retryChanged(old, next)

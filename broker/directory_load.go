@@ -70,7 +70,7 @@ func (d *directory) load(ctx context.Context, key Key) (*entry, error) {
 	if !key.Kind.IsTicket() && (!rec.known() || !d.config.Load().isComponent(key.Component)) {
 		return nil, unknown(key.AppID)
 	}
-	return d.table.activate(key, rec, false), nil
+	return d.table.activate(key, rec), nil
 }
 
 // loadInUse brings back the authorizers and tickets that were in use when the last run

@@ -24,7 +24,6 @@ type entry struct {
 	refused *firstTry // of the renewal under way alone; nil for none
 
 	// Guarded by table.mu.
-	permanent bool // configured: never dropped for being idle
 	cond      condition
 	rejection rejection
 	quota     keyQuota

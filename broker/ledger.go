@@ -34,7 +34,7 @@ type ledger struct {
 type memory interface {
 	inUse(Key) *saved // nil for a key that is not in use
 	follow(Key, *record)
-	activate(key Key, rec *record, permanent bool) *entry
+	activate(Key, *record) *entry
 	useNotSaved(Key)
 }
 

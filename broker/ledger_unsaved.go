@@ -13,7 +13,7 @@ import (
 func (l *ledger) keepUnsavedLocked(key Key, rec *record, why error) error {
 	s := l.memory.inUse(key)
 	if s == nil {
-		s = &l.memory.activate(key, rec, false).saved
+		s = &l.memory.activate(key, rec).saved
 	}
 	l.adoptLocked(key, s, rec)
 	s.unsaved.Store(true)

@@ -126,3 +126,38 @@ func TestSetConfig_GoneBeforeTheCacheShowsIt(t *testing.T) {
 		}
 	})
 }
+
+// TestSetConfig_GoneAndBackWithAFullDisk has the renewals of a component and an own account
+// end while they are configured no longer and the disk is full. Memory has what they
+// brought; configured again, they are as good as any other, also when nobody calls.
+func TestSetConfig_GoneAndBackWithAFullDisk(t *testing.T) {
+	d := newDisk("")
+	lit(t, worldOptions{merchants: 1, own: true, store: d}, func(w *world) {
+		defer w.tickets()()
+		for path, key := range map[string]broker.Key{componentPath: platformKey, stablePath: ownKey} {
+			w.sim.Fault(path, wechattest.Fault{Latency: 2 * time.Second})
+			w.sim.Displace(key.AppID)
+			go func() { _, _ = w.call(key) }()
+		}
+		pass(time.Second)
+		d.full.Store(true)
+		if err := w.broker.SetConfig(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		pass(5 * time.Second)
+		if err := w.broker.SetConfig(w.opts.Components, w.opts.Accounts); err != nil {
+			t.Fatal(err)
+		}
+		w.sim.ClearFaults()
+		d.freed()
+		pass(30 * time.Hour)
+		if n := len(w.broker.Status()); n != 2 {
+			t.Errorf("/tokenz shows %d keys, want 2", n)
+		}
+		for _, key := range []broker.Key{authorizerKey(merchant(0)), ownKey} {
+			if code, err := w.call(key); code != 0 || err != nil {
+				t.Errorf("%s: errcode %d, error %v", key, code, err)
+			}
+		}
+	})
+}

@@ -128,9 +128,8 @@ func (e *entry) followLocked(rec *record) {
 
 // activate brings a key into use, with what its record says, and schedules it. The key's
 // lock in the ledger is held, so that there is never a second entry.
-func (t *table) activate(key Key, rec *record, permanent bool) *entry {
-	e := newEntry(key)
-	e.permanent = permanent
+func (t *table) activate(key Key, rec *record) *entry {
+	e, configured := newEntry(key), t.config.Load().has(key)
 	e.saved.rec = rec
 	if !rec.used.IsZero() {
 		e.used.Store(rec.used.Unix())
@@ -143,7 +142,7 @@ func (t *table) activate(key Key, rec *record, permanent bool) *entry {
 	token := e.token.Load()
 	alive := token.Alive(now)
 	e.cond = condition{since: now} // unknown: nobody has asked for its token yet
-	if ev := eventOf(rec, alive); alive || permanent || ev.kind != eventDue {
+	if ev := eventOf(rec, alive); alive || configured || ev.kind != eventDue {
 		e.cond = e.nextLocked(ev, now)
 	}
 	if ev, used := quotaOf(rec, alive, now); used && rec.quotaMet.After(t.budgets.resetAt) {
@@ -156,7 +155,7 @@ func (t *table) activate(key Key, rec *record, permanent bool) *entry {
 	switch {
 	case alive:
 		t.scheduleLocked(e, later(due(token, rec.fullLife, t.renewAt, t.rand()), e.cond.notBefore), false)
-	case permanent:
+	case configured:
 		t.scheduleLocked(e, later(now, e.cond.notBefore), true)
 	default:
 		t.scheduleLocked(e, now.Add(2*e.lifeLocked()), false) // a call brings it forward; without one it is dropped then
@@ -178,9 +177,10 @@ func eventOf(rec *record, alive bool) event {
 	return ev
 }
 
-// idleLocked reports whether nobody has called e for two of its lives.
+// idleLocked reports whether nobody has called e for two of its lives. What is configured
+// never is.
 func (t *table) idleLocked(e *entry, now time.Time) bool {
-	if e.permanent || e.renewal.waiters > 0 || e.cond.trouble == StateNeedsAuthorization {
+	if t.config.Load().has(e.key) || e.renewal.waiters > 0 || e.cond.trouble == StateNeedsAuthorization {
 		return false
 	}
 	if e.saved.unsaved.Load() {
@@ -231,7 +231,6 @@ func (t *table) dropUnconfigured(gone func(Key) bool) []Key {
 	var dropped []Key
 	for key, e := range t.entries {
 		if gone(key) || key.Kind.IsTicket() && gone(key.account().Key()) {
-			e.permanent = false
 			t.dropLocked(e)
 			dropped = append(dropped, key)
 		}
@@ -244,9 +243,9 @@ func (t *table) dropUnconfigured(gone func(Key) bool) []Key {
 func (t *table) staleUses(slack time.Duration, most int) map[Key]time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	uses := map[Key]time.Time{}
+	uses, config := map[Key]time.Time{}, t.config.Load()
 	for key, e := range t.entries {
-		if used := e.lastUsed(); !e.permanent && used.Unix()-e.usedSaved > int64(slack/time.Second) {
+		if used := e.lastUsed(); used.Unix()-e.usedSaved > int64(slack/time.Second) && !config.has(key) {
 			uses[key] = used
 		}
 		if len(uses) == most {

@@ -102,7 +102,7 @@ func (t *table) retryStopped() {
 		e.quota = keyQuota{}
 		stopped := e.cond.trouble == StateQuotaExhausted || e.cond.trouble == StateMisconfigured
 		if e.renewal.running || stopped && e.blocking.on == nil {
-			t.retryLocked(e, e.permanent)
+			t.retryLocked(e, t.config.Load().has(e.key))
 		}
 	}
 	t.log.Info("keys that an exhausted quota or a misconfiguration stopped are tried again")
