@@ -17,8 +17,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
-// Options configure a [Broker]. Store, Seal and WeChat are needed; every other
-// zero value has a use.
+// Options configure a [Broker], one field a setting. Store, Seal and WeChat are needed;
+// every other zero value has a use.
 type Options struct {
 	Components []ComponentConfig
 	Accounts   []AccountConfig

@@ -9,7 +9,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
-// Config is the whole configuration: defaults, overlaid by the file, the
+// Config is the whole configuration, one field a section: defaults, overlaid by the file, the
 // environment and the flags, in this order. Each key of the file is named by its
 // yaml tag, and by an environment variable: WXSIDECAR_ and the path in upper
 // case (WXSIDECAR_LISTEN_APPS, WXSIDECAR_COMPONENTS_0_APPID).

@@ -9,8 +9,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
-// Options says how calls are served. Source is required; every other zero value
-// has a use.
+// Options says how calls are served, one field a setting. Source is required; every other
+// zero value has a use.
 type Options struct {
 	// Source gives the tokens.
 	Source TokenSource
