@@ -28,6 +28,7 @@ type Metrics struct {
 	app      appMetrics
 	broker   brokerMetrics
 	push     pushMetrics
+	outbox   *outboxMetrics
 }
 
 // New returns metrics in a registry of their own, with Go's runtime and the
@@ -47,6 +48,7 @@ func New(version string) *Metrics {
 	m.app = newAppMetrics(m.registry)
 	m.broker = newBrokerMetrics(m.registry)
 	m.push = newPushMetrics(m.registry)
+	m.outbox = newOutboxMetrics(m.registry)
 	m.touchKnown()
 	return m
 }

@@ -29,6 +29,11 @@ wxsidecar_keys gauge kind state
 wxsidecar_keys_in_trouble gauge cause kind
 wxsidecar_list_items_skipped_total counter
 wxsidecar_messages_total counter msg_type result
+wxsidecar_outbox_dead_letters gauge
+wxsidecar_outbox_deliveries_total counter result
+wxsidecar_outbox_events_total counter result
+wxsidecar_outbox_oldest_seconds gauge
+wxsidecar_outbox_waiting gauge
 wxsidecar_overhead_seconds histogram
 wxsidecar_pushes_total counter info_type result
 wxsidecar_quota_errcodes_total counter errcode family
@@ -48,7 +53,7 @@ wxsidecar_upstream_redirects_total counter
 wxsidecar_upstream_stale_connections_total counter
 `
 
-// newFull returns metrics with the two that need a source.
+// newFull returns metrics with those that need a source.
 func newFull() *metrics.Metrics {
 	m := metrics.New("v1.2.3")
 	m.TicketAge("wx7f00c0de00000001", func() (time.Duration, bool) { return 90 * time.Second, true })
@@ -56,6 +61,7 @@ func newFull() *metrics.Metrics {
 		keys("component", "live", 1)
 		troubled("component", "misconfigured", 1)
 	})
+	m.OutboxStats(func() (int, int, time.Duration) { return 1, 2, time.Minute })
 	return m
 }
 
@@ -122,6 +128,8 @@ func TestNew_AllIsThereFromTheStart(t *testing.T) {
 		`wxsidecar_displaced_total{kind="component"} 0`,
 		`wxsidecar_pushes_total{info_type="component_verify_ticket",result="accepted"} 0`,
 		`wxsidecar_pushes_total{info_type="none",result="forged"} 0`,
+		`wxsidecar_outbox_events_total{result="full"} 0`,
+		`wxsidecar_outbox_deliveries_total{result="failed"} 0`,
 		`wxsidecar_cache_requests_total{result="miss"} 0`,
 		`wxsidecar_store_operations_total{op="put",result="conflict"} 0`,
 		`wxsidecar_clock_skew_seconds 0`,
