@@ -50,6 +50,7 @@ var leaves = []struct {
 	{"broker/msgcrypt", []string{"broker/pushdoc", "broker/secret"}, "cryptography is read alone"},
 	{"broker/clock", nil, "a clock knows nothing of tokens"},
 	{"broker/store", nil, "stores, what seals them anew and the suite for them need the contract, not the broker"},
+	{"broker/outbox", []string{"broker/seal", "broker/secret", "broker/store", "metrics"}, "a queue knows neither tokens nor how an app is reached"},
 	{"broker/boltstore", []string{"broker/seal", "broker/secret", "broker/store"}, "a store knows names and sealed bytes"},
 	{"broker/memstore", []string{"broker/store"}, "a store knows names and sealed bytes"},
 	{"broker/rekey", []string{"broker/seal", "broker/secret", "broker/store"}, "sealing anew needs no broker"},

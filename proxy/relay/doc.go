@@ -7,7 +7,8 @@
 //	deliver.go    one attempt: request, reply, errors
 //	sign.go       the signature of https://www.standardwebhooks.com
 //
-// It knows neither tokens nor WeChat's encryption, keeps nothing and tries nothing again.
+// It knows neither tokens nor WeChat's encryption, keeps nothing and tries nothing again:
+// broker/outbox does that for events, and WeChat itself for messages.
 //
 // The package makes no API promise outside this module.
 package relay

@@ -1,0 +1,143 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
+
+// DeadLetter is an event that could not be delivered. Its text stays in the store.
+type DeadLetter struct {
+	Event
+	// Added is when it was added, Died when it was given up, and Reason why.
+	Added, Died time.Time
+	Reason      string
+}
+
+// deadLetter is a DeadLetter and its record.
+type deadLetter struct {
+	DeadLetter
+	name       string
+	generation uint64
+	size       int64
+}
+
+func newDeadLetter(r *record, name string, generation uint64, size int64) deadLetter {
+	d := DeadLetter{Event: r.event(), Added: time.UnixMilli(r.Added), Died: time.UnixMilli(r.Died), Reason: r.Reason}
+	d.Text = secret.Text{} // many may be kept
+	return deadLetter{d, name, generation, size}
+}
+
+// DeadLetters returns the events that could not be delivered, without their texts, the oldest
+// first. The caller owns them.
+func (o *Outbox) DeadLetters() []DeadLetter {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	list := make([]DeadLetter, len(o.dead))
+	for i, d := range o.dead {
+		list[i] = d.DeadLetter
+	}
+	return list
+}
+
+// bury makes an item that waits a dead letter.
+func (o *Outbox) bury(ctx context.Context, it *item, reason string) error {
+	return it.save(func() error {
+		o.mu.Lock()
+		over, r, base := it.over, it.record(), it.generation
+		o.mu.Unlock()
+		if over {
+			return nil
+		}
+		r.Died, r.Reason = o.Now().UnixMilli(), reason
+		w, err := o.put(r.name(deadPrefix), 0, r)
+		if err != nil {
+			return err
+		}
+		if err := o.write(ctx, it, deletion(it.name, base), w); err != nil {
+			return err
+		}
+		o.Metrics.OutboxEvent("dead")
+		o.Log.Error("an event is given up; SIGHUP has it tried again", append(it.about(), "added", it.added.UTC(), "error", reason)...)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if it.over {
+			return nil // an earlier change had ended it, and its answer was lost
+		}
+		o.endLocked(it)
+		o.addDeadLocked(newDeadLetter(r, w.Name, w.Record.Generation, sizeOf(w)))
+		return nil
+	})
+}
+
+func (o *Outbox) addDeadLocked(d deadLetter) {
+	i, _ := slices.BinarySearchFunc(o.dead, d, func(a, b deadLetter) int { return strings.Compare(a.name, b.name) })
+	o.dead = slices.Insert(o.dead, i, d)
+	o.size += d.size
+}
+
+// Redeliver queues the dead letters again, the oldest first and behind what waits, as if they
+// were new. It returns how many, and the error at which it stopped.
+func (o *Outbox) Redeliver(ctx context.Context) (int, error) {
+	for n := 0; ; n++ {
+		d, ok := o.takeOldestDead()
+		if !ok {
+			return n, nil
+		}
+		if err := o.redeliver(ctx, d); err != nil {
+			o.putBackDead(d)
+			return n, fmt.Errorf("queue the event %s again: %w", d.ID, err)
+		}
+	}
+}
+
+func (o *Outbox) takeOldestDead() (deadLetter, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.dead) == 0 {
+		return deadLetter{}, false
+	}
+	d := o.dead[0]
+	o.dead = slices.Delete(o.dead, 0, 1)
+	o.size -= d.size
+	return d, true
+}
+
+func (o *Outbox) putBackDead(d deadLetter) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.addDeadLocked(d)
+}
+
+func (o *Outbox) redeliver(ctx context.Context, d deadLetter) error {
+	has, err := o.Store.Get(ctx, d.name)
+	if err != nil {
+		return err
+	}
+	plain, err := o.Seal.Open(d.name, has.Generation, has.Sealed)
+	if err != nil {
+		return err
+	}
+	r := &record{}
+	if err := json.Unmarshal(plain, r); err != nil {
+		return err
+	}
+	if o.waits(r.ID) { // WeChat has pushed it again
+		return o.Store.Put(ctx, deletion(d.name, has.Generation))
+	}
+	r.Died, r.Reason, r.Added = 0, "", o.next()
+	w, err := o.put(r.name(waitingPrefix), 0, r)
+	if err != nil {
+		return err
+	}
+	if err := o.Store.Put(ctx, deletion(d.name, has.Generation), w); err != nil {
+		return err
+	}
+	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)))
+	return nil
+}

@@ -1,0 +1,30 @@
+// Package outbox keeps events until apps have them.
+//
+//	outbox.go     Options, Open, Add, SetTargets
+//	record.go     an event as the store has it
+//	queue.go      what is owed to a target, by merchant, in order
+//	run.go        when an attempt is due
+//	attempt.go    one attempt and what its outcome means
+//	dead.go       events that could not be delivered: kept, listed, queued again
+//
+// # What it promises
+//
+//   - An event whose Add returned nil is delivered at least once to each target that wants it,
+//     also after a crash at any point, or becomes a dead letter. Whatever is delivered a second
+//     time has the same ID.
+//   - A target gets the events of one merchant in the order of their Adds, one at a time.
+//     Targets do not wait for each other, nor merchants for each other.
+//   - After a failure the next attempt comes in 1, 2, 4 … 600 seconds. An attempt that
+//     fails 24 hours after the event was added is the last one.
+//   - What it holds is bounded. At the bound the oldest dead letters make room, each with a
+//     line in the log; where there are none, Add fails.
+//
+// # What a target is owed
+//
+// An event is owed to each target that wants it by the configuration in force and has not had it. It
+// is done once at least one target has had it and none is owed it. So a change of targets
+// loses nothing: an app that moved to another URL gets there what it had not got at the old
+// one, and an event that no target wants any more waits for one until it is a dead letter.
+//
+// The package makes no API promise outside this module.
+package outbox

@@ -1,0 +1,301 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
+
+// DefaultLimit is how many bytes the outbox holds, some hundred thousand events.
+const DefaultLimit = 64 << 20
+
+// ErrFull is wrapped by the error of [Outbox.Add] where the bound is reached.
+var ErrFull = errors.New("the outbox is full")
+
+// Target is an app that gets events. It must be safe for concurrent use.
+type Target interface {
+	// Name tells apps apart and is kept with events: two targets of one name are one
+	// app. It is not shown.
+	Name() string
+	// String is the name in logs.
+	String() string
+	// Wants reports whether the app is to get e. It must not block.
+	Wants(e *Event) bool
+	// Deliver makes one attempt, until ctx ends at most. nil means that the app has e.
+	Deliver(ctx context.Context, e *Event) error
+}
+
+// Options configure an [Outbox]. Store and Seal are needed; the rest has useful zero values.
+type Options struct {
+	Store store.Store
+	Seal  *seal.Keyring
+	// Targets are the apps, until [Outbox.SetTargets].
+	Targets []Target
+	// Hold reports whether an event has to wait for something other than its target. The
+	// wait is no failure and has no end of its own. It must not block; nil holds nothing.
+	Hold func(e *Event) bool
+	// Limit bounds what is kept, in bytes of the store's records; 0 means [DefaultLimit].
+	Limit int64
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Metrics and Log may be nil.
+	Metrics *metrics.Metrics
+	Log     *slog.Logger
+}
+
+// Outbox keeps events until apps have them. It is safe for concurrent use.
+type Outbox struct {
+	Options
+	wake chan struct{} // capacity 1, for Run
+
+	mu      sync.Mutex // held for moments; never across the store or a delivery
+	targets []Target
+	items   map[string]*item // what waits, by the event's ID
+	queues  map[string]*queue
+	dead    []deadLetter // in the order of their names
+	size    int64        // of items and dead letters, and of events being added
+	last    int64        // the latest record.Added
+}
+
+// Open returns an outbox with what the store has of it. It delivers nothing; [Outbox.Run] does. A
+// record that cannot be read is logged and left alone.
+func Open(ctx context.Context, opts Options) (*Outbox, error) {
+	if opts.Limit == 0 {
+		opts.Limit = DefaultLimit
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	o := &Outbox{Options: opts, wake: make(chan struct{}, 1), items: map[string]*item{}, queues: map[string]*queue{}}
+	if err := o.load(ctx); err != nil {
+		return nil, fmt.Errorf("read the events that wait for delivery: %w", err)
+	}
+	o.SetTargets(opts.Targets)
+	return o, nil
+}
+
+// listPage is how many records are read at once.
+const listPage = 256
+
+// load reads the store. Nobody else has the outbox yet.
+func (o *Outbox) load(ctx context.Context) error {
+	for _, prefix := range []string{waitingPrefix, deadPrefix} {
+		for after := ""; ; {
+			page, err := o.Store.List(ctx, prefix, after, listPage)
+			if err != nil {
+				return err
+			}
+			for _, named := range page {
+				o.loadRecord(ctx, prefix, named)
+				after = named.Name
+			}
+			if len(page) < listPage {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func (o *Outbox) loadRecord(ctx context.Context, prefix string, named store.Named) {
+	plain, err := o.Seal.Open(named.Name, named.Generation, named.Sealed)
+	r := &record{}
+	if err == nil {
+		err = json.Unmarshal(plain, r)
+	}
+	if err != nil {
+		o.Log.Error("an event in the store cannot be read and is not delivered", "record", named.Name, "error", err)
+		return
+	}
+	size := int64(len(named.Name) + len(named.Sealed))
+	o.size += size
+	o.last = max(o.last, r.Added)
+	switch {
+	case prefix == deadPrefix:
+		o.dead = append(o.dead, newDeadLetter(r, named.Name, named.Generation, size))
+	case o.items[r.ID] == nil:
+		o.items[r.ID] = newItem(r, named.Name, named.Generation, size)
+	default:
+		// A write whose answer was lost, and WeChat sent again. Both have one ID; if this
+		// one cannot be deleted now, the next start finds it.
+		o.size -= size
+		_ = o.Store.Put(ctx, deletion(named.Name, named.Generation))
+	}
+}
+
+// Add makes e durable for the targets that want it, and returns nil once it is, or if none does. One
+// that waits already is not added again. The error wraps [ErrFull] at the bound. Calls at the same
+// time must have different IDs.
+func (o *Outbox) Add(ctx context.Context, e Event) error {
+	r, victims, w, err := o.reserve(&e)
+	if r == nil || err != nil {
+		return err
+	}
+	writes := []store.Write{w}
+	for _, v := range victims {
+		writes = append(writes, deletion(v.name, v.generation))
+	}
+	if err := o.Store.Put(ctx, writes...); err != nil {
+		o.unreserve(w, victims)
+		return fmt.Errorf("keep the event for delivery: %w", err)
+	}
+	o.Metrics.OutboxEvent("added")
+	for _, v := range victims {
+		o.Metrics.OutboxEvent("dropped")
+		o.Log.Error("a dead letter is dropped to make room for newer events", append(v.about(), "setting", "limits.outbox")...)
+	}
+	o.unreserve(w, nil)
+	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)))
+	return nil
+}
+
+// admit queues an item whose record is durable.
+func (o *Outbox) admit(it *item) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.items[it.ID] = it
+	o.size += it.size
+	o.enqueueLocked(it)
+	o.wakeUp()
+}
+
+// reserve takes room for e, that of the oldest dead letters if need be. It returns no record for
+// an event that need not be added.
+func (o *Outbox) reserve(e *Event) (*record, []deadLetter, store.Write, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.items[e.ID] != nil || !slices.ContainsFunc(o.targets, func(t Target) bool { return t.Wants(e) }) {
+		return nil, nil, store.Write{}, nil
+	}
+	r := &record{ID: e.ID, Component: e.Component, AppID: e.AppID, InfoType: e.InfoType, Text: e.Text.Reveal(), Added: o.nextLocked()}
+	w, err := o.put(r.name(waitingPrefix), 0, r)
+	if err != nil {
+		return nil, nil, store.Write{}, err
+	}
+	victims, err := o.makeRoomLocked(sizeOf(w))
+	if err != nil {
+		o.Metrics.OutboxEvent("full")
+		return nil, nil, store.Write{}, err
+	}
+	o.size += sizeOf(w)
+	return r, victims, w, nil
+}
+
+// unreserve undoes reserve.
+func (o *Outbox) unreserve(w store.Write, victims []deadLetter) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.size -= sizeOf(w)
+	for _, v := range victims {
+		o.addDeadLocked(v)
+	}
+}
+
+// makeRoomLocked takes as many of the oldest dead letters out as it needs for size more bytes.
+func (o *Outbox) makeRoomLocked(size int64) ([]deadLetter, error) {
+	need, n := o.size+size-o.Limit, 0
+	for need > 0 {
+		if n == len(o.dead) {
+			return nil, fmt.Errorf("%w: limits.outbox is %d bytes; see why the targets in events do not take what waits", ErrFull, o.Limit)
+		}
+		need -= o.dead[n].size
+		n++
+	}
+	victims := slices.Clone(o.dead[:n])
+	o.dead = slices.Delete(o.dead, 0, n)
+	for _, v := range victims {
+		o.size -= v.size
+	}
+	return victims, nil
+}
+
+func (o *Outbox) waits(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.items[id] != nil
+}
+
+func (o *Outbox) next() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.nextLocked()
+}
+
+// nextLocked returns the present as a record.Added that no other record has.
+func (o *Outbox) nextLocked() int64 {
+	o.last = max(o.last+1, o.Now().UnixMilli())
+	return o.last
+}
+
+// SetTargets replaces the targets. What waits is then owed to the new ones, as the package says.
+func (o *Outbox) SetTargets(targets []Target) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.targets = slices.Clone(targets)
+	o.requeueLocked()
+	o.wakeUp()
+}
+
+// owedLocked returns the names of the targets that it is owed to.
+func (o *Outbox) owedLocked(it *item) []string {
+	var owed []string
+	for _, t := range o.targets {
+		name := t.Name()
+		if t.Wants(&it.Event) && !slices.Contains(it.had, name) && !slices.Contains(owed, name) {
+			owed = append(owed, name)
+		}
+	}
+	return owed
+}
+
+// targetLocked returns the target of that name that wants it; nil for none.
+func (o *Outbox) targetLocked(name string, it *item) Target {
+	for _, t := range o.targets {
+		if t.Name() == name && t.Wants(&it.Event) {
+			return t
+		}
+	}
+	return nil
+}
+
+// wakeUp has Run look at what is due. It never blocks.
+func (o *Outbox) wakeUp() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Stats returns how many events wait, how many are dead letters, and how old the oldest that
+// waits is.
+func (o *Outbox) Stats() (waiting, dead int, oldest time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, it := range o.items {
+		oldest = max(oldest, o.Now().Sub(it.added))
+	}
+	return len(o.items), len(o.dead), oldest
+}
+
+// sortedLocked returns what waits in the order of its Adds.
+func (o *Outbox) sortedLocked() []*item {
+	all := make([]*item, 0, len(o.items))
+	for _, it := range o.items {
+		all = append(all, it)
+	}
+	slices.SortFunc(all, func(a, b *item) int { return strings.Compare(a.name, b.name) })
+	return all
+}
