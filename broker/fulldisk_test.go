@@ -217,6 +217,29 @@ func TestFullDisk_ALostRefreshTokenIsFoundInTheList(t *testing.T) {
 	})
 }
 
+// TestFullDisk_IsLoggedOnce has one token wait for room, and then two: each trouble is said
+// once, however often saving is tried.
+func TestFullDisk_IsLoggedOnce(t *testing.T) {
+	d := newDisk("")
+	lit(t, worldOptions{merchants: 2, store: d}, func(w *world) {
+		for n := range 2 {
+			d.full.Store(true)
+			for i := range n + 1 {
+				w.sim.ExpireToken(merchant(i))
+				w.mustCall(authorizerKey(merchant(i)))
+			}
+			pass(10 * time.Minute)
+			d.freed()
+			pass(time.Minute)
+			for _, text := range []string{"cannot save tokens", "all tokens are saved again"} {
+				if said := strings.Count(w.logs.String(), text); said != n+1 {
+					t.Errorf("%q was logged %d times in %d troubles", text, said, n+1)
+				}
+			}
+		}
+	})
+}
+
 // TestFullDisk_APushIsNotAcknowledged has the push come while the disk is full: WeChat
 // is to send it again.
 func TestFullDisk_APushIsNotAcknowledged(t *testing.T) {

@@ -19,11 +19,11 @@ func (l *ledger) keepUnsavedLocked(key Key, rec *record, why error) error {
 	s.unsaved.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.unsaved[key] = struct{}{}
-	l.metrics.Unsaved(len(l.unsaved))
-	if len(l.unsaved) == 1 { // else it is said already, and one full disk may mean a hundred thousand
+	if len(l.unsaved) == 0 { // else it is said already, and one full disk may mean a hundred thousand
 		l.log.Error("cannot save tokens; serving them from memory and retrying", "key", key.String(), "error", why)
 	}
+	l.unsaved[key] = struct{}{}
+	l.metrics.Unsaved(len(l.unsaved))
 	return fmt.Errorf("%w: %w", errUnsaved, why)
 }
 
