@@ -152,7 +152,7 @@ func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 	}
 	var err error
 	s.push, err = push.New(push.Options{
-		Components: pushComponents(c.Components), Handler: s.broker, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
+		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: s.broker, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
 		Metrics: s.metrics, Log: s.log, BaseContext: s.base,
 	})
 	if err != nil {
@@ -241,7 +241,7 @@ func (s *sidecar) configure(c *config.Config) error {
 		return err
 	}
 	if s.push != nil {
-		if err := s.push.SetKeys(pushComponents(c.Components), nil); err != nil {
+		if err := s.push.SetKeys(pushComponents(c.Components), pushAccounts(c.Accounts)); err != nil {
 			return err
 		}
 	}

@@ -110,6 +110,17 @@ func pushComponents(configured []config.Component) []push.Component {
 	return components
 }
 
+// pushAccounts returns the own accounts whose messages come here.
+func pushAccounts(configured []config.Account) []push.Account {
+	var accounts []push.Account
+	for _, c := range configured {
+		if !c.PushToken.IsZero() {
+			accounts = append(accounts, push.Account{AppID: c.AppID, Key: push.Key{Token: c.PushToken, EncodingAESKey: c.EncodingAESKey}})
+		}
+	}
+	return accounts
+}
+
 func brokerComponents(configured []config.Component) []broker.ComponentConfig {
 	components := make([]broker.ComponentConfig, len(configured))
 	for i, c := range configured {

@@ -84,6 +84,14 @@ type Account struct {
 	AppID      string      `yaml:"appid"`
 	Secret     secret.Text `yaml:"secret"`
 	SecretFile string      `yaml:"secret_file"`
+	// PushToken is what WeChat signs the account's messages with (令牌, Token); empty if they
+	// go elsewhere.
+	PushToken     secret.Text `yaml:"push_token"`
+	PushTokenFile string      `yaml:"push_token_file"`
+	// EncodingAESKey is what messages are encrypted with (消息加解密密钥); empty for plain mode
+	// (明文模式).
+	EncodingAESKey     secret.Text `yaml:"encoding_aes_key"`
+	EncodingAESKeyFile string      `yaml:"encoding_aes_key_file"`
 }
 
 // Apps is about the apps listener.

@@ -216,6 +216,8 @@ func TestLoad_Faults(t *testing.T) {
 	f("accounts: [{appid: wx00000000000000aa, secret: 's3cr3t s3cr3t'}]\n", "has white space")
 	f("accounts: [{appid: wx00000000000000aa, secret_file: s3cr3t}]\n", "accounts[0].secret_file: cannot be read")
 	f("accounts: [{appid: wx00000000000000aa, secret_file: /dev/null}]\n", "accounts[0].secret_file: value \"/dev/null\": the file is empty")
+	f("accounts: [{appid: wx00000000000000aa, secret: "+strings.Repeat("0", 32)+", encoding_aes_key: "+strings.Repeat("k", 43)+"}]\n", "accounts[0].push_token: missing")
+	f("accounts: [{appid: wx00000000000000aa, push_token: t, encoding_aes_key: s3cr3t}]\n", "accounts[0].encoding_aes_key: has 6 characters, not 43")
 	f("store: s3cr3t\n", "store: not a store")
 	f("store: 'bolt:'\n", "bolt: without a path")
 	f("store: bolt:/tmp\n", "store: a folder; name a file in it")

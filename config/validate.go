@@ -59,8 +59,7 @@ func (l *Loaded) validateAccounts() {
 	for i := range c.Accounts {
 		key := indexed("accounts", i)
 		l.newAppID(key, c.Accounts[i].AppID, seen)
-		l.required(key+".secret", c.Accounts[i].Secret)
-		l.appSecret(key+".secret", c.Accounts[i].Secret, secret.Text{})
+		l.validateAccount(key, &c.Accounts[i])
 	}
 	if len(c.Components)+len(c.Accounts) == 0 && len(l.faults) == 0 {
 		l.fault("components", "", "neither a component nor an account is configured", "the smallest file is"+smallestFile)
@@ -78,6 +77,16 @@ func (l *Loaded) validateComponent(key string, c *Component) {
 	l.pushToken(key+".previous.push_token", c.Previous.PushToken)
 	l.aesKey(key+".encoding_aes_key", c.EncodingAESKey)
 	l.aesKey(key+".previous.encoding_aes_key", c.Previous.EncodingAESKey)
+}
+
+func (l *Loaded) validateAccount(key string, a *Account) {
+	l.required(key+".secret", a.Secret)
+	if !a.EncodingAESKey.IsZero() {
+		l.required(key+".push_token", a.PushToken)
+	}
+	l.appSecret(key+".secret", a.Secret, a.PushToken)
+	l.pushToken(key+".push_token", a.PushToken)
+	l.aesKey(key+".encoding_aes_key", a.EncodingAESKey)
 }
 
 // newAppID checks the appid of the entry at key, and that no other has it.
