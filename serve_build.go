@@ -41,6 +41,8 @@ type sidecar struct {
 	// apps and push are nil while their listeners are off.
 	apps *proxy.Server
 	push *push.Server
+	// messages hands messages to the targets in events.
+	messages *messageRelay
 
 	listening
 	storage
@@ -150,9 +152,18 @@ func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 	if c.Listen.Push == config.Off {
 		return nil
 	}
-	var err error
+	client, err := newRelay(c, s.own)
+	if err != nil {
+		return err
+	}
+	targets, err := relayTargets(c.Events)
+	if err != nil {
+		return err
+	}
+	s.messages = &messageRelay{client: client}
+	s.messages.setTargets(targets)
 	s.push, err = push.New(push.Options{
-		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: s.broker, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
+		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: s.broker, Messages: s.messages, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
 		Metrics: s.metrics, Log: s.log, BaseContext: s.base,
 	})
 	if err != nil {
@@ -240,6 +251,10 @@ func (s *sidecar) configure(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	targets, err := relayTargets(c.Events)
+	if err != nil {
+		return err
+	}
 	if s.push != nil {
 		if err := s.push.SetKeys(pushComponents(c.Components), pushAccounts(c.Accounts)); err != nil {
 			return err
@@ -249,6 +264,9 @@ func (s *sidecar) configure(c *config.Config) error {
 		if err := s.apps.SetCallers(callers); err != nil {
 			return err
 		}
+	}
+	if s.messages != nil {
+		s.messages.setTargets(targets)
 	}
 	return s.broker.SetConfig(brokerComponents(c.Components), brokerAccounts(c.Accounts))
 }
