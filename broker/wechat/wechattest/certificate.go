@@ -111,7 +111,7 @@ func newAuthority(now time.Time) (*authority, error) {
 		leaves:  map[Certificate]*tls.Certificate{},
 	}
 	a.shown.Store(CertGood)
-	names := append(Hosts(), "localhost")
+	names := append(append(Hosts(), pageHosts...), "localhost")
 	day := 24 * time.Hour
 	for kind, leaf := range map[Certificate]func() (*tls.Certificate, error){
 		CertGood:      func() (*tls.Certificate, error) { return root.leaf(names, now.Add(-day), now.Add(3650*day)) },

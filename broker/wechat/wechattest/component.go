@@ -127,10 +127,13 @@ func (s *Server) ExpireTickets(componentAppID string) {
 
 // preAuthCode is https://developers.weixin.qq.com/doc/oplatform/openApi/OpenApiDoc/ticket-token/getPreAuthCode.html
 func (s *Server) preAuthCode(c *call) reply {
-	if _, code := s.ownComponent(c); code != codeOK {
+	p, code := s.ownComponent(c)
+	if code != codeOK {
 		return s.refuse(code)
 	}
-	return answer(object{"pre_auth_code": s.mint.preAuthCode(), "expires_in": int(s.opt.CodeLife.Seconds())})
+	text := s.mint.preAuthCode()
+	s.preAuthCodes[text] = &preAuthCode{of: p, dies: c.now.Add(s.opt.CodeLife)}
+	return answer(object{"pre_auth_code": text, "expires_in": int(s.opt.CodeLife.Seconds())})
 }
 
 // maxPage is how many authorizers a page of the list holds at most.

@@ -141,7 +141,7 @@ func (s *Server) setOutage(on bool) (changed bool) {
 }
 
 // Hosts returns the host names of WeChat's API, which the certificate of
-// [Server.StartTLS] holds.
+// [Server.StartTLS] holds, beside those of the authorization page.
 func Hosts() []string {
 	return []string{
 		"api.weixin.qq.com", "api2.weixin.qq.com", "sh.api.weixin.qq.com",

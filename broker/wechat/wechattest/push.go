@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
@@ -29,17 +28,20 @@ var errNoURL = errors.New("the component has no URL for this push")
 
 // PushRecord is one push with its outcome.
 type PushRecord struct {
-	At        time.Time
+	At time.Time
+	// Component is empty for a message to an own account.
 	Component string
-	InfoType  string
+	// InfoType is that of an authorization event. AppID and MsgType are of a message.
+	InfoType       string
+	AppID, MsgType string
 	// Tries is how often it was sent; Err is empty if the last was answered as
 	// WeChat wants.
 	Tries int
 	Err   string
 }
 
-// SealedPush is a push ready to be sent: to the component's PushURL with Query,
-// as POST. Tests damage it, repeat it and send it late.
+// SealedPush is a push ready to be sent: to the component's PushURL, or to a message URL, with
+// Query, as POST. Tests damage it, repeat it and send it late.
 type SealedPush struct {
 	Query url.Values
 	Body  []byte
@@ -66,7 +68,7 @@ func (s *Server) Push(ctx context.Context, componentAppID string, e Event) error
 	if _, err := s.Seal(componentAppID, e); err != nil || s.settingsOf(componentAppID).PushURL == "" {
 		return fmt.Errorf("push %s to %s: %w", e.InfoType, componentAppID, cmp.Or(err, errNoURL))
 	}
-	tries, err := s.pushTries(ctx, componentAppID, e)
+	tries, err := s.tries(ctx, func() error { return s.pushOnce(ctx, componentAppID, e) })
 	s.notePush(PushRecord{At: s.now(), Component: componentAppID, InfoType: e.InfoType, Tries: tries, Err: errText(err)})
 	if err != nil {
 		return fmt.Errorf("push %s to %s: try %d: %w", e.InfoType, componentAppID, tries, err)
@@ -74,14 +76,14 @@ func (s *Server) Push(ctx context.Context, componentAppID string, e Event) error
 	return nil
 }
 
-// pushTries sends e until it is answered as WeChat wants, at most three times.
-func (s *Server) pushTries(ctx context.Context, componentAppID string, e Event) (tries int, err error) {
+// tries calls push until it is answered as WeChat wants, at most three times.
+func (s *Server) tries(ctx context.Context, push func() error) (tries int, err error) {
 	for tries < pushTries {
 		if tries > 0 && sleep(ctx, s.opt.PushRetry) != nil {
 			return tries, err
 		}
 		tries++
-		if err = s.pushOnce(ctx, componentAppID, e); err == nil {
+		if err = push(); err == nil {
 			return tries, nil
 		}
 	}
@@ -129,11 +131,11 @@ func (s *Server) pushOnce(ctx context.Context, componentAppID string, e Event) e
 // Seal encrypts and signs an event as WeChat does, and sends nothing.
 func (s *Server) Seal(componentAppID string, e Event) (SealedPush, error) {
 	settings := s.settingsOf(componentAppID)
-	envelope, err := s.envelope(settings, e.XML(componentAppID, s.now()))
+	envelope, err := s.envelope(settings.PushToken, settings.EncodingAESKey, componentAppID, e.XML(componentAppID, s.now()))
 	if err != nil {
 		return SealedPush{}, err
 	}
-	return sealedPush(settings, envelope, envelope.PushXML(componentAppID)), nil
+	return sealedPush(settings.PushToken, envelope, envelope.PushXML(componentAppID)), nil
 }
 
 func (s *Server) settingsOf(componentAppID string) Component {
@@ -142,27 +144,36 @@ func (s *Server) settingsOf(componentAppID string) Component {
 	return s.mustComponent(componentAppID).Component
 }
 
-func (s *Server) envelope(settings Component, plain []byte) (msgcrypt.Envelope, error) {
-	codec, err := msgcrypt.New(settings.PushToken, settings.EncodingAESKey, settings.AppID)
+// envelope seals plain. appID ends the frame: the component's, or an own account's.
+func (s *Server) envelope(token, encodingAESKey, appID string, plain []byte) (msgcrypt.Envelope, error) {
+	codec, err := msgcrypt.New(token, encodingAESKey, appID)
 	if err != nil {
 		return msgcrypt.Envelope{}, fmt.Errorf("seal a push: %w", err)
 	}
-	s.mu.Lock()
-	nonce := strconv.FormatUint(s.mint.rng.Uint64N(1e10), 10)
-	s.mu.Unlock()
-	return codec.Seal(plain, strconv.FormatInt(s.now().Unix(), 10), nonce)
+	timestamp, nonce := s.stamp()
+	return codec.Seal(plain, timestamp, nonce)
 }
 
-func sealedPush(settings Component, e msgcrypt.Envelope, body []byte) SealedPush {
-	return SealedPush{
-		Query: url.Values{
-			"signature":     {msgcrypt.Signature(settings.PushToken, e.TimeStamp, e.Nonce, "")},
-			"timestamp":     {e.TimeStamp},
-			"nonce":         {e.Nonce},
-			"encrypt_type":  {"aes"},
-			"msg_signature": {e.MsgSignature},
-		},
-		Body: body,
+// stamp returns the timestamp and the nonce of a push.
+func (s *Server) stamp() (timestamp, nonce string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strconv.FormatInt(s.now().Unix(), 10), strconv.FormatUint(s.mint.rng.Uint64N(1e10), 10)
+}
+
+func sealedPush(token string, e msgcrypt.Envelope, body []byte) SealedPush {
+	query := signedQuery(token, e.TimeStamp, e.Nonce)
+	query.Set("encrypt_type", "aes")
+	query.Set("msg_signature", e.MsgSignature)
+	return SealedPush{Query: query, Body: body}
+}
+
+// signedQuery is what each call of WeChat's has in its query.
+func signedQuery(token, timestamp, nonce string) url.Values {
+	return url.Values{
+		"signature": {msgcrypt.Signature(token, timestamp, nonce, "")},
+		"timestamp": {timestamp},
+		"nonce":     {nonce},
 	}
 }
 
@@ -172,26 +183,18 @@ func (s *Server) Deliver(ctx context.Context, componentAppID string, p SealedPus
 	return s.send(ctx, s.settingsOf(componentAppID).PushURL, p)
 }
 
-// PushMessage sends a user's message, given as plain XML, to the component's
-// MessageURL for the account appID, once, and returns the answer. userName is
-// the account's gh_… name.
-func (s *Server) PushMessage(ctx context.Context, componentAppID, appID, userName string, plain []byte) (PushReply, error) {
-	settings := s.settingsOf(componentAppID)
-	envelope, err := s.envelope(settings, plain)
-	if err != nil {
-		return PushReply{}, err
-	}
-	p := sealedPush(settings, envelope, envelope.MessageXML(userName))
-	return s.send(ctx, strings.ReplaceAll(settings.MessageURL, "$APPID$", appID), p)
+func (s *Server) send(ctx context.Context, target string, p SealedPush) (PushReply, error) {
+	return s.request(ctx, http.MethodPost, target, p)
 }
 
-func (s *Server) send(ctx context.Context, target string, p SealedPush) (PushReply, error) {
+// request calls target as WeChat's servers do, once, and waits five seconds for the answer.
+func (s *Server) request(ctx context.Context, method, target string, p SealedPush) (PushReply, error) {
 	if target == "" {
 		return PushReply{}, errNoURL
 	}
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(p.Body))
+	req, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(p.Body))
 	if err != nil {
 		return PushReply{}, fmt.Errorf("bad push URL %q", target)
 	}

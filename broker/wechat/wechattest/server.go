@@ -15,27 +15,28 @@ type Server struct {
 
 	// mu guards everything below. It is held for a call's verdict, never while
 	// a body is read, a latency waited for or an answer written.
-	mu         sync.Mutex
-	mint       mint
-	components map[string]*component
-	accounts   map[string]*account
-	settings   map[string]string // what a configured secret is, by its value
-	purse      purse
-	refreshes  map[string]*refreshToken
-	tickets    map[string]*ticket
-	authCodes  map[string]*authCode
-	logins     map[string]*login
-	media      map[string]*mediaFile
-	mediaOrder []string
-	quota      quota
-	faults     []*armedFault
-	released   chan struct{}
-	skew       time.Duration
-	outage     bool
-	book       book
-	pushes     []PushRecord
-	wake       chan struct{}
-	numbered   uint64
+	mu           sync.Mutex
+	mint         mint
+	components   map[string]*component
+	accounts     map[string]*account
+	settings     map[string]string // what a configured secret is, by its value
+	purse        purse
+	refreshes    map[string]*refreshToken
+	tickets      map[string]*ticket
+	authCodes    map[string]*authCode
+	preAuthCodes map[string]*preAuthCode
+	logins       map[string]*login
+	media        map[string]*mediaFile
+	mediaOrder   []string
+	quota        quota
+	faults       []*armedFault
+	released     chan struct{}
+	skew         time.Duration
+	outage       bool
+	book         book
+	pushes       []PushRecord
+	wake         chan struct{}
+	numbered     uint64
 
 	net listener
 }
@@ -44,28 +45,34 @@ type Server struct {
 func New(options Options) *Server {
 	o := options.withDefaults()
 	s := &Server{
-		opt:        o,
-		mint:       newMint(o.Seed),
-		components: map[string]*component{},
-		accounts:   map[string]*account{},
-		settings:   map[string]string{},
-		purse:      newPurse(keepTokens),
-		refreshes:  map[string]*refreshToken{},
-		tickets:    map[string]*ticket{},
-		authCodes:  map[string]*authCode{},
-		logins:     map[string]*login{},
-		media:      map[string]*mediaFile{},
-		quota:      newQuota(),
-		released:   make(chan struct{}),
-		book:       newBook(o),
-		wake:       make(chan struct{}, 1),
+		opt:          o,
+		mint:         newMint(o.Seed),
+		components:   map[string]*component{},
+		accounts:     map[string]*account{},
+		settings:     map[string]string{},
+		purse:        newPurse(keepTokens),
+		refreshes:    map[string]*refreshToken{},
+		tickets:      map[string]*ticket{},
+		authCodes:    map[string]*authCode{},
+		preAuthCodes: map[string]*preAuthCode{},
+		logins:       map[string]*login{},
+		media:        map[string]*mediaFile{},
+		quota:        newQuota(),
+		released:     make(chan struct{}),
+		book:         newBook(o),
+		wake:         make(chan struct{}, 1),
 	}
 	s.net.server = s
 	return s
 }
 
-// ServeHTTP answers one API call as WeChat would. It serves every host.
+// ServeHTTP answers one API call as WeChat would, or shows the authorization page. It serves
+// every host. The page is not among [Server.Requests], and no fault strikes it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if slices.Contains(pagePaths, r.URL.Path) {
+		s.servePage(w, r)
+		return
+	}
 	rep := s.handle(r)
 	rep.writeTo(w, r)
 }

@@ -19,21 +19,9 @@ type Component struct {
 	PushURL string
 	// MessageURL is where messages go; $APPID$ in it becomes the account's appid.
 	MessageURL string
-}
-
-// Profile is what api_get_authorizer_info and api_query_auth tell of an account.
-// The zero value is an official account in good order.
-type Profile struct {
-	NickName    string
-	UserName    string // gh_…
-	MiniProgram bool
-	// FuncInfo is the ids of the granted permission sets; nil means 1, 2, 3 and 4.
-	FuncInfo []int
-	// Status is account_status; 0 means 1, normal.
-	Status int
-	// NoAPI: the account may not call APIs, so WeChat gives no tokens for its code,
-	// and shows no refresh token.
-	NoAPI bool
+	// AuthorizeDomain is the host that merchants must come from to the authorization page, and
+	// return to (登录授权的发起页域名). Without it the page opens for nobody.
+	AuthorizeDomain string
 }
 
 type component struct {
@@ -62,6 +50,7 @@ type account struct {
 	appID, secret string
 	ipRefused     bool
 	forced        forcedRefreshes
+	messages      MessageSettings
 }
 
 type refreshToken struct {
@@ -136,13 +125,6 @@ func (s *Server) AddAuthorizers(componentAppID string, n int) []string {
 	return appIDs
 }
 
-// SetProfile changes what WeChat tells of an authorizer.
-func (s *Server) SetProfile(componentAppID, appID string, p Profile) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.mustAuthorizer(componentAppID, appID).profile = &p
-}
-
 // authorize gives the account a new refresh token, and a place at the end of
 // the list if it has none.
 func (s *Server) authorize(c *component, appID string) *authorizer {
@@ -196,27 +178,6 @@ func (s *Server) mustAuthorizer(componentAppID, appID string) *authorizer {
 		panic("wechattest: unknown authorizer " + appID + " of component " + componentAppID)
 	}
 	return a
-}
-
-// profileOf returns the account's profile with its defaults.
-func (a *authorizer) profileOf() Profile {
-	p := Profile{}
-	if a.profile != nil {
-		p = *a.profile
-	}
-	if p.NickName == "" {
-		p.NickName = "account " + a.appID
-	}
-	if p.UserName == "" {
-		p.UserName = "gh_" + a.appID[max(0, len(a.appID)-12):]
-	}
-	if p.FuncInfo == nil {
-		p.FuncInfo = []int{1, 2, 3, 4}
-	}
-	if p.Status == 0 {
-		p.Status = 1
-	}
-	return p
 }
 
 // Authorizers returns the appids of the accounts that authorise the component,
