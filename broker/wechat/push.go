@@ -35,7 +35,8 @@ type Push struct {
 	// Ticket is set for component_verify_ticket.
 	Ticket secret.Text
 	// AuthorizerAppID is set for authorized, updateauthorized and unauthorized;
-	// for the fast registrations it is their appid, which may be empty.
+	// for the fast registrations it is their appid, which may be empty. Of other pushes it
+	// is the one account that they name, by whatever element; empty if that is unclear.
 	AuthorizerAppID string
 	// Code is the authorization code: AuthorizationCode, or auth_code of a fast
 	// registration with status 0. It may be empty.
@@ -45,6 +46,8 @@ type Push struct {
 	// Status is the outcome of a fast registration: 0 for success, else WeChat's
 	// code for the failure. It is 0 for all other pushes.
 	Status int
+	// Document is the whole text.
+	Document secret.Text
 }
 
 // ParsePush reads the decrypted text of an authorization event, in XML or JSON.
@@ -52,7 +55,7 @@ type Push struct {
 // document type, no comments, bounded depth and number of elements, none of the
 // elements that the InfoType gives a meaning given twice or in pieces. InfoTypes that
 // it does not know are no error, nor is any oddity in elements without a meaning:
-// WeChat adds both without notice. ParsePush does not keep plain. An error names what is wrong and in
+// WeChat adds both without notice. ParsePush does not keep plain, but copies it. An error names what is wrong and in
 // which element, and shows nothing of the content.
 //
 // See https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/ThirdParty/token/component_verify_ticket.html
@@ -69,6 +72,7 @@ func ParsePush(plain []byte) (Push, error) {
 	// WeChat sends a push again with the same text under a new signature.
 	sum := sha256.Sum256(plain)
 	p.ID = hex.EncodeToString(sum[:16])
+	p.Document = secret.New(string(plain))
 	return p, nil
 }
 
@@ -92,6 +96,8 @@ func (f fields) push() (Push, error) {
 		p.AuthorizerAppID = f["AuthorizerAppid"]
 	case InfoFastRegister, InfoFastRegisterBeta, InfoFastVerifyBeta:
 		err = f.fastRegistered(&p)
+	default:
+		p.AuthorizerAppID = f.onlyAppID()
 	}
 	if err != nil {
 		return Push{}, fmt.Errorf("%s: %w", p.InfoType, err)

@@ -33,6 +33,10 @@ var fieldsOf = map[string]map[string]bool{
 	InfoFastVerifyBeta:   fastRegisteredFields,
 }
 
+// accountFields are the elements by which pushes of other types name the account that they
+// are about.
+var accountFields = map[string]bool{"AuthorizerAppid": true, "appid": true, "authorizer_appid": true, "verify_appid": true}
+
 var (
 	authorizedFields     = map[string]bool{"AuthorizerAppid": true, "AuthorizationCode": true, "AuthorizationCodeExpiredTime": true}
 	fastRegisteredFields = map[string]bool{"appid": true, "auth_code": true, "status": true}
@@ -58,6 +62,22 @@ func (f fields) name(element string) error {
 		return fmt.Errorf("element %s is not a name of letters, digits, - and _", element)
 	}
 	return nil
+}
+
+// onlyAppID returns the account that the push is about, or nothing if it names several, or
+// none by what can be an appid.
+func (f fields) onlyAppID() string {
+	only := ""
+	for element := range accountFields {
+		switch text := f[element]; {
+		case text == "":
+		case f.name(element) != nil || only != "" && only != text:
+			return ""
+		default:
+			only = text
+		}
+	}
+	return only
 }
 
 func notInName(r rune) bool {
@@ -89,6 +109,10 @@ func readFields(plain []byte) (fields, error) {
 	}
 	own := fieldsOf[strings.ToLower(all["InfoType"])]
 	if own == nil {
+		// What is odd in them leaves the account open.
+		if accounts, err := pushdoc.Read(plain, accountFields, pushLimits); err == nil {
+			maps.Copy(all, accounts)
+		}
 		return fields(all), nil
 	}
 	more, err := pushdoc.Read(plain, own, pushLimits)

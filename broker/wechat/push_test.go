@@ -38,7 +38,10 @@ func TestParsePush_InfoTypes(t *testing.T) {
 		if len(got.ID) != 32 {
 			t.Errorf("%s: ID %q has not 32 digits", name, got.ID)
 		}
-		got.ID = ""
+		if got.Document.Reveal() != plain {
+			t.Errorf("%s: the document is %s", name, got.Document.Reveal())
+		}
+		got.ID, got.Document = "", secret.Text{}
 		want.Component, want.CreateTime = pushComponent, created
 		if d := diffPush(got, want); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
@@ -74,7 +77,13 @@ func TestParsePush_InfoTypes(t *testing.T) {
 	f("unknown, with a list", inXML("order_path_audit_result_notify", list), wechat.Push{InfoType: "order_path_audit_result_notify"})
 	f("a declaration before it", `<?xml version="1.0" encoding="utf-8"?>`+"\n"+inXML("notify_new", "<a><b/></a>"), wechat.Push{InfoType: "notify_new"})
 	f("JSON", `{"AppId":"`+pushComponent+`","CreateTime":1700000000,"InfoType":"notify_apply_icpfiling_result","authorizer_appid":"`+
-		pushMerchant+`","beian_status":2,"appid":null,"list":[{"status":[1]}]}`, wechat.Push{InfoType: "notify_apply_icpfiling_result"})
+		pushMerchant+`","beian_status":2,"appid":null,"list":[{"status":[1]}]}`, wechat.Push{InfoType: "notify_apply_icpfiling_result", AuthorizerAppID: pushMerchant})
+	f("verify_appid", inXML("notify_icpfiling_verify_result", "<verify_appid>"+pushMerchant+"</verify_appid>"),
+		wechat.Push{InfoType: "notify_icpfiling_verify_result", AuthorizerAppID: pushMerchant})
+	f("the same account twice", inXML("notify_new", "<appid>"+pushMerchant+"</appid><authorizer_appid>"+pushMerchant+"</authorizer_appid>"),
+		wechat.Push{InfoType: "notify_new", AuthorizerAppID: pushMerchant})
+	f("two accounts", inXML("notify_new", "<appid>"+pushMerchant+"</appid><authorizer_appid>wx2</authorizer_appid>"), wechat.Push{InfoType: "notify_new"})
+	f("no appid", inXML("notify_new", "<appid>a/b</appid>"), wechat.Push{InfoType: "notify_new"})
 	f("JSON ticket", `{"AppId":"`+pushComponent+`","appid":"x","CreateTime":"1700000000","InfoType":"component_verify_ticket","ComponentVerifyTicket":"t"}`,
 		wechat.Push{InfoType: wechat.InfoTicket, Ticket: secret.New("t")})
 	f("a byte order mark", "\ufeff"+inXML("unauthorized", "<AuthorizerAppid>"+pushMerchant+"</AuthorizerAppid>"),
