@@ -27,6 +27,52 @@ func TestAuthorized_TheCodeIsExchangedAfterTheAnswer(t *testing.T) {
 	})
 }
 
+// Whoever tells an app of an authorization waits until its token can be used, also after a
+// restart in the middle.
+func TestAuthorizationPending(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		if w.broker.AuthorizationPending(componentID, merchant(1)) {
+			t.Error("an authorization is pending that nobody gave")
+		}
+		w.sim.Fault(queryAuthPath, wechattest.Fault{Latency: 3 * time.Second})
+		w.authorize(merchant(1))
+		pass(2 * time.Second)
+		if !w.broker.AuthorizationPending(componentID, merchant(1)) {
+			t.Error("nothing is pending during the exchange")
+		}
+		if w.broker.AuthorizationPending(componentID, merchant(2)) {
+			t.Error("another merchant's is pending too")
+		}
+		pass(2 * time.Second)
+		if w.broker.AuthorizationPending(componentID, merchant(1)) {
+			t.Error("the authorization is pending after the exchange")
+		}
+		w.mustCall(authorizerKey(merchant(1)))
+	})
+}
+
+func TestAuthorizationPending_AfterARestart(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Mode: wechattest.Refuse})
+		w.authorize(merchant(1))
+		w.halt()
+		w.open()
+		if !w.broker.AuthorizationPending(componentID, merchant(1)) {
+			t.Error("nothing is pending before the inbox was read")
+		}
+		w.run()
+		pass(time.Second)
+		if !w.broker.AuthorizationPending(componentID, merchant(1)) {
+			t.Error("nothing is pending after the inbox was read")
+		}
+		w.sim.ClearFaults()
+		pass(time.Minute)
+		if w.broker.AuthorizationPending(componentID, merchant(1)) {
+			t.Error("the authorization is still pending")
+		}
+	})
+}
+
 func TestAuthorized_SurvivesACrashAndAnOutage(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Mode: wechattest.Refuse})

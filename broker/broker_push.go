@@ -79,6 +79,13 @@ func (b *Broker) AuthorizerInfo(ctx context.Context, component, appID string) (w
 	return awaitToken(ctx, c, func() (wechat.Authorizer, error) { return c.info(ctx, appID) })
 }
 
+// AuthorizationPending reports whether an authorization of the merchant by the component was
+// pushed and its token cannot be used yet. Before Run has read what an earlier run left, it may
+// report true for others as well. It does not block.
+func (b *Broker) AuthorizationPending(component, appID string) bool {
+	return b.inbox.isPending(authorizerKey(component, appID))
+}
+
 // learnedKept is how many things that apps' own calls showed may wait to be stored: four
 // pages of the list of authorizers.
 const learnedKept = 4 * wechat.ListPageSize

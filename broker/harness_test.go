@@ -140,6 +140,13 @@ func keyring(t *testing.T) *seal.Keyring {
 // start makes a broker over the world's store and runs it.
 func (w *world) start() {
 	w.t.Helper()
+	w.open()
+	w.run()
+}
+
+// open makes a broker over the world's store.
+func (w *world) open() {
+	w.t.Helper()
 	client, err := wechat.New(wechat.Options{Transport: w.way.to(w.sim.Transport()), Now: w.now})
 	if err != nil {
 		w.t.Fatal(err)
@@ -154,6 +161,9 @@ func (w *world) start() {
 	if w.broker, err = broker.New(o); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+func (w *world) run() {
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop, w.done = stop, make(chan struct{})
 	go func() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -30,6 +31,7 @@ type inbox struct {
 	directory  *directory
 	components *components
 	wake       chan struct{} // capacity 1, for run
+	listed     atomic.Bool   // pending has what an earlier run left
 
 	mu      sync.Mutex
 	pending map[Key]chan struct{} // closed once exchanged
@@ -122,6 +124,10 @@ func (x *inbox) pendingOf(key Key) <-chan struct{} {
 	return x.pending[key]
 }
 
+// isPending reports whether the authorization of key waits, or may: what an earlier run left
+// must have been read first.
+func (x *inbox) isPending(key Key) bool { return !x.listed.Load() || x.pendingOf(key) != nil }
+
 // attempts is what memory knows of an item that failed. after is by our own clock,
 // which no measured skew moves; it holds until the next of env.resets.
 type attempts struct {
@@ -164,6 +170,9 @@ func (x *inbox) list(ctx context.Context) ([]inboxRecord, error) {
 		}
 		return ctx.Err() == nil
 	})
+	if err == nil && ctx.Err() == nil {
+		x.listed.Store(true)
+	}
 	return items, err
 }
 
