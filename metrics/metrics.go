@@ -24,11 +24,12 @@ const namespace = "wxsidecar"
 
 // Metrics is a registry of the sidecar's metrics.
 type Metrics struct {
-	registry *prometheus.Registry
-	app      appMetrics
-	broker   brokerMetrics
-	push     pushMetrics
-	outbox   *outboxMetrics
+	registry  *prometheus.Registry
+	app       appMetrics
+	broker    brokerMetrics
+	push      pushMetrics
+	outbox    *outboxMetrics
+	authorize authorizeMetrics
 }
 
 // New returns metrics in a registry of their own, with Go's runtime and the
@@ -49,6 +50,7 @@ func New(version string) *Metrics {
 	m.broker = newBrokerMetrics(m.registry)
 	m.push = newPushMetrics(m.registry)
 	m.outbox = newOutboxMetrics(m.registry)
+	m.authorize = newAuthorizeMetrics(m.registry)
 	m.touchKnown()
 	return m
 }

@@ -21,6 +21,7 @@ const golden = `
 wxsidecar_app_errors_total counter code
 wxsidecar_app_request_duration_seconds histogram
 wxsidecar_app_requests_total counter family result
+wxsidecar_authorization_pages_total counter page result
 wxsidecar_build_info gauge goversion version
 wxsidecar_cache_requests_total counter result
 wxsidecar_clock_skew_seconds gauge

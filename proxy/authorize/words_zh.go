@@ -1,0 +1,52 @@
+package authorize
+
+import "fmt"
+
+var chinese = words{
+	tag: "zh-CN",
+	accounts: map[string]string{
+		"1": "公众号", "2": "小程序", "3": "公众号或小程序", "4": "小程序推客帐号", "5": "视频号", "6": "帐号", "8": "带货助手帐号",
+	},
+	authorizeTitle:  func(account string) string { return "授权您的" + account },
+	onlyAccount:     func(appID string) string { return "本次只能授权帐号 " + appID + "。" },
+	pcIntro:         "点击按钮后，请帐号管理员用微信扫描页面上的二维码，并在手机上确认授权。",
+	phoneIntro:      "点击按钮，选择要授权的帐号并确认。您需要是该帐号的管理员。",
+	notInWeChat:     "请在微信中打开本页：用微信扫描下面的二维码，或者把本页链接发到微信里打开。",
+	button:          "前往微信授权",
+	qrCaption:       "也可以用手机微信扫一扫，在手机上完成授权。",
+	qrLabel:         "本页地址的二维码",
+	validFor:        func(minutes int) string { return fmt.Sprintf("授权链接 %d 分钟内有效。", minutes) },
+	renew:           "重新获取授权链接",
+	expired:         "授权链接已过期，重新获取",
+	platform:        "第三方平台",
+	appID:           "AppID",
+	authorizedTitle: "授权成功",
+	authorizedText:  func(name string) string { return "“" + name + "”已授权给本平台。您可以关闭此页。" },
+	officialAccount: "公众号",
+	miniProgram:     "小程序",
+	rights:          "已授予的权限",
+	noRights:        "没有授予任何权限。如需使用平台的功能，请重新授权并勾选权限。",
+	noAPI:           "该帐号没有接口权限，平台暂时不能代它调用接口。未认证的帐号常会如此。",
+	pending:         "待确认",
+	again:           "重新授权",
+	reload:          "再试一次",
+	errcode:         func(code int) string { return fmt.Sprintf("微信错误码 %d", code) },
+	failures: map[string]failureWords{
+		"bad_request":       {"链接有误", "此页的链接不完整或有错误。请向平台索取新的链接。"},
+		"unknown_component": {"链接有误", "这里没有这个平台。请向平台索取新的链接。"},
+		"too_many_visits":   {"打开得太频繁", "授权页在短时间内被打开了太多次。请稍等一会儿再试。"},
+		"not_ready":         {"暂时不能授权", "平台现在还不能从微信取得所需的信息。请稍后再试一次。"},
+		"wechat_refused":    {"微信拒绝了请求", "微信没有接受平台的请求。请把下面的错误码告诉平台。"},
+		"foreign_visit":     {"无法确认是您本人的授权", "此页不是从本浏览器打开的授权页跳转而来，因此没有采用其中的授权。请重新授权，并在同一个浏览器里完成。"},
+		"visit_expired":     {"授权用时过长", "从打开授权页到现在时间太长了。请重新授权。"},
+		"visit_used":        {"此链接已经用过", "这次授权的链接已经用过一次，不能再用于另一次授权。请重新授权。"},
+		"no_code":           {"没有收到授权", "微信没有带回授权码。请重新授权。"},
+		"code_invalid":      {"授权码已失效", "授权码已过期或已被使用。请重新授权。"},
+	},
+	rightNames: map[int64]string{
+		1: "消息管理", 2: "用户管理", 3: "帐号服务", 4: "网页服务", 5: "微信小店", 6: "微信多客服", 7: "群发与通知", 8: "微信卡券",
+		9: "微信扫一扫", 10: "微信连 Wi-Fi", 11: "素材管理", 12: "微信摇周边", 13: "微信门店", 15: "自定义菜单", 16: "获取认证状态及信息",
+		17: "小程序帐号管理", 18: "小程序开发与数据分析", 19: "小程序客服消息", 20: "微信登录", 21: "数据分析", 22: "城市服务接口",
+		23: "广告管理", 24: "开放平台帐号管理", 25: "小程序开放平台帐号管理", 26: "微信电子发票", 41: "搜索组件",
+	},
+}
