@@ -206,3 +206,28 @@ func TestFastRegister_TheCodeIsExchanged(t *testing.T) {
 		w.mustCall(authorizerKey(merchant(9)))
 	})
 }
+
+// TestAuthorization_AnOperatorHasAVerdictLookedAtAgain has WeChat answer 45009 where a
+// verdict is looked at again, so that the next look waits for an hour; meanwhile the
+// merchant authorises, the event is lost, and an operator has the quota cleared.
+func TestAuthorization_AnOperatorHasAVerdictLookedAtAgain(t *testing.T) {
+	for _, path := range []string{authorizerPath, infoPath} {
+		t.Run(path, func(t *testing.T) {
+			lit(t, worldOptions{merchants: 1}, func(w *world) {
+				key := authorizerKey(merchant(0))
+				w.sim.VoidRefreshToken(componentID, merchant(0))
+				w.sim.ExpireToken(merchant(0))
+				w.mustFail(key, broker.StateNeedsAuthorization)
+				w.sim.Fault(path, wechattest.Fault{Errcode: 45009})
+				pass(2 * time.Minute)
+				w.mustFail(key, broker.StateNeedsAuthorization)
+				w.sim.ClearFaults()
+				w.sim.Authorize(componentID, merchant(0))
+				pass(2 * time.Minute)
+				w.mustFail(key, broker.StateNeedsAuthorization)
+				w.broker.RetryStopped()
+				w.mustCall(key)
+			})
+		})
+	}
+}

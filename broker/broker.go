@@ -290,7 +290,8 @@ func (b *Broker) Renew(key Key) {
 // RetryStopped has every key tried now that an exhausted quota, a budget of ours, a
 // breaker or a misconfiguration has stopped: an operator says that the cause is gone. It
 // does not wait; the rate limit holds, and a cause that remains stops its key again. What
-// waits in the inbox and the lists of authorizers are tried as well.
+// waits in the inbox and the lists of authorizers are tried as well, and what only the
+// merchant can lift is looked at again at the next call.
 func (b *Broker) RetryStopped() {
 	b.env.resets.Add(1)
 	b.inbox.wakeUp()

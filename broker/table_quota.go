@@ -93,7 +93,8 @@ func (t *table) retryStoppedLocked(g quotaGroup) {
 }
 
 // retryStopped has every key tried now that an exhausted quota, a budget of ours, a
-// breaker or a misconfiguration has stopped.
+// breaker or a misconfiguration has stopped. What only the merchant can lift is looked at
+// again at the next call.
 func (t *table) retryStopped() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,8 +102,11 @@ func (t *table) retryStopped() {
 	for _, e := range t.entries {
 		e.quota = keyQuota{}
 		stopped := e.cond.trouble == StateQuotaExhausted || e.cond.trouble == StateMisconfigured
-		if e.renewal.running || stopped && e.blocking.on == nil {
+		switch {
+		case e.renewal.running || stopped && e.blocking.on == nil:
 			t.retryLocked(e, t.config.Load().has(e.key))
+		case e.cond.trouble == StateUnauthorized, e.cond.trouble == StateNeedsAuthorization:
+			e.cond.notBefore = time.Time{} // an exhausted quota may have put off the next look
 		}
 	}
 	t.log.Info("keys that an exhausted quota or a misconfiguration stopped are tried again")
