@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ func TestBudget_RejectionsStarveNoScheduledRenewal(t *testing.T) {
 		defer w.tickets()()
 		w.broker.SpendDayOf(ownKey)
 		pass(80 * time.Minute)
-		generation := must(w.broker.Token(t.Context(), ownKey)).Generation
+		generation := must(w.broker.Token(context.Background(), ownKey)).Generation
 		for _, path := range []string{"/the/one/of/the/hour", "/one/more"} {
 			w.broker.Report(ownKey, generation, broker.Refusal{Errcode: 40001, Path: path})
 			pass(10 * time.Second)

@@ -100,7 +100,7 @@ func (t *table) tellDependentsLocked(e *entry, now time.Time) {
 	if e.usableLocked(now) == nil {
 		for d := range e.blocking.dependents {
 			if e.cond.trouble != StateUnknown {
-				d.restoreSuspectLocked(false)
+				d.restoreSuspectLocked()
 			}
 			t.changeLocked(d, event{kind: eventBlocked, blocker: e.cond.state, reason: e.cond.reason, errcode: e.cond.errcode}, when{as: unmoved})
 		}
@@ -153,11 +153,14 @@ func (t *table) finish(e *entry, out outcome) {
 	if (out.kind == eventFailed || out.kind == eventNoTicket) && out.wait == 0 {
 		out.wait = backoff(e.cond.failures+1, e.lifeLocked(), t.rand())
 	}
+	if out.unchanged {
+		e.noteUnchangedLocked()
+	}
 	switch {
 	case e.blocking.on != nil:
 		t.restoreIfHopelessLocked(e, now)
 	case out.kind != eventUnblocked && out.kind != eventRevoked && out.kind != eventRefreshVoid:
-		e.restoreSuspectLocked(out.unchanged)
+		e.restoreSuspectLocked()
 	case out.kind != eventUnblocked:
 		e.rejection.suspect = nil
 	}
@@ -205,18 +208,29 @@ func (t *table) finishBlockedLocked(e *entry, out *outcome, now time.Time) {
 	}
 }
 
+// noteUnchangedLocked notes that a renewal brought the value in force back: WeChat still
+// considers it valid. That is news where it was rejected, or where somebody waits all the
+// same, who then had it rejected while nobody knew, as before the key came into use. Those
+// are served it; else they would have it renewed again and again.
+func (e *entry) noteUnchangedLocked() {
+	r := &e.rejection
+	token := r.suspect
+	if token == nil && (r.rejected != 0 || e.renewal.waiters > 0) {
+		token = e.token.Load()
+	}
+	if token != nil {
+		r.unchanged = token.Generation
+	}
+}
+
 // restoreSuspectLocked has the rejected token served again unless a newer one is in
-// force: a renewal that failed leaves nothing better. One that brought the same value back
-// shows that WeChat still considers it valid.
-func (e *entry) restoreSuspectLocked(unchanged bool) {
+// force: a renewal that failed leaves nothing better.
+func (e *entry) restoreSuspectLocked() {
 	r := &e.rejection
 	suspect := r.suspect
 	r.suspect = nil
 	if suspect == nil {
 		return
-	}
-	if unchanged {
-		r.unchanged = suspect.Generation
 	}
 	if e.token.Load() == nil {
 		e.token.Store(suspect)
@@ -229,7 +243,7 @@ func (e *entry) restoreSuspectLocked(unchanged bool) {
 // must not take the key down until its quota is there again.
 func (t *table) restoreIfHopelessLocked(e *entry, now time.Time) {
 	if t.hopelessLocked(e, now, now.Add(t.wait)) != nil {
-		e.restoreSuspectLocked(false)
+		e.restoreSuspectLocked()
 	}
 }
 
