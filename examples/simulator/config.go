@@ -41,6 +41,8 @@ type componentConfig struct {
 	EncodingAESKey string `yaml:"encoding_aes_key"`
 	PushURL        string `yaml:"push_url"`
 	MessageURL     string `yaml:"message_url"`
+	// AuthorizeDomain is the host that the page with the authorization link is on.
+	AuthorizeDomain string `yaml:"authorize_domain"`
 	// Authorizers is how many accounts with made-up appids have authorised it,
 	// beside those of AuthorizerAppIDs.
 	Authorizers      int      `yaml:"authorizers"`
@@ -48,8 +50,12 @@ type componentConfig struct {
 }
 
 type accountConfig struct {
-	AppID  string `yaml:"appid"`
-	Secret string `yaml:"secret"`
+	AppID          string `yaml:"appid"`
+	Secret         string `yaml:"secret"`
+	PushToken      string `yaml:"push_token"`
+	EncodingAESKey string `yaml:"encoding_aes_key"`
+	MessageURL     string `yaml:"message_url"`
+	Compatible     bool   `yaml:"compatible"`
 }
 
 // duration is a time.Duration that reads "90s" from YAML and JSON.
@@ -71,11 +77,12 @@ func defaults() config {
 		Listen:  "127.0.0.1:8080",
 		Control: "127.0.0.1:8081",
 		Components: []componentConfig{{
-			AppID:          "wx7f00c0de00000001",
-			Secret:         "0123456789abcdef0123456789abcdef",
-			PushToken:      "simulatorPushToken",
-			EncodingAESKey: "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
-			Authorizers:    3,
+			AppID:           "wx7f00c0de00000001",
+			Secret:          "0123456789abcdef0123456789abcdef",
+			PushToken:       "simulatorPushToken",
+			EncodingAESKey:  "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+			AuthorizeDomain: "127.0.0.1",
+			Authorizers:     3,
 		}},
 		Accounts: []accountConfig{{AppID: "wx00000000000000aa", Secret: "fedcba9876543210fedcba9876543210"}},
 	}
@@ -104,6 +111,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	str("aes-key", p.EncodingAESKey, "the component's EncodingAESKey (43 `characters`)", func(c *config, v string) { c.Components[0].EncodingAESKey = v })
 	str("push-url", "", "`URL` for authorization events; none: nothing is pushed", func(c *config, v string) { c.Components[0].PushURL = v })
 	str("message-url", "", "`URL` for messages, with $APPID$", func(c *config, v string) { c.Components[0].MessageURL = v })
+	str("authorize-domain", p.AuthorizeDomain, "`host` of the page with the authorization link", func(c *config, v string) { c.Components[0].AuthorizeDomain = v })
 	flagVars(fs, set)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -159,7 +167,7 @@ func flagVars(fs *flag.FlagSet, set map[string]func(*config)) {
 				former(c)
 			}
 			c.Accounts = slices.DeleteFunc(c.Accounts, func(a accountConfig) bool { return a.AppID == appID })
-			c.Accounts = append(c.Accounts, accountConfig{appID, secret})
+			c.Accounts = append(c.Accounts, accountConfig{AppID: appID, Secret: secret})
 		}
 		return nil
 	})
@@ -196,11 +204,20 @@ func (c *config) validate() error {
 			return fmt.Errorf("components[%d].authorizers is %d: want 0 or more", i, p.Authorizers)
 		case p.PushURL != "" && (p.PushToken == "" || p.EncodingAESKey == ""):
 			return fmt.Errorf("components[%d]: push_url needs push_token and encoding_aes_key", i)
+		case p.MessageURL != "" && (p.PushToken == "" || p.EncodingAESKey == ""):
+			return fmt.Errorf("components[%d]: message_url needs push_token and encoding_aes_key", i)
 		}
 	}
 	for i, a := range c.Accounts {
-		if a.AppID == "" || a.Secret == "" {
+		switch {
+		case a.AppID == "" || a.Secret == "":
 			return fmt.Errorf("accounts[%d]: appid and secret must be set", i)
+		case a.EncodingAESKey != "" && len(a.EncodingAESKey) != 43:
+			return fmt.Errorf("accounts[%d].encoding_aes_key has %d characters: want 43", i, len(a.EncodingAESKey))
+		case a.MessageURL != "" && a.PushToken == "":
+			return fmt.Errorf("accounts[%d]: message_url needs push_token", i)
+		case a.Compatible && a.EncodingAESKey == "":
+			return fmt.Errorf("accounts[%d]: compatible needs encoding_aes_key", i)
 		}
 	}
 	if c.TokenLife.Duration < 0 || c.PushEvery.Duration < 0 {

@@ -30,6 +30,9 @@ func newControl(s *wechattest.Server, c config) http.Handler {
 	for pattern, do := range map[string]action{
 		"POST /control/push-ticket":    k.pushTicket,
 		"POST /control/push":           k.push,
+		"POST /control/message":        k.message,
+		"POST /control/check-url":      k.checkURL,
+		"POST /control/release-check":  k.releaseCheck,
 		"POST /control/authorize":      k.authorize,
 		"POST /control/revoke":         k.revoke,
 		"POST /control/expire":         k.expire,

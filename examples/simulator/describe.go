@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
@@ -12,8 +14,8 @@ import (
 func (c config) describe(w io.Writer, s *wechattest.Server, api, control string) {
 	fmt.Fprintf(w, "simulated WeChat at %s, control at %s\n\n", api, control)
 	for _, p := range c.Components {
-		fmt.Fprintf(w, "component        %s\n  secret         %s\n  push token     %s\n  AES key        %s\n  push URL       %s\n  authorizers    %s\n",
-			p.AppID, p.Secret, p.PushToken, p.EncodingAESKey, orNone(p.PushURL), sample(s.Authorizers(p.AppID)))
+		fmt.Fprintf(w, "component        %s\n  secret         %s\n  push token     %s\n  AES key        %s\n  push URL       %s\n  message URL    %s\n  page's domain  %s\n  authorizers    %s\n",
+			p.AppID, p.Secret, p.PushToken, p.EncodingAESKey, orNone(p.PushURL), orNone(p.MessageURL), orNone(p.AuthorizeDomain), sample(s.Authorizers(p.AppID)))
 	}
 	for _, a := range c.Accounts {
 		fmt.Fprintf(w, "account          %s\n  secret         %s\n", a.AppID, a.Secret)
@@ -39,7 +41,9 @@ func (c config) describeSidecar(w io.Writer, api string) {
 			name, p.AppID, p.Secret, p.PushToken, p.EncodingAESKey)
 	}
 	for i, a := range c.Accounts {
-		fmt.Fprintf(w, "  WXSIDECAR_ACCOUNTS_%[1]d_APPID=%[2]s\n  WXSIDECAR_ACCOUNTS_%[1]d_SECRET=%[3]s\n", i, a.AppID, a.Secret)
+		for _, s := range a.settings() {
+			fmt.Fprintf(w, "  WXSIDECAR_ACCOUNTS_%d_%s=%s\n", i, strings.ToUpper(s[0]), s[1])
+		}
 	}
 	fmt.Fprintf(w, "\nor its file:\n  upstream: {%s}\n  components:\n", upstream)
 	for _, p := range c.Components {
@@ -49,8 +53,18 @@ func (c config) describeSidecar(w io.Writer, api string) {
 		fmt.Fprintln(w, "  accounts:")
 	}
 	for _, a := range c.Accounts {
-		fmt.Fprintf(w, "    - {appid: %s, secret: %s}\n", a.AppID, a.Secret)
+		var pairs []string
+		for _, s := range a.settings() {
+			pairs = append(pairs, s[0]+": "+s[1])
+		}
+		fmt.Fprintf(w, "    - {%s}\n", strings.Join(pairs, ", "))
 	}
+}
+
+// settings are the names and values of a sidecar's settings for the account.
+func (a accountConfig) settings() [][2]string {
+	all := [][2]string{{"appid", a.AppID}, {"secret", a.Secret}, {"push_token", a.PushToken}, {"encoding_aes_key", a.EncodingAESKey}}
+	return slices.DeleteFunc(all, func(s [2]string) bool { return s[1] == "" })
 }
 
 func orNone(s string) string {

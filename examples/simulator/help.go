@@ -20,6 +20,9 @@ components %v, own accounts %v
 
 POST   /control/push-ticket?component=         push a new component_verify_ticket now
 POST   /control/push?component=                push any event; JSON: {"InfoType": "...", "AuthorizerAppID": "...", "Extra": "<x/>", ...}
+POST   /control/message?component=&appid=      a user writes to an account; JSON: {"Content": "hi"} or {"Event": "subscribe", ...}; answers the reply
+POST   /control/check-url?appid=               check an own account's message URL, as saving it in the console does
+POST   /control/release-check?component=       run the whole-network release check; &json=true: with messages in JSON; &pair=0 to 4
 POST   /control/authorize?component=&appid=    a merchant authorises, or renews; &push=false: without the event
 POST   /control/revoke?component=&appid=       the merchant takes it back; &push=false: without the event
 POST   /control/expire?appid=                  end the life of its tokens (42001); without appid: of all tokens
@@ -44,6 +47,8 @@ GET    /control/pushes                         pushes and how they were answered
 GET    /control/state?limit=                   accounts and their living tokens
 GET    /control/secrets                        every secret, to search logs for
 GET    /control/ca.pem                         the CA's certificate
+
+The authorization page is on the API's listener, at /cgi-bin/componentloginpage.
 
 A fault: {"path": "/cgi-bin/menu/*", "times": 2, "errcode": 40001}
   path         exact, or a prefix with a star at its end; empty: all

@@ -92,7 +92,7 @@ func (c config) newServer(log *slog.Logger) *wechattest.Server {
 	for _, p := range c.Components {
 		s.AddComponent(wechattest.Component{
 			AppID: p.AppID, Secret: p.Secret, PushToken: p.PushToken, EncodingAESKey: p.EncodingAESKey,
-			PushURL: p.PushURL, MessageURL: p.MessageURL,
+			PushURL: p.PushURL, MessageURL: p.MessageURL, AuthorizeDomain: p.AuthorizeDomain,
 		})
 		for _, appID := range p.AuthorizerAppIDs {
 			s.AddAuthorizer(p.AppID, appID)
@@ -101,6 +101,9 @@ func (c config) newServer(log *slog.Logger) *wechattest.Server {
 	}
 	for _, a := range c.Accounts {
 		s.AddAccount(a.AppID, a.Secret)
+		s.SetMessages(a.AppID, wechattest.MessageSettings{
+			URL: a.MessageURL, Token: a.PushToken, EncodingAESKey: a.EncodingAESKey, Compatible: a.Compatible,
+		})
 	}
 	return s
 }

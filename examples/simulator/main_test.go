@@ -212,6 +212,7 @@ func TestRun_RefusesSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	f("want 43", "-aes-key", "short")
+	f("message_url needs", "-push-token", "", "-message-url", "http://127.0.0.1/")
 	f("want 0 or more", "-authorizers", "-1")
 	f("invalid", "-token-life", "soon")
 	f("appid:secret", "-account", "wx1")

@@ -46,7 +46,7 @@ func (s *Server) complete(m Message, userName string) Message {
 		m.ToUserName = userName
 	}
 	if m.FromUserName == "" {
-		m.FromUserName = "o" + s.mint.text(27)
+		m.FromUserName = s.mint.openID()
 	}
 	if m.CreateTime.IsZero() {
 		m.CreateTime = s.now()

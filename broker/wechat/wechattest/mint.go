@@ -38,6 +38,9 @@ func (m mint) ticket() string       { return "ticket@@@" + m.text(85) }
 func (m mint) preAuthCode() string  { return "preauthcode@@@" + m.text(64) }
 func (m mint) authCode() string     { return "queryauthcode@@@" + m.text(64) }
 
+// openID returns what stands for a user.
+func (m mint) openID() string { return "o" + m.text(27) }
+
 // rid returns a request id as it stands at the end of WeChat's error texts.
 func (m mint) rid() string {
 	return fmt.Sprintf("%08x-%08x-%08x", m.rng.Uint32(), m.rng.Uint32(), m.rng.Uint32())

@@ -5,21 +5,6 @@ import (
 	"time"
 )
 
-// customSend is https://developers.weixin.qq.com/doc/offiaccount/Message_Management/Service_Center_messages.html
-func (s *Server) customSend(c *call) reply {
-	var user, kind string
-	if !c.texts(map[string]*string{"touser": &user, "msgtype": &kind}) {
-		return s.refuse(codeBadData)
-	}
-	if user == "" {
-		return s.refuse(codeBadOpenID)
-	}
-	if kind == "" || c.fields[kind] == nil {
-		return s.refuse(codeBadMessageType)
-	}
-	return ok()
-}
-
 // clearOwnQuota is https://developers.weixin.qq.com/doc/oplatform/openApi/openapi/clearQuota.html
 // with the token of the account that is cleared.
 func (s *Server) clearOwnQuota(c *call) reply {

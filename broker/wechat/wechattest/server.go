@@ -35,6 +35,7 @@ type Server struct {
 	outage       bool
 	book         book
 	pushes       []PushRecord
+	customers    customerMessages
 	wake         chan struct{}
 	numbered     uint64
 
@@ -60,6 +61,7 @@ func New(options Options) *Server {
 		quota:        newQuota(),
 		released:     make(chan struct{}),
 		book:         newBook(o),
+		customers:    customerMessages{more: make(chan struct{})},
 		wake:         make(chan struct{}, 1),
 	}
 	s.net.server = s

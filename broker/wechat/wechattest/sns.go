@@ -19,7 +19,7 @@ func (s *Server) LoginCode(appID string) string {
 	defer s.mu.Unlock()
 	code := "0" + s.mint.text(31)
 	s.logins[code] = &login{
-		appID: appID, openID: "o" + s.mint.text(27),
+		appID: appID, openID: s.mint.openID(),
 		dies: s.now().Add(s.opt.TokenLife / shareOfEnd),
 	}
 	return code
@@ -158,7 +158,7 @@ func (s *Server) userRefresh(c *call) reply {
 func (s *Server) UserToken(appID string) (text, openID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	openID = "o" + s.mint.text(27)
+	openID = s.mint.openID()
 	return s.mintUser(KindUser, appID, openID, s.opt.TokenLife, s.now()).text, openID
 }
 
