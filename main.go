@@ -113,6 +113,7 @@ func (p *program) verbs() []*cobra.Command {
 		p.waitVerb(),
 		p.healthVerb(),
 		p.routesVerb(),
+		p.linkVerb(),
 		p.sdkVerb(),
 		p.caVerb(),
 		p.versionVerb(),

@@ -162,8 +162,12 @@ func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 	}
 	s.messages = &messageRelay{client: client}
 	s.messages.setTargets(targets)
+	pages, err := s.newPages(c, keys)
+	if err != nil {
+		return err
+	}
 	s.push, err = push.New(push.Options{
-		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: s.broker, Messages: s.messages, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
+		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: s.broker, Messages: s.messages, Pages: pages, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
 		Metrics: s.metrics, Log: s.log, BaseContext: s.base,
 	})
 	if err != nil {

@@ -111,11 +111,19 @@ type Apps struct {
 
 // Push is about the push listener.
 type Push struct {
-	// PublicURL is the world's address of the push listener; authorization pages
-	// need it.
+	// PublicURL is the world's address of the push listener. With it the pages on
+	// which merchants authorise are served; empty for none.
 	PublicURL string `yaml:"public_url"`
 	// LandingURL is where a merchant goes on to after authorising; empty for none.
 	LandingURL string `yaml:"landing_url"`
+	// LandingSecret signs the query that LandingURL gets.
+	LandingSecret     secret.Text `yaml:"landing_secret"`
+	LandingSecretFile string      `yaml:"landing_secret_file"`
+	// LoginURL takes the place of WeChat's hosts in the links to its authorization
+	// pages, for trials; empty for WeChat's.
+	LoginURL string `yaml:"login_url"`
+	// ForwardedFor takes the last address of X-Forwarded-For for the visitor's.
+	ForwardedFor bool `yaml:"forwarded_for"`
 	// TimestampWindow is how far a push's timestamp may lie from WeChat's now.
 	TimestampWindow time.Duration `yaml:"timestamp_window"`
 	// ReleaseCheck answers WeChat's release check of a component.

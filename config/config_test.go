@@ -237,6 +237,9 @@ func TestLoad_Faults(t *testing.T) {
 	f("limits: {replay_body: xKiB}\n", "not a size")
 	f("push: {public_url: 'https://h/?a=s3cr3t', landing_url: 'https://h/#x'}\n",
 		"push.public_url: value \"https://h/\": has a query", "push.landing_url: value \"https://h/#x\": a URL with a fragment")
+	f("push: {public_url: 'https://h', landing_url: 'https://h'}\n", "push.landing_secret: missing; push.landing_url needs it")
+	f("push: {landing_secret: s3cr3t}\n", "push.landing_secret: signs nothing")
+	f("push: {login_url: 'https://h/x', public_url: 'https://h'}\n", "push.login_url: value \"https://h/x\": has more than a host")
 	f("upstream: {ca_file: /dev/null}\n", "upstream.ca_file: value \"/dev/null\": holds no certificate")
 	f("upstream: {ca_file: /nonexistent}\n", "upstream.ca_file: value \"/nonexistent\": cannot be read: no such file")
 	f("upstream: {url: 'http://wechat'}\n", "http would send tokens in clear")

@@ -178,12 +178,38 @@ func (l *Loaded) validatePush() {
 			l.fault("push.public_url", shownURL(push.PublicURL), reason, "write it like https://wx.example.com")
 		}
 	}
-	if push.LandingURL != "" {
-		if _, reason := parseWebURL(push.LandingURL); reason != "" {
-			l.fault("push.landing_url", shownURL(push.LandingURL), reason, "write it like https://example.com/welcome")
+	l.validateLanding()
+	if push.LoginURL != "" {
+		u, reason := parseWebURL(push.LoginURL)
+		if reason == "" && (strings.Trim(u.Path, "/") != "" || strings.Contains(push.LoginURL, "?")) {
+			reason = "has more than a host"
+		}
+		if reason != "" {
+			l.fault("push.login_url", shownURL(push.LoginURL), reason, "leave it out, unless you try with a simulator")
 		}
 	}
 	l.atLeast("push.timestamp_window", push.TimestampWindow, 1)
+}
+
+// validateLanding checks where merchants go on to. Without a signature anybody could claim
+// there to have authorised any account.
+func (l *Loaded) validateLanding() {
+	push := &l.Config.Push
+	if push.LandingURL == "" {
+		if !push.LandingSecret.IsZero() {
+			l.fault("push.landing_secret", "", "signs nothing", "set push.landing_url, or leave it out")
+		}
+		return
+	}
+	if _, reason := parseWebURL(push.LandingURL); reason != "" {
+		l.fault("push.landing_url", shownURL(push.LandingURL), reason, "write it like https://example.com/welcome")
+	}
+	switch {
+	case push.PublicURL == "":
+		l.warn("push.landing_url", "has no effect without push.public_url")
+	case push.LandingSecret.IsZero() && !l.faulty("push.landing_secret") && !l.faulty("push.landing_secret_file"):
+		l.fault("push.landing_secret", "", "missing", "push.landing_url needs it: the app tells by the signature that a merchant has authorised")
+	}
 }
 
 func (l *Loaded) validateHosts() {
