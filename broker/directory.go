@@ -46,7 +46,8 @@ type directoryOptions struct {
 	reconcile func(component string)
 }
 
-// changed forgets the answers: an authorizer came or went.
+// changed forgets the answers: an authorizer came or went, or may have at another sidecar
+// on the same store.
 func (d *directory) changed() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

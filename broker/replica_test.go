@@ -2,9 +2,11 @@ package broker_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -61,5 +63,27 @@ func TestShared_WhatIsAdoptedMayBeDead(t *testing.T) {
 		w.sim.ClearFaults()
 		pass(time.Minute)
 		w.mustCall(key)
+	})
+}
+
+// TestShared_TheOtherWasTold has a merchant authorise a second component, of which only the
+// other broker is told. A minute later a call that names no component is not for the first
+// here either.
+func TestShared_TheOtherWasTold(t *testing.T) {
+	inTwo(t, func(w *world, _ broker.Key, _ func(*world)) {
+		other := w.another()
+		defer other.halt()
+		if of, err := w.choose(merchant(0), broker.Choice{}); of != componentID {
+			t.Errorf("before: %q, %v", of, err)
+		}
+		other.authorizeOther(merchant(0))
+		pass(70 * time.Second)
+		var ambiguous *broker.AmbiguousError
+		if of, err := w.choose(merchant(0), broker.Choice{}); !errors.As(err, &ambiguous) {
+			t.Errorf("%q, %v", of, err)
+		}
+		if of, err := w.choose(merchant(0), broker.Choice{Default: otherComponentID}); of != otherComponentID {
+			t.Errorf("with a default: %q, %v", of, err)
+		}
 	})
 }
