@@ -3,8 +3,11 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // Earlier versions named an authorizer and the tickets for its pages by its appid alone,
@@ -19,17 +22,33 @@ type renaming struct {
 	*ledger
 	changes []change
 	renamed []Key
+	again   bool // another replica was faster with some
 }
 
 // renameOld renames all such records, and returns their names of today. Tickets of an
-// appid that is an own account's stay: isOwn says so.
+// appid that is an own account's stay: isOwn says so. Replicas that start at once may do
+// it together: whoever comes second with a write looks at the end at what is left.
 func (l *ledger) renameOld(ctx context.Context, isOwn func(appID string) bool) ([]Key, error) {
 	todo := &renaming{ledger: l}
+	for range conflictTries {
+		todo.again = false
+		if err := todo.all(ctx, isOwn); err != nil {
+			return nil, fmt.Errorf("rename the records of an earlier version: %w", err)
+		}
+		if !todo.again {
+			break
+		}
+	}
+	return todo.renamed, nil
+}
+
+// all renames what is left.
+func (t *renaming) all(ctx context.Context, isOwn func(appID string) bool) error {
 	prefix := KindAuthorizer.String() + "/"
 	var failed error
-	err := l.list(ctx, prefix, func(name string, _ uint64, plain []byte) bool {
+	err := t.list(ctx, prefix, func(name string, _ uint64, plain []byte) bool {
 		if appID := strings.TrimPrefix(name, prefix); !strings.Contains(appID, "/") {
-			failed = todo.account(ctx, appID, plain, isOwn(appID))
+			failed = t.account(ctx, appID, plain, isOwn(appID))
 		}
 		return failed == nil && ctx.Err() == nil
 	})
@@ -37,12 +56,9 @@ func (l *ledger) renameOld(ctx context.Context, isOwn func(appID string) bool) (
 		failed = err
 	}
 	if failed == nil {
-		failed = todo.flush(ctx)
+		failed = t.flush(ctx)
 	}
-	if failed != nil {
-		return nil, fmt.Errorf("rename the records of an earlier version: %w", failed)
-	}
-	return todo.renamed, nil
+	return failed
 }
 
 // account renames one authorizer and its tickets. One whose record cannot be read stays:
@@ -95,5 +111,9 @@ func (t *renaming) flush(ctx context.Context) error {
 	}
 	err := t.write(ctx, t.changes...)
 	t.changes = nil
+	if errors.Is(err, store.ErrConflict) {
+		t.again = true
+		return nil
+	}
 	return err
 }
