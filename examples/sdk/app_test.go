@@ -40,7 +40,7 @@ func (o *output) String() string {
 
 // startApp starts a program with nothing in its environment but env and what it
 // needs to run at all.
-func startApp(t *testing.T, cmd *exec.Cmd, env []string) *app {
+func startApp(t testing.TB, cmd *exec.Cmd, env []string) *app {
 	t.Helper()
 	a := &app{cmd: cmd, lines: make(chan string, 1024)}
 	cmd.Env = append([]string{
@@ -69,7 +69,7 @@ func startApp(t *testing.T, cmd *exec.Cmd, env []string) *app {
 }
 
 // round makes the program do one round of calls.
-func (a *app) round(t *testing.T, n int) {
+func (a *app) round(t testing.TB, n int) {
 	t.Helper()
 	if _, err := io.WriteString(a.in, "\n"); err != nil {
 		t.Fatalf("round %d: %v\n%s", n, err, a.out.String())
@@ -77,7 +77,7 @@ func (a *app) round(t *testing.T, n int) {
 	a.wait(t, fmt.Sprintf("round %d ok", n))
 }
 
-func (a *app) wait(t *testing.T, want string) {
+func (a *app) wait(t testing.TB, want string) {
 	t.Helper()
 	late := time.NewTimer(patience)
 	defer late.Stop()
@@ -98,7 +98,7 @@ func (a *app) wait(t *testing.T, want string) {
 }
 
 // end lets the program come to its end.
-func (a *app) end(t *testing.T) {
+func (a *app) end(t testing.TB) {
 	t.Helper()
 	if err := a.in.Close(); err != nil {
 		t.Error(err)
@@ -112,7 +112,7 @@ func (a *app) end(t *testing.T) {
 }
 
 // holdsNone looks for the secrets in what the program said, and in its memory.
-func (a *app) holdsNone(t *testing.T, secrets []string) {
+func (a *app) holdsNone(t testing.TB, secrets []string) {
 	t.Helper()
 	if len(secrets) < 8 {
 		t.Fatalf("WeChat has only %d secrets", len(secrets))

@@ -10,7 +10,7 @@ import (
 
 // readMemory returns all that a process has written to its memory. It needs Linux,
 // and the right to trace a child, which a parent has by default.
-func readMemory(t *testing.T, pid int) string {
+func readMemory(t testing.TB, pid int) string {
 	t.Helper()
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {

@@ -26,10 +26,7 @@ const (
 // TestSDKs runs each program for three rounds of calls. After the first all tokens
 // expire, after the second somebody else displaces them. Then keys change.
 func TestSDKs(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "wxsidecar")
-	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
-		t.Fatalf("build the sidecar: %v\n%s", err, out)
-	}
+	binary := buildSidecar(t)
 	t.Run("silenceper", func(t *testing.T) {
 		s := startSidecar(t, binary, "")
 		s.rounds(goProgram(t), "HTTPS_PROXY=http://"+s.address("apps"), "SSL_CERT_FILE="+s.ca)
@@ -51,8 +48,17 @@ func TestSDKs(t *testing.T) {
 	t.Run("key changes", func(t *testing.T) { keyChanges(t, binary) })
 }
 
+func buildSidecar(t testing.TB) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "wxsidecar")
+	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
+		t.Fatalf("build the sidecar: %v\n%s", err, out)
+	}
+	return binary
+}
+
 // need returns the path of a program, or fails with the Debian package that has it.
-func need(t *testing.T, program, debian string) string {
+func need(t testing.TB, program, debian string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
@@ -78,21 +84,27 @@ func nodeProgram(t *testing.T, options ...string) *exec.Cmd {
 	return program
 }
 
-// goProgram builds the Go program, which is a module of its own.
 func goProgram(t *testing.T) *exec.Cmd {
 	t.Helper()
+	return exec.Command(buildGo(t, "."))
+}
+
+// buildGo builds a package in the folder go, which is a module of its own, and returns the
+// program's path.
+func buildGo(t testing.TB, pkg string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "app")
-	build := exec.Command("go", "build", "-o", path, ".")
+	build := exec.Command("go", "build", "-o", path, pkg)
 	build.Dir = "go"
 	build.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build go/ (the Go module proxy must be reachable once): %v\n%s", err, out)
 	}
-	return exec.Command(path)
+	return path
 }
 
 // nodeModules returns a copy of the folder node with its packages installed.
-func nodeModules(t *testing.T) string {
+func nodeModules(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("node")); err != nil {

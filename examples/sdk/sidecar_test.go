@@ -21,22 +21,24 @@ type sidecar struct {
 	wechat *wechattest.Server
 	log    *liveLog
 	ca     string // file
-	t      *testing.T
+	t      testing.TB
 
 	binary, dir string
 	url         string // WeChat's
 	platform    wechattest.Component
+	logLevel    string
+	pid         int
 	stop        func()
 	hangUp      func() // SIGHUP
 }
 
 // startSidecar starts a sidecar with a WeChat of its own, and waits until every
 // token lives. more is added to its configuration.
-func startSidecar(t *testing.T, binary, more string) *sidecar {
+func startSidecar(t testing.TB, binary, more string) *sidecar {
 	t.Helper()
 	dir := t.TempDir()
 	s := &sidecar{
-		wechat: wechattest.New(wechattest.Options{}), ca: filepath.Join(dir, "wxsidecar-ca.pem"), t: t, binary: binary, dir: dir,
+		wechat: wechattest.New(wechattest.Options{}), ca: filepath.Join(dir, "wxsidecar-ca.pem"), t: t, logLevel: "debug", binary: binary, dir: dir,
 		platform: wechattest.Component{AppID: component, Secret: componentSecret, PushToken: pushToken, EncodingAESKey: aesKey},
 	}
 	t.Cleanup(s.wechat.Close)
@@ -44,6 +46,9 @@ func startSidecar(t *testing.T, binary, more string) *sidecar {
 	s.wechat.AddAuthorizer(component, shop)
 	s.wechat.AddAccount(own, ownSecret)
 	s.url = s.wechat.StartTLS()
+	if _, isBenchmark := t.(*testing.B); isBenchmark {
+		s.logLevel = "info"
+	}
 	s.configure(more)
 	s.run()
 	t.Cleanup(func() { s.stop() })
@@ -57,12 +62,12 @@ func (s *sidecar) configure(more string) {
 listen: {apps: 127.0.0.1:0, push: 127.0.0.1:0, metrics: 127.0.0.1:0, admin: "off"}
 alias: {https: 127.0.0.1:0}
 components: [{appid: %s, secret_file: %s, push_token: %s, encoding_aes_key: %s}]
-accounts: [{appid: %s, secret_file: %s}]
+accounts: [{appid: %s, secret_file: %s, push_token: %s, encoding_aes_key: %s}]
 upstream: {url: %q, ca_file: %s}
 store: bolt:%s
-log: {level: debug, format: json}
+log: {format: json}
 %s
-`, component, s.write("component", componentSecret), pushToken, aesKey, own, s.write("own", ownSecret),
+`, component, s.write("component", componentSecret), pushToken, aesKey, own, s.write("own", ownSecret), pushToken, aesKey,
 		s.url, s.write("upstream.pem", string(s.wechat.CACertPEM())), filepath.Join(s.dir, storeFile), more))
 }
 
@@ -103,11 +108,12 @@ func (s *sidecar) run() {
 	s.t.Helper()
 	s.log = newLiveLog()
 	cmd := exec.Command(s.binary, "serve", "--config", filepath.Join(s.dir, "wxsidecar.yaml"))
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "WXSIDECAR_LOG_LEVEL=" + s.logLevel}
 	cmd.Stderr = s.log
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	s.pid = cmd.Process.Pid
 	s.hangUp = func() { _ = cmd.Process.Signal(syscall.SIGHUP) }
 	s.stop = func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)

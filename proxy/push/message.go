@@ -78,10 +78,10 @@ func (s *Server) deliver(ctx context.Context, m *wechat.Message) []byte {
 	if err == nil {
 		reply, err = plainReply(reply, m.IsJSON)
 	}
-	result, level := "replied", slog.LevelInfo
+	result, level := "replied", slog.LevelDebug
 	switch {
 	case errors.Is(err, ErrNoTarget):
-		result, level = "no_target", slog.LevelDebug
+		result = "no_target"
 	case errors.Is(err, errBadReply):
 		result, level = "bad_reply", slog.LevelWarn
 	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):

@@ -22,7 +22,7 @@ func TestMessage_ReplyIsSealed(t *testing.T) {
 		t.Fatalf("the app got %+v", got)
 	}
 	r.wantMessages("text", "replied", 1)
-	r.wantLogged("level=INFO", "message handled", component, merchant, "msg_type=text", "result=replied", got[0].ID)
+	r.wantLogged("level=DEBUG", "message handled", component, merchant, "msg_type=text", "result=replied", got[0].ID)
 	if told := r.handler.refused; len(told) != 0 {
 		t.Errorf("the handler was told %q", told)
 	}
@@ -52,7 +52,7 @@ func TestMessage_WithoutAReply(t *testing.T) {
 		r.wantMessages("text", result, want)
 		r.wantLogged(append(logged, "message handled", a.messages()[n-1].ID, "result="+result)...)
 	}
-	f("", nil, "no_reply", 1, "level=INFO")
+	f("", nil, "no_reply", 1, "level=DEBUG")
 	f("success", nil, "no_reply", 2)
 	f(" \n", nil, "no_reply", 3)
 	f(textReply, errors.New("the app is away"), "failed", 1, "level=WARN", "the app is away")
