@@ -41,14 +41,21 @@ func (s *Server) handlePush(push wechat.Push, signedAt time.Time) answer {
 			level = slog.LevelDebug
 		}
 		s.log.Log(ctx, level, "push not handled; WeChat will send it again", append(about, "error", err)...)
-		s.metrics.Push(push.InfoType, "failed")
+		s.countEvent(&push, "failed")
 		return failed
 	case how == handled:
 		s.log.Info("push accepted", about...)
-		s.metrics.Push(push.InfoType, "accepted")
+		s.countEvent(&push, "accepted")
 	default:
 		s.log.Debug("push repeated", about...)
-		s.metrics.Push(push.InfoType, "repeated")
+		s.countEvent(&push, "repeated")
 	}
 	return success
+}
+
+func (s *Server) countEvent(push *wechat.Push, result string) {
+	s.metrics.Push(push.InfoType, result)
+	s.recentEvents.add(Record{
+		Time: s.handler.Now(), Component: push.Component, AppID: push.AuthorizerAppID, Type: push.InfoType, ID: push.ID, Result: result,
+	})
 }

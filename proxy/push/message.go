@@ -49,7 +49,7 @@ func (s *Server) handleMessage(r *request, m *wechat.Message, codec *msgcrypt.Co
 	defer mem.release()
 	if !mem.reserve(len(m.Document)) {
 		s.log.Warn("message not handled; WeChat will send it again", append(about(m), "error", errBusy)...)
-		s.metrics.Message(m.MsgType, "busy")
+		s.countMessage(m, "busy")
 		return failed
 	}
 	ctx, cancel := context.WithTimeout(s.base, messageTimeout-s.now().Sub(r.readAt))
@@ -61,7 +61,7 @@ func (s *Server) handleMessage(r *request, m *wechat.Message, codec *msgcrypt.Co
 	})
 	if how != handled {
 		s.log.Debug("message repeated", append(about(m), "error", err)...)
-		s.metrics.Message(m.MsgType, "repeated")
+		s.countMessage(m, "repeated")
 	}
 	if errors.Is(err, errAbandoned) {
 		return failed
@@ -78,26 +78,39 @@ func (s *Server) deliver(ctx context.Context, m *wechat.Message) []byte {
 	if err == nil {
 		reply, err = plainReply(reply, m.IsJSON)
 	}
-	result, level := "replied", slog.LevelDebug
-	switch {
-	case errors.Is(err, ErrNoTarget):
-		result = "no_target"
-	case errors.Is(err, errBadReply):
-		result, level = "bad_reply", slog.LevelWarn
-	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
-		result, level = "late", slog.LevelWarn
-	case err != nil:
-		result, level = "failed", slog.LevelWarn
-	case len(reply) == 0:
-		result = "no_reply"
-	}
-	s.metrics.Message(m.MsgType, result)
+	result, level := messageResult(ctx, reply, err)
+	s.countMessage(m, result)
 	attrs := append(about(m), "result", result)
 	if err != nil {
 		attrs, reply = append(attrs, "error", err), nil
 	}
 	s.log.Log(ctx, level, "message handled", attrs...)
 	return reply
+}
+
+// messageResult returns the metric's label, and the level for the log.
+func messageResult(ctx context.Context, reply []byte, err error) (string, slog.Level) {
+	switch {
+	case err == nil && len(reply) > 0:
+		return "replied", slog.LevelDebug
+	case err == nil:
+		return "no_reply", slog.LevelDebug
+	case errors.Is(err, ErrNoTarget):
+		return "no_target", slog.LevelDebug
+	case errors.Is(err, errBadReply):
+		return "bad_reply", slog.LevelWarn
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return "late", slog.LevelWarn
+	default:
+		return "failed", slog.LevelWarn
+	}
+}
+
+func (s *Server) countMessage(m *wechat.Message, result string) {
+	s.metrics.Message(m.MsgType, result)
+	s.recentMessages.add(Record{
+		Time: s.handler.Now(), Component: m.Component, AppID: m.AppID, Type: m.MsgType, Event: m.Event, ID: m.ID, Result: result,
+	})
 }
 
 // about are the attributes of m in the log: nothing of the user's, not even who it is.

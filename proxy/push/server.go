@@ -29,6 +29,8 @@ type Server struct {
 	// seen are the events that were handled, answered the messages, with their replies.
 	seen, answered *dedup
 	budget         *budget
+	// recentEvents and recentMessages are what was pushed last.
+	recentEvents, recentMessages recent
 	// verifying serialises the decryption of long bodies, which copies them.
 	verifying sync.Mutex
 	// lingering counts the connections whose bytes are discarded after a refusal.
