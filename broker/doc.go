@@ -82,7 +82,7 @@
 //	broker.go broker_*.go                  start and end, configuration, pushes, housekeeping
 //	token_wait.go                          the hit and the wait
 //	entry.go cache.go                      a key in memory, and how it is found
-//	table.go table_*.go                    change, queue, call, wait, report, quota, outage,
+//	table.go table_*.go                    change, finish, queue, call, wait, report, quota, outage,
 //	                                       clock, status
 //	ledger.go ledger_*.go                  records, merge (the list), uses, unsaved, meta,
 //	                                       oldnames; store/ says what a store must do
