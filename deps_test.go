@@ -62,6 +62,7 @@ var leaves = []struct {
 	{"proxy/authorize", []string{"broker", "broker/secret", "broker/wechat", "metrics"}, "what strangers' browsers may ask for is read alone"},
 	{"proxy/dial", nil, "data path, CONNECT and the broker's client all dial by it"},
 	{"proxy/relay", []string{"broker/pushdoc", "broker/secret", "proxy/dial"}, "it hands on what others have verified and decided to hand on"},
+	{"proxy/releasecheck", []string{"broker", "broker/pushdoc", "broker/secret", "broker/wechat", "proxy/push"}, "what WeChat's check asks for is read alone"},
 	{"proxy/routes", []string{"broker", "broker/secret"}, "a table; it knows kinds of token only"},
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/dial"
 	"github.com/wxsidecar/wxsidecar/proxy/mitm"
 	"github.com/wxsidecar/wxsidecar/proxy/push"
+	"github.com/wxsidecar/wxsidecar/proxy/releasecheck"
 )
 
 // What a sidecar's state can be; only the middle one is ready.
@@ -43,6 +44,8 @@ type sidecar struct {
 	push *push.Server
 	// messages hands messages to the targets in events.
 	messages *messageRelay
+	// release answers WeChat's release check; nil where that is switched off.
+	release *releasecheck.Check
 
 	listening
 	storage
@@ -134,8 +137,14 @@ func (s *sidecar) buildBroker(c config.Config, keys *seal.Keyring) error {
 		RenewAt: c.Renewal.At, Rate: c.Renewal.Rate, Workers: c.Renewal.Workers,
 		Checkpoint: checkpoint(),
 	})
-	if err != nil || !opened.repaired {
+	if err != nil {
 		return err
+	}
+	if c.Push.ReleaseCheck {
+		s.release = releasecheck.New(releasecheck.Options{Broker: s.broker, Sender: client, Log: s.log})
+	}
+	if !opened.repaired {
+		return nil
 	}
 	for _, component := range c.Components {
 		s.broker.Reconcile(component.AppID) // WeChat's list brings back what was damaged
@@ -167,7 +176,7 @@ func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 		return err
 	}
 	s.push, err = push.New(push.Options{
-		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: s.broker, Messages: s.messages, Pages: pages, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
+		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: s.broker, Messages: s.messageHandler(), Pages: pages, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
 		Metrics: s.metrics, Log: s.log, BaseContext: s.base,
 	})
 	if err != nil {
@@ -208,6 +217,9 @@ func (s *sidecar) open(list *[]served, key, text string, c config.Config, srv se
 // start starts the broker and the servers.
 func (s *sidecar) start() {
 	go s.runBroker()
+	if s.release != nil {
+		go s.release.Run(s.base)
+	}
 	for _, l := range append(s.traffic, s.admin...) {
 		s.log.Info("ready", "listener", l.name(), "address", l.address())
 		go s.runServer(l)

@@ -75,6 +75,12 @@ func TestClient_EveryCall(t *testing.T) {
 	if pre, err := c.PreAuthCode(ctx, component, ct.Token); err != nil || pre.Life != 10*time.Minute || !strings.HasPrefix(pre.Token.Reveal(), "preauthcode") {
 		t.Errorf("pre_auth_code: life %s, %v", pre.Life, err)
 	}
+	if err := c.SendText(ctx, x.Grant.Token, "oUser", `a "text"`); err != nil {
+		t.Error(err)
+	}
+	if m, err := sim.AwaitCustomerMessage(ctx, "oUser"); err != nil || m.AppID != authorizer || m.Content != `a "text"` {
+		t.Errorf("customer message %+v, %v", m, err)
+	}
 	st, err := c.StableToken(ctx, account, accountSecret, false)
 	if err != nil {
 		t.Fatal(err)

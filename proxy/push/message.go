@@ -69,7 +69,8 @@ func (s *Server) handleMessage(r *request, m *wechat.Message, codec *msgcrypt.Co
 	return s.seal(reply, m.IsJSON, codec, r.nonce)
 }
 
-// deliver asks the handler, and returns its reply as WeChat takes it; nil if there is none.
+// deliver asks the handler, and returns its reply as WeChat takes it; nil if there is none, and
+// empty if WeChat is to be answered so.
 func (s *Server) deliver(ctx context.Context, m *wechat.Message) []byte {
 	reply, err := []byte(nil), ErrNoTarget
 	if s.messages != nil {
@@ -77,6 +78,9 @@ func (s *Server) deliver(ctx context.Context, m *wechat.Message) []byte {
 	}
 	if err == nil {
 		reply, err = plainReply(reply, m.IsJSON)
+	}
+	if errors.Is(err, ErrEmptyReply) {
+		reply, err = []byte{}, nil
 	}
 	result, level := messageResult(ctx, reply, err)
 	s.countMessage(m, result)
@@ -91,7 +95,7 @@ func (s *Server) deliver(ctx context.Context, m *wechat.Message) []byte {
 // messageResult returns the metric's label, and the level for the log.
 func messageResult(ctx context.Context, reply []byte, err error) (string, slog.Level) {
 	switch {
-	case err == nil && len(reply) > 0:
+	case err == nil && reply != nil:
 		return "replied", slog.LevelDebug
 	case err == nil:
 		return "no_reply", slog.LevelDebug

@@ -67,6 +67,22 @@ func TestMessage_JSONReplyToXML(t *testing.T) {
 			"<Articles><item><Title><![CDATA[a]]]]><![CDATA[>b]]></Title></item><item><Url><![CDATA[http://x/?a&b]]></Url></item></Articles></xml>")
 }
 
+// WeChat's release check wants an empty string, to a copy too.
+func TestMessage_EmptyReply(t *testing.T) {
+	r, a := newMessageRig(t)
+	a.set("", push.ErrEmptyReply)
+	for range 2 {
+		if status, _, body := r.do(message(t, messagePath, component, textXML(1))); status != http.StatusOK || body != "" {
+			t.Errorf("answer %d %q", status, body)
+		}
+	}
+	if got := a.messages(); len(got) != 1 {
+		t.Errorf("the app got %d messages", len(got))
+	}
+	r.wantMessages("text", "replied", 1)
+	r.wantMessages("text", "repeated", 1)
+}
+
 func TestMessage_Refused(t *testing.T) {
 	good, own, plain := message(t, messagePath, component, textXML(1)), message(t, accountPath, account, textXML(1)), plainMessage(textXML(1))
 	at := func(c call, path string) call { c.path = path; return c }

@@ -36,12 +36,16 @@ type Handler interface {
 // ErrNoTarget is that nobody takes a message. It is no failure.
 var ErrNoTarget = errors.New("no target takes the message")
 
+// ErrEmptyReply is that a message is answered with an empty string, and not with success. It is
+// no failure: WeChat's release check asks for it.
+var ErrEmptyReply = errors.New("the reply is an empty string")
+
 // MessageHandler takes verified messages. It must be safe for concurrent use.
 type MessageHandler interface {
 	// HandleMessage returns the plain reply to m; an empty one, or success, is none. It is in XML, or
 	// in JSON, which becomes XML if m is XML. The reply is sent encrypted where m was. An
 	// error is that nobody replied, which WeChat is not told: its user sees nothing. The
-	// error is [ErrNoTarget] if nobody was asked. HandleMessage is called once for all
+	// error is [ErrNoTarget] if nobody was asked, [ErrEmptyReply] for an empty string. HandleMessage is called once for all
 	// repeats of m, must not keep or change m.Document, and ctx ends when there is no more
 	// time to reply.
 	HandleMessage(ctx context.Context, m *wechat.Message) (reply []byte, err error)

@@ -37,10 +37,14 @@ func plainReply(reply []byte, asJSON bool) ([]byte, error) {
 	}
 }
 
-// seal returns the answer that carries a plain reply, encrypted unless codec is nil.
+// seal returns the answer that carries a plain reply, encrypted unless codec is nil. Without a
+// reply it is success; an empty one stays empty.
 func (s *Server) seal(reply []byte, asJSON bool, codec *msgcrypt.Codec, nonce string) answer {
-	if len(reply) == 0 {
+	switch {
+	case reply == nil:
 		return success
+	case len(reply) == 0:
+		return answer{status: success.status}
 	}
 	a := answer{status: success.status, contentType: "text/xml; charset=utf-8"}
 	if asJSON {
