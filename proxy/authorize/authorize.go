@@ -39,7 +39,7 @@ func (p *Pages) authorize(w http.ResponseWriter, r *http.Request) {
 		v.browser = newBrowser()
 	}
 	http.SetCookie(w, p.cookie(v.browser))
-	state := p.states.issue(v.component, v.browser, request.State, p.broker.Now().Add(life+codeTime))
+	state := p.states.issue(v.component, v.browser, request, p.broker.Now().Add(life+codeTime))
 	p.metrics.AuthorizationPage(pageAuthorize, "ok")
 	p.writeInvitation(w, v, invitation{
 		request: request, life: life, links: p.links(v.component, code.Reveal(), state, request),

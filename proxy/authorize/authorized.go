@@ -33,23 +33,20 @@ func (p *Pages) authorized(w http.ResponseWriter, r *http.Request) {
 		setHeaders(w, v, policy{})
 		return
 	}
-	code, appState, failed := p.admit(r, v)
+	code, request, failed := p.admit(r, v)
 	if failed != nil {
 		p.fail(w, v, pageAuthorized, failed)
 		return
 	}
-	answer, err := p.broker.QueryAuth(r.Context(), v.component, secret.New(code))
+	exchange, err := p.exchange(r.Context(), v.component, code)
 	if err != nil {
-		p.fail(w, v, pageAuthorized, brokerFailure(err))
+		failed = brokerFailure(err)
+		failed.again = request.query()
+		p.fail(w, v, pageAuthorized, failed)
 		return
 	}
-	exchange, err := wechat.ReadExchange(answer)
-	if err != nil {
-		p.fail(w, v, pageAuthorized, brokerFailure(err))
-		return
-	}
-	res := result{account: exchange.Authorizer, api: !exchange.Grant.Token.IsZero() || !exchange.Authorizer.RefreshToken.IsZero(), state: appState}
-	res.landing = p.landing(v.component, res.account.AppID, appState, p.broker.Now())
+	res := result{account: exchange.Authorizer, api: !exchange.Grant.Token.IsZero() || !exchange.Authorizer.RefreshToken.IsZero(), state: request.State}
+	res.landing = p.landing(v.component, res.account.AppID, request.State, p.broker.Now())
 	p.log.Info("merchant authorised on the page", "component", v.component, "authorizer", res.account.AppID)
 	p.metrics.AuthorizationPage(pageAuthorized, "ok")
 	if res.landing != "" && !v.json {
@@ -62,25 +59,37 @@ func (p *Pages) authorized(w http.ResponseWriter, r *http.Request) {
 	p.writeResult(w, v, res)
 }
 
-// admit reads the redirect's query. It returns the auth_code and the app's state, if they
-// belong to this browser's visit.
-func (p *Pages) admit(r *http.Request, v *visitor) (code, appState string, failed *failure) {
+// admit reads the redirect's query. It returns the auth_code, and what the visit asked for,
+// if they belong to this browser.
+func (p *Pages) admit(r *http.Request, v *visitor) (code string, request Request, failed *failure) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || len(query["state"]) > 1 || len(query["auth_code"]) > 1 {
-		return "", "", badRequest(errors.New("the query cannot be read, or gives state or auth_code twice"))
+		return "", Request{}, badRequest(errors.New("the query cannot be read, or gives state or auth_code twice"))
 	}
 	state, err := p.states.verify(v.component, v.browser, query.Get("state"), p.broker.Now())
-	if err != nil {
-		return "", "", stateFailure(err)
-	}
 	code = query.Get("auth_code")
-	if !wechat.ValidToken(code) {
-		return "", "", &failure{status: http.StatusBadRequest, name: "no_code", err: errors.New("auth_code is missing, or can be none")}
+	switch {
+	case err != nil:
+		failed = stateFailure(err)
+	case !wechat.ValidToken(code):
+		failed = &failure{status: http.StatusBadRequest, name: "no_code", err: errors.New("auth_code is missing, or can be none")}
+	default:
+		if err := p.states.spend(state, code, p.broker.Now()); err != nil {
+			failed = stateFailure(err)
+		}
 	}
-	if err := p.states.spend(state, code, p.broker.Now()); err != nil {
-		return "", "", stateFailure(err)
+	if failed != nil {
+		failed.again = state.request.query()
 	}
-	return code, state.appState, nil
+	return code, state.request, failed
+}
+
+func (p *Pages) exchange(ctx context.Context, component, code string) (wechat.Exchange, error) {
+	answer, err := p.broker.QueryAuth(ctx, component, secret.New(code))
+	if err != nil {
+		return wechat.Exchange{}, err
+	}
+	return wechat.ReadExchange(answer)
 }
 
 // describe asks for the account's name and picture.

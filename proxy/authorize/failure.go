@@ -18,6 +18,8 @@ type failure struct {
 	retryAfter time.Duration
 	// errcode is WeChat's, 0 for none.
 	errcode int
+	// again is the query with which a merchant begins again.
+	again string
 	// err is for the log. It shows no code.
 	err error
 }

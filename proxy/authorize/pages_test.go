@@ -222,7 +222,11 @@ func TestAuthorized_Failures(t *testing.T) {
 		b := r.browser()
 		f := func(code string, status int, text string) {
 			t.Helper()
-			r.want(b.get(r.redirected(b.open(""), code)), status, text)
+			w := b.get(r.redirected(b.open("?auth_type=1&state=s%26"), code))
+			r.want(w, status, text)
+			if !strings.Contains(w.Body.String(), `href="authorize?auth_type=1&amp;state=s%26"`) {
+				t.Errorf("one cannot begin again with the same request:\n%s", w.Body)
+			}
 			time.Sleep(time.Minute)
 		}
 		f("", http.StatusBadRequest, "Nothing was authorised")

@@ -82,7 +82,7 @@ func (p *Pages) writeInvitation(w http.ResponseWriter, v *visitor, i invitation)
 		}
 	}
 	shown := i.life * 9 / 10
-	css := style + fmt.Sprintf("#go{animation:hide 1ms %ds forwards}#renew{animation:show 1ms %ds forwards}", int(shown.Seconds()), int(shown.Seconds()))
+	css := style + fmt.Sprintf("#go,#valid{animation:hide 1ms %ds forwards}#renew{animation:show 1ms %ds forwards}", int(shown.Seconds()), int(shown.Seconds()))
 	minutes := max(1, int(shown/time.Minute))
 	p.writePage(w, v, http.StatusOK, policy{style: css}, invitationPage(v, i, code, minutes, css))
 }

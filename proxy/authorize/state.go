@@ -29,7 +29,7 @@ const (
 )
 
 // states issues the states of redirects and takes them back. A state is the time of its
-// end, a nonce and the app's state, and a MAC of them, of the component and of the
+// end, a nonce and what was asked for, and a MAC of them, of the component and of the
 // browser's cookie. It is safe for concurrent use.
 type states struct {
 	keys [][]byte
@@ -65,11 +65,11 @@ func validBrowser(text string) bool {
 }
 
 // issue returns a state for one visit.
-func (s *states) issue(component, browser, appState string, expires time.Time) string {
+func (s *states) issue(component, browser string, request Request, expires time.Time) string {
 	payload := binary.BigEndian.AppendUint64(nil, uint64(expires.Unix()))
 	payload = append(payload, make([]byte, nonceBytes)...)
 	_, _ = rand.Read(payload[timeBytes:]) // it never fails
-	payload = append(payload, appState...)
+	payload = append(payload, request.query()...)
 	return base64.RawURLEncoding.EncodeToString(append(mac(s.keys[0], component, browser, payload), payload...))
 }
 
@@ -82,12 +82,13 @@ func mac(key []byte, component, browser string, payload []byte) []byte {
 
 // verified is a state that is genuine, and this browser's.
 type verified struct {
-	nonce    [nonceBytes]byte
-	expires  time.Time
-	appState string
+	nonce   [nonceBytes]byte
+	expires time.Time
+	request Request
 }
 
-// verify returns what a state holds. The error is errForeign or errExpired.
+// verify returns what a state holds. The error is errForeign, or errExpired for one that was
+// this browser's.
 func (s *states) verify(component, browser, state string, now time.Time) (verified, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(state)
 	if err != nil || len(raw) < macBytes+timeBytes+nonceBytes || !validBrowser(browser) {
@@ -101,13 +102,17 @@ func (s *states) verify(component, browser, state string, now time.Time) (verifi
 	if !genuine {
 		return verified{}, errForeign
 	}
+	request, err := readRequest(string(payload[timeBytes+nonceBytes:]))
+	if err != nil { // an earlier version took what this one does not
+		return verified{}, errForeign
+	}
 	v := verified{
-		nonce:    [nonceBytes]byte(payload[timeBytes:]),
-		expires:  time.Unix(int64(binary.BigEndian.Uint64(payload)), 0),
-		appState: string(payload[timeBytes+nonceBytes:]),
+		nonce:   [nonceBytes]byte(payload[timeBytes:]),
+		expires: time.Unix(int64(binary.BigEndian.Uint64(payload)), 0),
+		request: request,
 	}
 	if !now.Before(v.expires) {
-		return verified{}, errExpired
+		return v, errExpired
 	}
 	return v, nil
 }

@@ -9,7 +9,7 @@ var chinese = words{
 	},
 	authorizeTitle:  func(account string) string { return "授权您的" + account },
 	onlyAccount:     func(appID string) string { return "本次只能授权帐号 " + appID + "。" },
-	pcIntro:         "点击按钮后，请帐号管理员用微信扫描页面上的二维码，并在手机上确认授权。",
+	pcIntro:         "点击按钮前往微信的授权页，由帐号管理员用微信扫描那里的二维码，并在手机上确认。",
 	phoneIntro:      "点击按钮，选择要授权的帐号并确认。您需要是该帐号的管理员。",
 	notInWeChat:     "请在微信中打开本页：用微信扫描下面的二维码，或者把本页链接发到微信里打开。",
 	button:          "前往微信授权",
