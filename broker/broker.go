@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -218,54 +217,6 @@ func (b *Broker) Account(ctx context.Context, appID string, c Choice) (Account, 
 // Until an account comes or goes it costs no more than that.
 func (b *Broker) OnlyAccount(ctx context.Context, c Choice) (Account, error) {
 	return b.directory.onlyAccount(ctx, c)
-}
-
-// Status returns how each configured component and own account is, sorted by appid,
-// those that live included. It is what /tokenz?verbose shows. It holds no secret, and its
-// cost grows with what is configured, not with the authorizers.
-func (b *Broker) Status() []KeyStatus { return b.table.status(b.env.config.Load().secrets) }
-
-// Missing says of one key why it holds no living token.
-type Missing struct {
-	Kind   string `json:"kind"`
-	AppID  string `json:"appid"`
-	State  string `json:"state"`
-	Reason string `json:"reason"`
-}
-
-// Missing returns the components and own accounts without a living token, sorted
-// by appid; empty when all have one. It is what /tokenz shows.
-func (b *Broker) Missing() []Missing {
-	missing := []Missing{}
-	for _, s := range b.Status() {
-		if s.State != StateLive.String() {
-			missing = append(missing, Missing{Kind: s.Kind, AppID: s.AppID, State: s.State, Reason: s.Reason})
-		}
-	}
-	return missing
-}
-
-// TicketStatus says how old a component's newest component_verify_ticket is.
-type TicketStatus struct {
-	Component string
-	// Age is 0 with Held false when there is none.
-	Age  time.Duration
-	Held bool
-}
-
-// Tickets returns the state of the configured components' tickets, sorted by appid.
-// WeChat pushes one every ten minutes.
-func (b *Broker) Tickets() []TicketStatus {
-	var all []TicketStatus
-	for appID, c := range b.components.list() {
-		age, held := c.ticketAge()
-		if !held {
-			age = 0
-		}
-		all = append(all, TicketStatus{Component: appID, Age: age, Held: held})
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Component < all[j].Component })
-	return all
 }
 
 // Reconcile has the component's list of authorizers compared with what is held,

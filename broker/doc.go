@@ -83,12 +83,12 @@
 //	token_wait.go                          the hit and the wait
 //	entry.go cache.go                      a key in memory, and how it is found
 //	table.go table_*.go                    change, finish, queue, call, wait, report, quota, outage,
-//	                                       clock, status
+//	                                       clock, drop, uses, status
 //	ledger.go ledger_*.go                  records, merge (the list), uses, unsaved, meta,
 //	                                       oldnames; store/ says what a store must do
 //	directory.go directory_*.go            account, only, load, revoke
 //	component.go component_*.go            record, tickets, list, preauth
-//	inbox.go inbox_recover.go              what waits; exchange.go, exchange_kept.go
+//	inbox.go inbox_*.go                    take, recover; exchange.go, exchange_kept.go
 //	renew.go renew_*.go failure.go         component, authorizer; what an error means
 //
 // The package makes no API promise outside this module.

@@ -177,18 +177,6 @@ func eventOf(rec *record, alive bool) event {
 	return ev
 }
 
-// idleLocked reports whether nobody has called e for two of its lives. What is configured
-// never is.
-func (t *table) idleLocked(e *entry, now time.Time) bool {
-	if t.config.Load().has(e.key) || e.renewal.waiters > 0 || e.cond.trouble == StateNeedsAuthorization {
-		return false
-	}
-	if e.saved.unsaved.Load() {
-		return false // memory has what the store has not
-	}
-	return now.Sub(e.lastUsed()) > 2*e.lifeLocked()
-}
-
 // authorized reports whether the merchant's authorization of e is in force, as far as is
 // known.
 func (t *table) authorized(e *entry) bool {
@@ -209,57 +197,4 @@ func (t *table) takenBack(keys []Key) map[Key]bool {
 		}
 	}
 	return found
-}
-
-// dropLocked forgets an entry that is in use no longer; the store still has its record,
-// and the next call brings it back.
-func (t *table) dropLocked(e *entry) {
-	unscheduleLocked(e)
-	unblockLocked(e)
-	delete(t.entries, e.key)
-	t.cache.forget(e)
-	// Nobody else would: what is forgotten gets no token.
-	t.unblockDependentsLocked(e)
-	e.notifyLocked() // who waits for it asks again
-}
-
-// dropUnconfigured drops the keys of which gone says so, with the tickets for pages that
-// are given for them, as nobody would know whose those are. It returns their keys.
-func (t *table) dropUnconfigured(gone func(Key) bool) []Key {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var dropped []Key
-	for key, e := range t.entries {
-		if gone(key) || key.Kind.IsTicket() && gone(key.account().Key()) {
-			t.dropLocked(e)
-			dropped = append(dropped, key)
-		}
-	}
-	return dropped
-}
-
-// staleUses returns some keys whose last use the store has older than slack, and when
-// that was.
-func (t *table) staleUses(slack time.Duration, most int) map[Key]time.Time {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	uses, config := map[Key]time.Time{}, t.config.Load()
-	for key, e := range t.entries {
-		if used := e.lastUsed(); used.Unix()-e.usedSaved > int64(slack/time.Second) && !config.has(key) {
-			uses[key] = used
-		}
-		if len(uses) == most {
-			break
-		}
-	}
-	return uses
-}
-
-// useNotSaved notes that the last use of key is written with its record, or never.
-func (t *table) useNotSaved(key Key) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if e := t.entries[key]; e != nil {
-		e.usedSaved = e.lastUsed().Unix()
-	}
 }

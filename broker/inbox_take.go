@@ -1,0 +1,74 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
+)
+
+// take keeps an authorization event; its code is exchanged after WeChat has its answer.
+func (x *inbox) take(ctx context.Context, p wechat.Push) error {
+	if p.AuthorizerAppID == "" && p.Code.IsZero() {
+		return nil // a registration that failed, say: nothing to exchange
+	}
+	item := inboxItem{
+		Component: p.Component, AppID: p.AuthorizerAppID, Code: p.Code.Reveal(),
+		Expires: millis(p.CodeExpires), Created: millis(p.CreateTime),
+	}
+	plain, err := json.Marshal(item)
+	if err != nil {
+		return err
+	}
+	name := inboxName(p.Component, p.CreateTime, p.ID)
+	x.markPending(item.key()) // before run can know of it, and end the wait
+	x.checkpoint("push-saving")
+	err = x.ledger.write(ctx, change{name: name, generation: 1, plain: plain})
+	x.checkpoint("push-saved")
+	if errors.Is(err, store.ErrConflict) {
+		return nil // a repeat of one that waits already
+	}
+	if err != nil {
+		x.markDone(item.key())
+		return fmt.Errorf("keep the authorization of %s: %w", p.AuthorizerAppID, err)
+	}
+	x.wakeUp()
+	return nil
+}
+
+// wakeUp has run look at what waits. It never blocks.
+func (x *inbox) wakeUp() { notify(x.wake) }
+
+// markPending notes that the authorization of key waits.
+func (x *inbox) markPending(key Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if key.AppID != "" && x.pending[key] == nil {
+		x.pending[key] = make(chan struct{})
+	}
+}
+
+// markDone ends the wait of those who call for key.
+func (x *inbox) markDone(key Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if done := x.pending[key]; done != nil {
+		close(done)
+		delete(x.pending, key)
+	}
+}
+
+// pendingOf returns the channel that is closed once the authorization of key has been
+// exchanged, nil where none waits.
+func (x *inbox) pendingOf(key Key) <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.pending[key]
+}
+
+// isPending reports whether the authorization of key waits, or may: what an earlier run left
+// must have been read first.
+func (x *inbox) isPending(key Key) bool { return !x.listed.Load() || x.pendingOf(key) != nil }

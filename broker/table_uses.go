@@ -1,0 +1,29 @@
+package broker
+
+import "time"
+
+// staleUses returns some keys whose last use the store has older than slack, and when
+// that was.
+func (t *table) staleUses(slack time.Duration, most int) map[Key]time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	uses, config := map[Key]time.Time{}, t.config.Load()
+	for key, e := range t.entries {
+		if used := e.lastUsed(); used.Unix()-e.usedSaved > int64(slack/time.Second) && !config.has(key) {
+			uses[key] = used
+		}
+		if len(uses) == most {
+			break
+		}
+	}
+	return uses
+}
+
+// useNotSaved notes that the last use of key is written with its record, or never.
+func (t *table) useNotSaved(key Key) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e := t.entries[key]; e != nil {
+		e.usedSaved = e.lastUsed().Unix()
+	}
+}
