@@ -151,6 +151,7 @@ func (w *week) process() {
 	now := time.Now()
 	switch {
 	case now.Before(w.trouble.storeUntil):
+	case w.trouble.what == noTicket && now.Before(w.trouble.until): // which a push that is not taken would prolong
 	case w.chance(250):
 		w.restart()
 		w.restarted = now

@@ -9,7 +9,10 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
-const longAfter = 100 * 24 * time.Hour
+const (
+	longAfter = 100 * 24 * time.Hour
+	noTicket  = "no ticket"
+)
 
 func (w *week) anyComponent() int { return w.dice.IntN(len(weekComponents)) }
 
@@ -128,7 +131,7 @@ func (w *week) failOne(t *trouble) (over func() bool) {
 			return true
 		}
 	default:
-		t.what = "no ticket"
+		t.what = noTicket
 		w.sim.ExpireTickets(t.component)
 		w.sim.Displace(t.component)
 		w.subjects[i].hurt = time.Now()
