@@ -1,7 +1,8 @@
 // Command quickstart shows what wxsidecar does, on this machine alone and without
 // an account at WeChat: it starts a simulated WeChat and the real sidecar, which it
 // builds from the module that it lies in, lets WeChat push a ticket, makes a few
-// calls as an app would, and prints beside each what WeChat received.
+// calls as an app would, prints beside each what WeChat received, lets a merchant
+// authorise, and a user write to it.
 //
 //	go run ./examples/quickstart          stays until Ctrl-C, to be played with
 //	go run ./examples/quickstart -once    ends after the tour
@@ -94,13 +95,18 @@ func quickstart(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	w := newWorld()
 	defer w.wechat.Close()
-	s, err := startSidecar(ctx, o.binary, dir, w)
+	a, err := startApp()
+	if err != nil {
+		return err
+	}
+	defer a.stop()
+	s, err := startSidecar(ctx, o.binary, dir, w, a)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 
-	if err := newTour(p, w, s).show(ctx); err != nil {
+	if err := newTour(p, w, s, a).show(ctx); err != nil {
 		return fmt.Errorf("%w\nthe last lines of the sidecar's log:\n%s", err, s.log.tail())
 	}
 	p.farewell(w, s, o.once)

@@ -32,8 +32,13 @@ func TestRun_Once(t *testing.T) {
 		`WeChat receives +POST /cgi-bin/message/custom/send\?access_token=\d\d_\S{3}…\n.*您的订单已发货`,
 		`WeChat receives +POST /cgi-bin/component/api_create_preauthcode\?component_access_token=\d\d_\S{3}…\n`,
 		`refused: errcode 40001\n +WeChat receives`, `app gets +200 \{"errcode":0`, `wxsidecar_replays_total\{result="cured"\} 1\n`,
+		`merchant opens +GET http://127\.0\.0\.1:\d+/wechat/wx7f00c0de00000001/authorize\n`,
+		`page leads to +http://127\.0\.0\.1:\d+/cgi-bin/componentloginpage\?`, `and back to +http://127\.0\.0\.1:\d+/wechat/wx7f00c0de00000001/authorized\?`,
+		`page says +connected: account wxa000000000000003\n`, `app sends +GET http://127\.0\.0\.1:\d+/wxa000000000000003/`,
+		`user writes +营业到几点？\n`, `X-Wechat-Appid: wxa000000000000003\n +\{"ToUserName"`, `app answers +\{`, `user reads +您写的是：营业到几点？\n`,
 		`curl -H 'X-Wechat-Appid: wxa000000000000001' http://127\.0\.0\.1:\d+/`, `curl http://127\.0\.0\.1:\d+/wxa000000000000002/`,
 		`curl http://127\.0\.0\.1:\d+/tokenz `, `curl http://127\.0\.0\.1:\d+/metrics `,
+		`\n  http://127\.0\.0\.1:\d+/wechat/wx7f00c0de00000001/authorize\n`,
 	})
 	if long := regexp.MustCompile(`_token=[^&\s…]{14,}|@@@|\d\d_\S{7,}`).FindString(out.String()); long != "" {
 		t.Errorf("a secret is shown: %s", long)
@@ -99,7 +104,12 @@ func TestSidecar_Dies(t *testing.T) {
 	}
 	w := newWorld()
 	defer w.wechat.Close()
-	s, err := startSidecar(t.Context(), binary, dir, w)
+	a, err := startApp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.stop()
+	s, err := startSidecar(t.Context(), binary, dir, w, a)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,11 @@ func (p printer) farewell(w *world, s *sidecar, once bool) {
   curl %[1]s/cgi-bin/menu/get   # two merchants and none named: the error says what to do
   curl %[2]s/tokenz             # which tokens are missing, and why
   curl %[2]s/metrics            # for Prometheus
-`, apps, metrics, merchant1, merchant2, component)
+
+and in a browser, as a merchant:
+
+  %[6]s
+`, apps, metrics, merchant1, merchant2, component, s.page())
 	if once {
 		return
 	}

@@ -45,12 +45,12 @@ type sidecar struct {
 
 // startSidecar starts the binary with a configuration in dir and returns once its
 // listeners are open.
-func startSidecar(ctx context.Context, binary, dir string, w *world) (*sidecar, error) {
+func startSidecar(ctx context.Context, binary, dir string, w *world, a *app) (*sidecar, error) {
 	s := &sidecar{
 		config: filepath.Join(dir, "wxsidecar.yaml"), logFile: filepath.Join(dir, "wxsidecar.log"),
 		ended: make(chan struct{}),
 	}
-	if err := s.configure(dir, w.url); err != nil {
+	if err := s.configure(dir, w.url, a.url); err != nil {
 		return nil, err
 	}
 	file, err := os.Create(s.logFile)
@@ -69,7 +69,7 @@ func startSidecar(ctx context.Context, binary, dir string, w *world) (*sidecar, 
 	select {
 	case <-s.log.ready:
 		s.apps, s.push, s.metrics = s.log.address("apps"), s.log.address("push"), s.log.address("metrics")
-		w.setPushURL("http://" + s.push + "/wechat/" + component + "/event")
+		w.setURLs(s.push)
 		return s, nil
 	case <-s.ended:
 		return nil, s.failure()
@@ -85,8 +85,11 @@ func (s *sidecar) await(log *os.File) {
 }
 
 // configure writes the sidecar's configuration.
-func (s *sidecar) configure(dir, wechatURL string) error {
-	ports := choosePorts()
+func (s *sidecar) configure(dir, wechatURL, appURL string) error {
+	ports, err := choosePorts()
+	if err != nil {
+		return err
+	}
 	text := fmt.Sprintf(`# Made by examples/quickstart for the simulated WeChat.
 listen: {apps: "127.0.0.1:%d", push: "127.0.0.1:%d", metrics: "127.0.0.1:%d", admin: "off"}
 components:
@@ -94,26 +97,39 @@ components:
     secret: %s
     push_token: %s
     encoding_aes_key: %s
+push: {public_url: "http://127.0.0.1:%d", login_url: %q}
+events: [{url: %q, format: json}]
 upstream: {url: %q}
 store: %q
 log: {format: json}
-`, ports[0], ports[1], ports[2], component, appSecret, pushToken, pushAESKey, wechatURL, "bolt:"+filepath.Join(dir, "wxsidecar.db"))
+`, ports[0], ports[1], ports[2], component, appSecret, pushToken, pushAESKey, ports[1], wechatURL, appURL, wechatURL, "bolt:"+filepath.Join(dir, "wxsidecar.db"))
 	return os.WriteFile(s.config, []byte(text), 0o600)
 }
 
-// choosePorts returns the sidecar's usual ports if all of them are free, else
-// zeros, which mean any.
-func choosePorts() [3]int {
-	usual := [3]int{7080, 7081, 7082}
-	for _, port := range usual {
+// choosePorts returns the sidecar's usual ports if all of them are free, else others that
+// are.
+func choosePorts() ([3]int, error) {
+	if ports, err := freePorts(7080, 7081, 7082); err == nil {
+		return ports, nil
+	}
+	return freePorts(0, 0, 0)
+}
+
+// freePorts opens each port, to see whether it can be had, and closes it. 0 means any.
+func freePorts(wanted ...int) (ports [3]int, err error) {
+	for i, port := range wanted {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			return [3]int{}
+			return ports, err
 		}
-		_ = l.Close() // it was only to see whether it can be had
+		defer l.Close() //nolint:errcheck // nothing came
+		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
-	return usual
+	return ports, nil
 }
+
+// page is the page on which merchants authorise.
+func (s *sidecar) page() string { return "http://" + s.push + "/wechat/" + component + "/authorize" }
 
 // withoutOurs takes the sidecar's own variables out of an environment: they would
 // beat the file.

@@ -21,19 +21,20 @@ type tour struct {
 	p       printer
 	world   *world
 	sidecar *sidecar
+	app     *app
 	client  *http.Client
 	steps   int
 }
 
-func newTour(p printer, w *world, s *sidecar) *tour {
+func newTour(p printer, w *world, s *sidecar, a *app) *tour {
 	// Without a proxy: HTTP_PROXY must not come between.
-	return &tour{p: p, world: w, sidecar: s, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	return &tour{p: p, world: w, sidecar: s, app: a, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
 func (t *tour) show(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tourTimeout)
 	defer cancel()
-	for _, step := range []func(context.Context) error{t.push, t.get, t.post, t.component, t.displaced} {
+	for _, step := range []func(context.Context) error{t.push, t.get, t.post, t.component, t.displaced, t.authorize, t.answer} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func (c config) describe(w io.Writer, s *wechattest.Server, api, control string)
 
 // describeSidecar prints the environment and the file of a sidecar in front.
 func (c config) describeSidecar(w io.Writer, api string) {
-	fmt.Fprintf(w, "\nwxsidecar environment:\n  WXSIDECAR_UPSTREAM_URL=%s\n", api)
+	fmt.Fprintf(w, "\nwxsidecar environment:\n  WXSIDECAR_UPSTREAM_URL=%[1]s\n  WXSIDECAR_PUSH_LOGIN_URL=%[1]s\n", api)
 	upstream := "url: " + api
 	if c.TLS {
 		fmt.Fprintf(w, "  WXSIDECAR_UPSTREAM_CA_FILE=%s\n", orNone(c.CAFile))
@@ -45,7 +45,7 @@ func (c config) describeSidecar(w io.Writer, api string) {
 			fmt.Fprintf(w, "  WXSIDECAR_ACCOUNTS_%d_%s=%s\n", i, strings.ToUpper(s[0]), s[1])
 		}
 	}
-	fmt.Fprintf(w, "\nor its file:\n  upstream: {%s}\n  components:\n", upstream)
+	fmt.Fprintf(w, "\nor its file:\n  upstream: {%s}\n  push: {login_url: %s}\n  components:\n", upstream, api)
 	for _, p := range c.Components {
 		fmt.Fprintf(w, "    - {appid: %s, secret: %s, push_token: %s, encoding_aes_key: %s}\n", p.AppID, p.Secret, p.PushToken, p.EncodingAESKey)
 	}

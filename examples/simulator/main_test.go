@@ -188,6 +188,7 @@ func TestRun_Describes(t *testing.T) {
 	}
 	for _, part := range []string{
 		"simulated WeChat at https://127.0.0.1:", "WXSIDECAR_COMPONENTS_0_APPID=wxone\n", "WXSIDECAR_COMPONENTS_1_APPID=wxtwo\n", "WXSIDECAR_ACCOUNTS_0_SECRET=sec\n", ", ca_file: " + ca + "}", "WXSIDECAR_UPSTREAM_CA_FILE=" + ca,
+		"WXSIDECAR_PUSH_LOGIN_URL=https://127.0.0.1:", "push: {login_url: https://127.0.0.1:",
 		"- {appid: wxtwo, secret: s2,", "- {appid: wxown, secret: sec}", "authorizers    1 [wxm]",
 	} {
 		if !strings.Contains(out.String(), part) {
