@@ -14,10 +14,7 @@ import (
 func TestMessage_OwnAccount(t *testing.T) {
 	r, a := newMessageRig(t)
 	r.wantReply(message(t, accountPath, account, textXML(1)), aesKey, account, textReply)
-	// Compatible mode: what stands beside Encrypt is not read.
-	mixed := message(t, accountPath, account, textXML(2))
-	mixed.body = strings.Replace(mixed.body, "<xml>", strings.TrimSuffix(textXML(3), "</xml>")+"<Url>http://x/?a=1&amp;b</Url>", 1)
-	r.wantReply(mixed, aesKey, account, textReply)
+	r.wantReply(mixedMessage(t, 2), aesKey, account, textReply)
 	status, header, body := r.do(plainMessage(textXML(4)))
 	if status != http.StatusOK || body != textReply || header.Get("Content-Type") != "text/xml; charset=utf-8" {
 		t.Errorf("answer %d %q", status, body)
@@ -26,6 +23,14 @@ func TestMessage_OwnAccount(t *testing.T) {
 	if len(got) != 3 || got[0].AppID != account || got[0].Component != "" || got[1].MsgID != "2" || got[2].AppID != plainAccount {
 		t.Errorf("the app got %+v", got)
 	}
+}
+
+// mixedMessage is a text in compatible mode. What stands beside Encrypt says something else.
+func mixedMessage(t *testing.T, n int) call {
+	t.Helper()
+	c := message(t, accountPath, account, textXML(n))
+	c.body = strings.Replace(c.body, "<xml>", strings.TrimSuffix(textXML(n+1000), "</xml>")+"<Url>http://x/?a=1&amp;b</Url>", 1)
+	return c
 }
 
 // Mini programs may be pushed to in JSON, and want JSON.
@@ -100,6 +105,7 @@ func TestMessage_Refused(t *testing.T) {
 		{"for a literal", "unknown_path", at(good, "/wechat/"+component+"/message/$APPID$"), ""},
 		{"for a short appid", "unknown_path", at(good, messagePath[:len(messagePath)-1]), ""},
 		{"more path", "unknown_path", at(good, messagePath+"/"), ""},
+		{"an event's path and an appid", "unknown_path", at(good, "/wechat/"+component+"/event/"+merchant), ""},
 		{"an account's, to an event URL", "unknown_path", at(own, "/wechat/"+account+"/event"), ""},
 		{"an account's, with an appid", "unknown_path", at(own, accountPath+"/"+account), ""},
 		{"to an account without a token", "unknown_path", at(plain, "/wechat/wx00000000000000cc/message"), "push_token"},
@@ -110,6 +116,7 @@ func TestMessage_Refused(t *testing.T) {
 		{"forged, in plain mode", "forged", changed(plain, "nonce", "2"), "push_token"},
 		{"unsigned, in plain mode", "parameters", changed(plain, "signature", ""), ""},
 		{"two signatures, in plain mode", "parameters", twice(plain, "signature"), ""},
+		{"compatible mode, unsigned parameters", "envelope", changed(mixedMessage(t, 1), "signature", ""), ""},
 		{"encrypted, in plain mode", "unreadable", at(own, plainPath), "encoding_aes_key"},
 		{"old, in plain mode", "outside_window", oldPlain(), "clock"},
 	}
@@ -171,13 +178,14 @@ func TestURLCheck(t *testing.T) {
 	}
 	r.wantMessages("echostr", "replied", 2)
 	for name, c := range map[string]call{
-		"forged":         changed(urlCheck(plainPath, "1"), "nonce", "2"),
-		"no echostr":     urlCheck(plainPath, ""),
-		"markup":         urlCheck(plainPath, "<script>alert(1)</script>"),
-		"long":           urlCheck(plainPath, strings.Repeat("1", 257)),
-		"two":            twice(urlCheck(plainPath, "1"), "echostr"),
-		"of a component": urlCheck(messagePath, "1"),
-		"another method": {method: http.MethodPut, path: plainPath, query: urlCheck(plainPath, "1").query},
+		"forged":             changed(urlCheck(plainPath, "1"), "nonce", "2"),
+		"forged, with a key": changed(urlCheck(accountPath, "1"), "nonce", "2"),
+		"no echostr":         urlCheck(plainPath, ""),
+		"markup":             urlCheck(plainPath, "<script>alert(1)</script>"),
+		"long":               urlCheck(plainPath, strings.Repeat("1", 257)),
+		"two":                twice(urlCheck(plainPath, "1"), "echostr"),
+		"of a component":     urlCheck(messagePath, "1"),
+		"another method":     {method: http.MethodPut, path: plainPath, query: urlCheck(plainPath, "1").query},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, _ := newMessageRig(t)

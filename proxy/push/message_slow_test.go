@@ -64,7 +64,8 @@ func TestMessage_Late(t *testing.T) {
 				<-ctx.Done()
 				return nil, errors.New("cut off")
 			}
-			answer, took := answered(t, func(*Server) {}, hang, func(c net.Conn) {
+			var s *Server
+			answer, took := answered(t, func(made *Server) { s = made }, hang, func(c net.Conn) {
 				head, body := slowMessage(0)
 				_, _ = io.WriteString(c, head)
 				time.Sleep(wait)
@@ -72,6 +73,9 @@ func TestMessage_Late(t *testing.T) {
 			})
 			if answer != successAnswer || took != messageTimeout {
 				t.Errorf("answer %q after %s", answer, took)
+			}
+			if got := s.RecentMessages(); len(got) != 1 || got[0].Result != "late" {
+				t.Errorf("recorded are %+v", got)
 			}
 		})
 	}
@@ -96,6 +100,49 @@ func TestMessage_RepeatOfALateOne(t *testing.T) {
 		})
 		if answer != successAnswer {
 			t.Errorf("the repeat: %q", answer)
+		}
+	})
+}
+
+// A copy whose first one panics comes again, as that does.
+func TestMessage_CopyOfOneThatPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var first *Server
+		answer, _ := answered(t, func(s *Server) { first = s }, func(context.Context) ([]byte, error) { <-release; panic("x") }, func(c net.Conn) {
+			head, body := slowMessage(0)
+			ours, theirs := net.Pipe()
+			go first.serveConn(first.conns.add(ours))
+			go func() {
+				defer theirs.Close()
+				_, _ = io.WriteString(theirs, head+body)
+				_, _ = io.Copy(io.Discard, theirs)
+			}()
+			synctest.Wait()
+			_, _ = io.WriteString(c, head+body)
+			synctest.Wait()
+			close(release)
+		})
+		if !strings.HasPrefix(answer, "HTTP/1.1 500 ") {
+			t.Errorf("the copy: %q", answer)
+		}
+	})
+}
+
+// While a message waits for its reply it holds nothing that the reading of others needs.
+func TestMessage_WaitsWithoutAReadersRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *Server
+		held := -1
+		answer, _ := answered(t, func(made *Server) { s = made }, func(context.Context) ([]byte, error) {
+			held = len(s.budget.signed.slots) + len(s.budget.unsigned.slots)
+			return nil, nil
+		}, func(c net.Conn) {
+			head, body := slowMessage(5000)
+			_, _ = io.WriteString(c, head+body)
+		})
+		if answer != successAnswer || held != 0 {
+			t.Errorf("answer %q; %d places are held", answer, held)
 		}
 	})
 }

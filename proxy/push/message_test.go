@@ -35,6 +35,7 @@ func TestMessage_PreviousKeySealsItsReply(t *testing.T) {
 	c := sealed(t, token, previousKey, component, textXML(1), start)
 	c.path = messagePath
 	r.wantReply(c, previousKey, component, textReply)
+	r.wantLogged("level=INFO", "push came under a previous key", component)
 	// The repeat comes under the current one, and so does its reply.
 	r.wantReply(message(t, messagePath, component, textXML(1)), aesKey, component, textReply)
 	r.wantMessages("text", "replied", 1)

@@ -56,9 +56,12 @@ func TestPages_OnlyThose(t *testing.T) {
 		r.wantStatus(call{method: http.MethodGet, path: "/wechat/wxother/authorize"}, http.StatusForbidden)
 		r.wantStatus(call{method: http.MethodGet, path: "/wechat/" + component + "/event"}, http.StatusForbidden)
 		r.wantStatus(call{method: http.MethodGet, path: pagePath + "/"}, http.StatusForbidden)
+		r.wantStatus(call{method: http.MethodGet, path: pagePath + "/" + merchant}, http.StatusForbidden)
+		r.wantStatus(call{method: http.MethodGet, path: "/wechat/" + account + "/authorize"}, http.StatusForbidden)
 		r.wantStatus(call{method: http.MethodGet, path: "/"}, http.StatusForbidden)
 	}
-	refuse(newRig(t, withPages(func(_ http.ResponseWriter, req *http.Request) { t.Errorf("asked for %s", req.URL) })))
+	withAccount, _ := newMessageRig(t, withPages(func(_ http.ResponseWriter, req *http.Request) { t.Errorf("asked for %s", req.URL) }))
+	refuse(withAccount)
 	none := newRig(t)
 	refuse(none)
 	none.wantStatus(call{method: http.MethodGet, path: pagePath}, http.StatusForbidden)
