@@ -50,7 +50,10 @@ func loadText(t *testing.T, text string) *config.Loaded {
 }
 
 // script is what one script's commands share.
-type script struct{ wechat *wechattest.Server }
+type script struct {
+	wechat   *wechattest.Server
+	merchant merchant
+}
 
 // TestScripts runs testdata/script/*.txtar. Beside testscript's own commands there
 // are:
@@ -64,6 +67,10 @@ type script struct{ wechat *wechattest.Server }
 //	http STATUS METHOD URL [H:V]  makes a request, with headers; prints the body
 //	linger URL                    begins a GET request and does not wait for its answer
 //	ticket ADDRESS                lets WeChat push a ticket to the push listener
+//	merchant open PAGE APPID      opens the page where a merchant authorises, and authorises
+//	                              there and at WeChat as APPID
+//	merchant land ADDRESS STATUS  goes where WeChat leads back to, on the push listener's
+//	                              ADDRESS; prints the page, or the address of the next one
 //	hang PATH                     lets WeChat keep calls of PATH waiting
 //	called PATH COUNT             waits until WeChat got COUNT calls of PATH
 //	secretless FILE               FILE holds no secret of WeChat's or of the scripts
@@ -77,7 +84,7 @@ func TestScripts(t *testing.T) {
 		Setup:               setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "eventually": eventually, "address": setAddress, "signal": sendSignal,
-			"http": makeRequest, "linger": linger, "ticket": pushTicket, "hang": hang, "called": called, "secretless": secretless,
+			"http": makeRequest, "linger": linger, "ticket": pushTicket, "merchant": merchantDoes, "hang": hang, "called": called, "secretless": secretless,
 		},
 	})
 }
@@ -244,7 +251,7 @@ func makeRequest(ts *testscript.TestScript, neg bool, args []string) {
 func pushTicket(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, 1)
 	wechatOf(ts).AddComponent(wechattest.Component{
-		AppID: scriptComponent, Secret: scriptAppSecret, PushToken: scriptPushToken, EncodingAESKey: scriptAESKey,
+		AppID: scriptComponent, Secret: scriptAppSecret, PushToken: scriptPushToken, EncodingAESKey: scriptAESKey, AuthorizeDomain: "127.0.0.1",
 		PushURL: "http://" + args[0] + "/wechat/" + scriptComponent + "/event",
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -83,6 +83,51 @@ func TestAuthorize_Pages(t *testing.T) {
 	})
 }
 
+func TestPages_Languages(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		f := func(accept, want string) {
+			t.Helper()
+			w := r.browser().get(authorizePath+"?auth_type=7", "Accept-Language", accept)
+			if got := w.Header().Get("Content-Language"); got != want || !strings.Contains(w.Body.String(), `<html lang="`+want+`">`) {
+				t.Errorf("%q: in %s, want %s", accept, got, want)
+			}
+		}
+		f("", "en")
+		f("fr", "en")
+		f("ZH-tw", "zh-CN")
+		f("en;q=0.5, zh;q=0.9", "zh-CN")
+		f("zh;q=0.1,en", "en")
+		f("fr, zh;q=0.2", "zh-CN")
+		f("zh;q=0", "en")
+		f("zh;q=x, en;q=nan", "en")
+		f("zh,en", "zh-CN")
+		f("en,zh", "en")
+	})
+}
+
+// A change of the seal key, or another replica, costs no visit.
+func TestAuthorized_KeyChanges(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		first, second := b.open(""), b.open("")
+		land := func(link *url.URL, status int, keys ...string) {
+			t.Helper()
+			o := authorize.Options{Broker: r.broker, PublicURL: publicURL}
+			for _, k := range keys {
+				o.Keys = append(o.Keys, []byte(k))
+			}
+			var err error
+			if r.pages, err = authorize.New(o); err != nil {
+				t.Fatal(err)
+			}
+			r.want(b.get(r.redirected(link, r.sim.Authorize(component, merchant))), status)
+		}
+		land(first, http.StatusOK, "new", "old")
+		land(second, http.StatusForbidden, "new", "other")
+		land(second, http.StatusOK, "old")
+	}, func(o *authorize.Options) { o.Keys = [][]byte{[]byte("old")} })
+}
+
 // What a page may do is bound by its headers.
 func TestPages_Headers(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
@@ -159,6 +204,19 @@ func TestAuthorize_WeChatFails(t *testing.T) {
 		f(wechattest.Fault{Errcode: 45009}, http.StatusServiceUnavailable, "Not possible right now")
 		f(wechattest.Fault{Mode: wechattest.Refuse}, http.StatusServiceUnavailable, "Not possible right now")
 		f(wechattest.Fault{Mode: wechattest.HTML}, http.StatusServiceUnavailable, "Not possible right now")
+	})
+}
+
+func TestAuthorize_WaitingForATicket(t *testing.T) {
+	inBareRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		w := b.get(authorizePath, "Accept-Language", "zh")
+		r.want(w, http.StatusServiceUnavailable, "暂时不能授权", "再试一次")
+		if w.Header().Get("Retry-After") == "" || len(b.cookies) != 0 {
+			t.Errorf("Retry-After %q, cookies %v", w.Header().Get("Retry-After"), b.cookies)
+		}
+		r.ticket()
+		b.open("")
 	})
 }
 
@@ -264,6 +322,41 @@ func TestAuthorized_Rights(t *testing.T) {
 			t.Error("a picture where WeChat told of none")
 		}
 		r.want(b.get(back, "Accept-Language", "zh"), http.StatusOK, "店", "小程序", "没有接口权限")
+	})
+}
+
+// A page shows pictures of WeChat's alone, and by https.
+func TestAuthorized_Pictures(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		back := r.redirected(b.open(""), r.sim.Authorize(component, merchant))
+		f := func(picture, want string) {
+			t.Helper()
+			r.sim.ClearFaults()
+			r.sim.Fault(infoPath, wechattest.Fault{Body: `{"authorizer_info":{"nick_name":"n","head_img":"` + picture + `"},"authorization_info":{}}`})
+			w := b.get(back)
+			r.want(w, http.StatusOK, "“n” has authorised")
+			m := regexp.MustCompile(`<img src="([^"]*)"`).FindStringSubmatch(w.Body.String())
+			csp := w.Header().Get("Content-Security-Policy")
+			switch {
+			case want == "":
+				if m != nil || strings.Contains(csp, "img-src") {
+					t.Errorf("%s: shown as %q under %s", picture, m, csp)
+				}
+			case m == nil || m[1] != want || !strings.HasSuffix(csp, "; img-src https://wx.qlogo.cn"):
+				t.Errorf("%s: shown as %q under %s", picture, m, csp)
+			}
+		}
+		f("http://wx.qlogo.cn/mmopen/a/0", "https://wx.qlogo.cn/mmopen/a/0")
+		f("https://wx.qlogo.cn/mmopen/a/0", "https://wx.qlogo.cn/mmopen/a/0")
+		f("https://evil.example/0", "")
+		f("https://evilqlogo.cn/0", "")
+		f("https://wx.qlogo.cn:8443/0", "")
+		f("https://u@wx.qlogo.cn/0", "")
+		f("https://a';script-src%20*;.qlogo.cn/0", "")
+		f("https://a%3B.qlogo.cn/0", "")
+		f("javascript:alert(1)//.qlogo.cn", "")
+		f("", "")
 	})
 }
 

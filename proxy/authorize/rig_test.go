@@ -68,8 +68,17 @@ func (l *logText) String() string {
 	return l.b.String()
 }
 
-// inRig runs f with a component that has a ticket, and a merchant that has not authorised.
+// inRig is inBareRig with a ticket.
 func inRig(t *testing.T, f func(t *testing.T, r *rig), change ...func(*authorize.Options)) {
+	t.Helper()
+	inBareRig(t, func(t *testing.T, r *rig) {
+		r.ticket()
+		f(t, r)
+	}, change...)
+}
+
+// inBareRig runs f with a component that has no ticket, and that nobody has authorised.
+func inBareRig(t *testing.T, f func(t *testing.T, r *rig), change ...func(*authorize.Options)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, metrics: metrics.New("test"), log: &logText{}}
@@ -77,7 +86,6 @@ func inRig(t *testing.T, f func(t *testing.T, r *rig), change ...func(*authorize
 		r.sim.AddComponent(wechattest.Component{AppID: component, Secret: componentSecret})
 		stop := r.start(change)
 		defer stop()
-		r.ticket()
 		f(t, r)
 		r.check()
 	})

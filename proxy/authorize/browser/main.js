@@ -6,6 +6,7 @@ const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 const { chromium } = require("playwright-core");
+const jsQR = require("jsqr");
 
 const { CHROMIUM, RESOLVE, PAGE, MERCHANT, SCREENSHOTS } = process.env;
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -53,6 +54,22 @@ async function fits(page, name) {
   assert.equal(wide, 0, `${name} is ${wide} pixels too wide`);
 }
 
+// scanned is what a QR code on the page says.
+async function scanned(page) {
+  const side = Number((await page.getAttribute("figure svg", "viewBox")).split(" ")[2]);
+  const d = await page.getAttribute("figure svg path:last-child", "d");
+  const scale = 4, width = side * scale;
+  const pixels = new Uint8ClampedArray(width * width * 4).fill(255);
+  for (const [, x, y, n] of d.matchAll(/M(\d+) (\d+)h(\d+)v1h-\3z/g)) {
+    for (let row = y * scale; row < (Number(y) + 1) * scale; row++) {
+      for (let i = row * width + x * scale; i < row * width + (Number(x) + Number(n)) * scale; i++) {
+        pixels.fill(0, 4 * i, 4 * i + 3);
+      }
+    }
+  }
+  return jsQR(pixels, width, width)?.data;
+}
+
 async function looks(page, name) {
   await accessible(page, name);
   await fits(page, name);
@@ -85,6 +102,17 @@ const tests = {
       await page.waitForURL(/\/authorized\?/);
       assert.equal(await page.textContent("h1"), "Authorised");
       assert.ok(await page.evaluate(() => document.querySelector("img").naturalWidth > 0), "the picture is not shown");
+    });
+  },
+
+  async "the QR code says the page's address"(browser) {
+    await visit(browser, pc, async (page) => {
+      await page.goto(PAGE);
+      assert.equal(await scanned(page), PAGE + "?auth_type=3");
+      const query = "?auth_type=1&category_id_list=1%7C15&state=" + encodeURIComponent("茶".repeat(40));
+      await page.goto(PAGE + query);
+      assert.equal(await scanned(page), PAGE + query);
+      await fits(page, "a long address");
     });
   },
 
