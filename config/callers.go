@@ -72,16 +72,3 @@ func (l *Loaded) pathPatterns(key string, patterns []string) {
 		}
 	}
 }
-
-func (l *Loaded) validateEvents() {
-	for i, e := range l.Config.Events {
-		at := indexed("events", i)
-		if e.URL == "" {
-			l.fault(at+".url", "", "missing", "where the events are to be sent")
-		} else if _, reason := parseWebURL(e.URL); reason != "" {
-			l.fault(at+".url", shownURL(e.URL), reason, "write it like http://127.0.0.1:3000/wx")
-		}
-		l.appIDs(at+".appids", e.AppIDs)
-		l.oneOf(at+".format", e.Format, "xml", "json")
-	}
-}

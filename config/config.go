@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/proxy"
@@ -167,6 +168,8 @@ type Limits struct {
 	MaxInflightPerAccount int  `yaml:"max_inflight_per_account"`
 	ReplayBody            Size `yaml:"replay_body"`
 	ReplayMemory          Size `yaml:"replay_memory"`
+	// Outbox bounds authorization events that wait for their targets, and dead letters.
+	Outbox Size `yaml:"outbox"`
 }
 
 // Renewal is about renewals ahead of time.
@@ -210,13 +213,15 @@ type Caller struct {
 	Deny  []string `yaml:"deny"`
 }
 
-// Event is one target of relayed events and messages. Empty lists match
-// everything.
+// Event is one target of relayed events and messages; see [relay.TargetOptions].
 type Event struct {
 	URL       string   `yaml:"url"`
 	InfoTypes []string `yaml:"info_types"`
 	MsgTypes  []string `yaml:"msg_types"`
+	Events    []string `yaml:"events"`
 	AppIDs    []string `yaml:"appids"`
+	// Components are configured components.
+	Components []string `yaml:"components"`
 	// Format is xml or json; empty means xml.
 	Format string `yaml:"format"`
 	// Secret signs what is delivered; empty for no signature.
@@ -266,6 +271,7 @@ func Default() Config {
 		Limits: Limits{
 			MaxInflight: proxy.DefaultMaxInflight, MaxInflightPerAccount: proxy.DefaultMaxInflightPerAccount,
 			ReplayBody: proxy.DefaultReplayBody, ReplayMemory: proxy.DefaultReplayMemory,
+			Outbox: outbox.DefaultLimit,
 		},
 		Renewal:  Renewal{At: 0.75, Rate: 20, Workers: 8},
 		Store:    secret.New("bolt:wxsidecar.db"),

@@ -13,7 +13,7 @@ func TakeOver(to, from *Config) {
 // later are the keys whose work is not in this version, though their values are
 // checked.
 var later = []string{
-	"admin.key_sha256", "admin.pprof", "events",
+	"admin.key_sha256", "admin.pprof",
 }
 
 // AdminKey is the key of the listener that nothing opens in this version.

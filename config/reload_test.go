@@ -36,11 +36,11 @@ func TestInert(t *testing.T) {
 		}
 	}
 	f("")
-	f("log: {level: debug}\nadmin: {pprof: true}\nevents: [{url: 'http://127.0.0.1:3000'}]\n", "events", "admin.pprof")
+	f("log: {level: debug}\nadmin: {pprof: true}\nevents: [{url: 'http://127.0.0.1:3000'}]\n", "admin.pprof")
 	f("listen: {admin: 127.0.0.1:7083}\n", "listen.admin") // the default, by hand
 	f("listen: {admin: 'off'}\n")
 	for _, key := range later {
-		if path, typ := pathOfVariable(variableOfPath(key)); typ == nil && key != "events" {
+		if path, typ := pathOfVariable(variableOfPath(key)); typ == nil {
 			t.Errorf("%s is no key (%v)", key, path)
 		}
 	}

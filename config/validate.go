@@ -177,6 +177,7 @@ func (l *Loaded) validateNumbers() {
 	l.atLeast("limits.max_inflight", c.Limits.MaxInflight, 1)
 	l.atLeast("limits.max_inflight_per_account", c.Limits.MaxInflightPerAccount, 1)
 	l.atLeast("limits.replay_memory", c.Limits.ReplayMemory, 1)
+	l.atLeast("limits.outbox", c.Limits.Outbox, 1)
 	if l.given("limits.replay_body") {
 		l.atLeast("limits.replay_body", c.Limits.ReplayBody, 1)
 	}
