@@ -197,26 +197,75 @@ func TestRun_StoreFails(t *testing.T) {
 	})
 }
 
-// A write that is in, but whose answer got lost.
+// Writes that are in, but whose answers got lost: every second one, from the second or the
+// third on.
 func TestRun_LostAnswers(t *testing.T) {
+	f := func(first int) {
+		t.Helper()
+		bubble(t, func(t *testing.T) {
+			puts := 0
+			a, b := &app{name: "a"}, &app{name: "b"}
+			b.answerWith(down)
+			r := newRig(t, memstore.Options{LosePut: func([]store.Write) error {
+				if puts++; puts >= first && (puts-first)%2 == 0 {
+					return errors.New("no answer")
+				}
+				return nil
+			}}, a, b)
+			r.start()
+			r.add("m", 1)
+			time.Sleep(time.Minute)
+			a.mustHave(t, "m-1")
+			b.answerWith(nil)
+			time.Sleep(20 * time.Minute)
+			b.mustHave(t, "m-1")
+			r.mustStats(0, 0)
+			r.stop()
+		})
+	}
+	f(2)
+	f(3)
+}
+
+// The pause of one event is none of the next one's.
+func TestRun_BackoffBeginsAnew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		lost := 0
-		a, b := &app{name: "a"}, &app{name: "b"}
-		b.answerWith(down)
-		r := newRig(t, memstore.Options{LosePut: func([]store.Write) error {
-			if lost++; lost%2 == 0 {
-				return errors.New("no answer")
-			}
-			return nil
-		}}, a, b)
+		a := &app{name: "a"}
+		a.answerWith(down)
+		r := newRig(t, memstore.Options{}, a)
 		r.start()
 		r.add("m", 1)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Hour)
+		a.answerWith(func(_ context.Context, e *outbox.Event) error {
+			if e.ID == "m-2" {
+				return errDown
+			}
+			return nil
+		})
+		time.Sleep(10 * time.Minute)
 		a.mustHave(t, "m-1")
-		b.answerWith(nil)
-		time.Sleep(20 * time.Minute)
-		b.mustHave(t, "m-1")
-		r.mustStats(0, 0)
+		r.add("m", 2)
+		synctest.Wait()
+		a.answerWith(nil)
+		time.Sleep(time.Second)
+		a.mustHave(t, "m-1", "m-2")
+		r.stop()
+	})
+}
+
+// A clock that was put back does not change the order.
+func TestOpen_ClockPutBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := &app{name: "a"}
+		r := newRig(t, memstore.Options{}, a)
+		r.open()
+		r.add("m", 1)
+		r.opts.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+		r.open()
+		r.add("m", 2)
+		r.start()
+		synctest.Wait()
+		a.mustHave(t, "m-1", "m-2")
 		r.stop()
 	})
 }
