@@ -33,7 +33,7 @@ func (p *program) serveVerb() *cobra.Command {
 			"/readyz to 503, takes calls for shutdown.delay, lets those under way end within shutdown.grace, and closes the\n" +
 			"store. A second signal ends it at once. On SIGHUP, or when the configuration file or a secret's file changes, it\n" +
 			"takes over components, accounts, callers and events; the rest needs a restart. SIGHUP also retries keys that an\n" +
-			"exhausted quota or a misconfiguration stopped. It logs on stderr.\n" +
+			"exhausted quota or a misconfiguration stopped, and events that an app did not take for a day. It logs on stderr.\n" +
 			"Exit codes: 0 stopped in order, 1 failed or calls had to be cut off, 2 the configuration is at fault,\n" +
 			"128 and the signal's number for a second signal.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -127,6 +127,7 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 			}
 			r.reload("SIGHUP")
 			s.broker.RetryStopped() // an operator may have cured what stopped them
+			s.redeliverEvents()
 		case <-poll.C:
 			r.poll()
 		case err := <-s.failed:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/config"
@@ -42,8 +43,10 @@ type sidecar struct {
 	// apps and push are nil while their listeners are off.
 	apps *proxy.Server
 	push *push.Server
-	// messages hands messages to the targets in events.
+	// messages hands messages to the targets in events, and events keeps authorization events
+	// until these have them.
 	messages *messageRelay
+	events   *outbox.Outbox
 	// release answers WeChat's release check; nil where that is switched off.
 	release *releasecheck.Check
 
@@ -103,6 +106,9 @@ func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 	if err := s.buildBroker(c, keys); err != nil {
 		return nil, err
 	}
+	if err := s.buildRelay(c, keys); err != nil {
+		return nil, err
+	}
 	if err := s.buildTraffic(c, keys); err != nil {
 		return nil, err
 	}
@@ -121,37 +127,6 @@ func (s *sidecar) closeAll() error {
 	return s.closeStore()
 }
 
-func (s *sidecar) buildBroker(c config.Config, keys *seal.Keyring) error {
-	opened, err := openStore(c, keys, s.log)
-	if err != nil {
-		return err
-	}
-	s.records, s.closeStore = opened.Store, opened.close
-	client, err := newWeChat(c, dial.Options{Resolver: c.Upstream.Resolver, Own: s.own, Proxy: s.proxy})
-	if err != nil {
-		return err
-	}
-	s.broker, err = broker.New(broker.Options{
-		Components: brokerComponents(c.Components), Accounts: brokerAccounts(c.Accounts),
-		WeChat: client, Store: opened.Store, Seal: keys, Metrics: s.metrics, Log: s.log,
-		RenewAt: c.Renewal.At, Rate: c.Renewal.Rate, Workers: c.Renewal.Workers,
-		Checkpoint: checkpoint(),
-	})
-	if err != nil {
-		return err
-	}
-	if c.Push.ReleaseCheck {
-		s.release = releasecheck.New(releasecheck.Options{Broker: s.broker, Sender: client, Log: s.log})
-	}
-	if !opened.repaired {
-		return nil
-	}
-	for _, component := range c.Components {
-		s.broker.Reconcile(component.AppID) // WeChat's list brings back what was damaged
-	}
-	return nil
-}
-
 // buildTraffic opens the listeners of apps and of WeChat's pushes, unless they are
 // off.
 func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
@@ -161,22 +136,12 @@ func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 	if c.Listen.Push == config.Off {
 		return nil
 	}
-	client, err := newRelay(c, s.own)
-	if err != nil {
-		return err
-	}
-	targets, err := relayTargets(c.Events)
-	if err != nil {
-		return err
-	}
-	s.messages = &messageRelay{client: client}
-	s.messages.setTargets(targets)
 	pages, err := s.newPages(c, keys)
 	if err != nil {
 		return err
 	}
 	s.push, err = push.New(push.Options{
-		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: s.broker, Messages: s.messageHandler(), Pages: pages, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
+		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: pushHandler{s.broker, s.events}, Messages: s.messageHandler(), Pages: pages, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
 		Metrics: s.metrics, Log: s.log, BaseContext: s.base,
 	})
 	if err != nil {
@@ -227,13 +192,6 @@ func (s *sidecar) start() {
 	s.state.Store(stateServing)
 }
 
-func (s *sidecar) runBroker() {
-	defer close(s.brokerDone)
-	if err := s.broker.Run(s.base); err != nil && s.base.Err() == nil {
-		s.fail(fmt.Errorf("the broker ended: %w", err))
-	}
-}
-
 func (s *sidecar) runServer(l served) {
 	if err := l.server.Serve(l.listener); err != nil && s.state.Load() != stateDraining {
 		s.fail(fmt.Errorf("%s: %w", l.key, err))
@@ -258,31 +216,4 @@ func (s *sidecar) ready() error {
 	default:
 		return errors.New("starting")
 	}
-}
-
-// configure applies the settings that a reload may change. What can be refused is applied
-// first, so that an error leaves as few as possible applied.
-func (s *sidecar) configure(c *config.Config) error {
-	callers, err := proxyCallers(c.Callers)
-	if err != nil {
-		return err
-	}
-	targets, err := relayTargets(c.Events)
-	if err != nil {
-		return err
-	}
-	if s.push != nil {
-		if err := s.push.SetKeys(pushComponents(c.Components), pushAccounts(c.Accounts)); err != nil {
-			return err
-		}
-	}
-	if s.apps != nil {
-		if err := s.apps.SetCallers(callers); err != nil {
-			return err
-		}
-	}
-	if s.messages != nil {
-		s.messages.setTargets(targets)
-	}
-	return s.broker.SetConfig(brokerComponents(c.Components), brokerAccounts(c.Accounts))
 }

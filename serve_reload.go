@@ -62,3 +62,28 @@ func logWarnings(log *slog.Logger, l *config.Loaded) {
 		log.Warn("this key has no effect in this version", "key", key)
 	}
 }
+
+// configure applies the settings that a reload may change. What can be refused is applied
+// first, so that an error leaves as few as possible applied.
+func (s *sidecar) configure(c *config.Config) error {
+	callers, err := proxyCallers(c.Callers)
+	if err != nil {
+		return err
+	}
+	targets, err := relayTargets(c.Events)
+	if err != nil {
+		return err
+	}
+	if s.push != nil {
+		if err := s.push.SetKeys(pushComponents(c.Components), pushAccounts(c.Accounts)); err != nil {
+			return err
+		}
+	}
+	if s.apps != nil {
+		if err := s.apps.SetCallers(callers); err != nil {
+			return err
+		}
+	}
+	s.setTargets(targets)
+	return s.broker.SetConfig(brokerComponents(c.Components), brokerAccounts(c.Accounts))
+}

@@ -24,7 +24,8 @@ func relayTargets(configured []config.Event) ([]*relay.Target, error) {
 	for i, e := range configured {
 		var err error
 		targets[i], err = relay.NewTarget(relay.TargetOptions{
-			URL: e.URL, InfoTypes: e.InfoTypes, MsgTypes: e.MsgTypes, AppIDs: e.AppIDs, Format: e.Format, Secret: e.Secret,
+			URL: e.URL, InfoTypes: e.InfoTypes, MsgTypes: e.MsgTypes, Events: e.Events, AppIDs: e.AppIDs, Components: e.Components,
+			Format: e.Format, Secret: e.Secret,
 		})
 		if err != nil {
 			faults = append(faults, fmt.Errorf("events[%d].%w", i, err))
