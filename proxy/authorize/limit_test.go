@@ -1,0 +1,56 @@
+package authorize_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/proxy/authorize"
+)
+
+func TestLimits(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		for range 10 {
+			b.open("")
+		}
+		w := b.get(authorizePath)
+		r.want(w, http.StatusTooManyRequests, "Opened too often")
+		if got := w.Header().Get("Retry-After"); got != "10" {
+			t.Errorf("Retry-After: %s, want 10", got)
+		}
+		other := r.browser()
+		other.address = "[2001:db8::1]:1"
+		for range 10 {
+			other.open("")
+		}
+		other.address = "[2001:db8::ffff]:1" // the same network
+		r.want(other.get(authorizePath), http.StatusTooManyRequests)
+		r.want(b.get(authorizePath, "X-Forwarded-For", "198.51.100.1"), http.StatusTooManyRequests)
+		time.Sleep(10 * time.Second)
+		b.open("")
+		r.want(b.get(authorizePath), http.StatusTooManyRequests)
+	})
+}
+
+// Visitors from ever new addresses stop at the component's limit.
+func TestLimits_OfTheComponent(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		b.accept = "application/json"
+		served := 0
+		for i := range 300 {
+			w := b.get(authorizePath, "X-Forwarded-For", "198.51.100.9, 10.0."+string(rune('0'+i%10))+"."+string(rune('0'+i/100))+string(rune('0'+i/10%10)))
+			if w.Code == http.StatusOK {
+				served++
+			} else if got := r.jsonOf(w); w.Code != http.StatusTooManyRequests || got["error"] != "too_many_visits" {
+				t.Fatalf("%d %v", w.Code, got)
+			}
+		}
+		if served != 120 || r.sim.Calls(preAuthPath) != 120 {
+			t.Errorf("%d pages served with %d pre_auth_codes, want 120", served, r.sim.Calls(preAuthPath))
+		}
+		time.Sleep(5 * time.Second)
+		r.want(b.get(authorizePath, "X-Forwarded-For", "192.0.2.1"), http.StatusOK)
+	}, func(o *authorize.Options) { o.ForwardedFor = true })
+}
