@@ -272,7 +272,7 @@ func TestLoad_ReplayBodyFollowsMemory(t *testing.T) {
 }
 
 func TestLoad_Warnings(t *testing.T) {
-	l := loadText(t, minimal+"limits: {replay_memory: 12MiB, replay_body: 10MiB}\nstore: 'memory:'\nupstream: {url: 'http://127.0.0.1:80'}\npush: {public_url: 'http://wx.example.com'}\n",
+	l := loadText(t, minimal+"limits: {replay_memory: 12MiB, replay_body: 10MiB}\nstore: 'memory:'\nupstream: {url: 'http://127.0.0.1:80'}\npush: {public_url: 'http://wx.example.com', landing_secret: 0123456789abcdef, landing_url: 'https://a.example', login_url: 'https://sim.example'}\n",
 		Environment{"WXSIDECAR_CONFG": "x", "WXSIDECAR_COMPONENT_APPDI": "x", "WXSIDECAR_PORT_7080_TCP": "x", "WXSIDECAR_EMPTY": ""})
 	if err := l.Err(); err != nil {
 		t.Fatal(err)
@@ -280,7 +280,7 @@ func TestLoad_Warnings(t *testing.T) {
 	all := strings.Join(l.Warnings, "\n")
 	for _, want := range []string{
 		"WXSIDECAR_CONFG: unknown variable, ignored; did you mean WXSIDECAR_CONFIG?",
-		"did you mean WXSIDECAR_COMPONENT_APPID?", "every token and authorization is lost", "without TLS", "in clear; use https",
+		"did you mean WXSIDECAR_COMPONENT_APPID?", "every token and authorization is lost", "without TLS", "in clear; use https", "push.login_url: merchants are sent there in place of WeChat",
 		"limits.replay_memory: bodies of more than 64 KiB take at most three quarters of it",
 	} {
 		if !strings.Contains(all, want) {

@@ -186,6 +186,8 @@ func (l *Loaded) validatePush() {
 		}
 		if reason != "" {
 			l.fault("push.login_url", shownURL(push.LoginURL), reason, "leave it out, unless you try with a simulator")
+		} else if !privateHost(u.Hostname()) {
+			l.warn("push.login_url", "merchants are sent there in place of WeChat; only for trials")
 		}
 	}
 	l.atLeast("push.timestamp_window", push.TimestampWindow, 1)
