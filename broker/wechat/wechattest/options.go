@@ -34,8 +34,8 @@ type Options struct {
 	// PushEvery is the pause between two ticket pushes of [Server.RunPushes]; 0
 	// means a twelfth of TokenLife (10 minutes).
 	PushEvery time.Duration
-	// PushRetry is the pause between two tries of one push; 0 means 1/1440 of
-	// TokenLife (5 seconds).
+	// PushRetry is how long after the beginning of one try of a push the next begins, if the
+	// first has failed by then; 0 means 1/1440 of TokenLife (5 seconds).
 	PushRetry time.Duration
 	// RotateRefreshTokens makes every api_authorizer_token give a new refresh
 	// token and void the former.

@@ -78,10 +78,12 @@ func (s *Server) Push(ctx context.Context, componentAppID string, e Event) error
 
 // tries calls push until it is answered as WeChat wants, at most three times.
 func (s *Server) tries(ctx context.Context, push func() error) (tries int, err error) {
+	var began time.Time
 	for tries < pushTries {
-		if tries > 0 && sleep(ctx, s.opt.PushRetry) != nil {
+		if tries > 0 && sleep(ctx, s.opt.PushRetry-time.Since(began)) != nil {
 			return tries, err
 		}
+		began = time.Now()
 		tries++
 		if err = push(); err == nil {
 			return tries, nil
