@@ -8,7 +8,7 @@ type authorizeMetrics struct{ pages *prometheus.CounterVec }
 var (
 	authorizePages   = []string{"authorize", "authorized"}
 	authorizeResults = []string{
-		"ok", "bad_request", "code_invalid", "foreign_visit", "no_code", "not_ready", "too_many_visits", "unknown_component",
+		"ok", "bad_request", "code_invalid", "embedded", "foreign_visit", "no_code", "not_ready", "too_many_visits", "unknown_component",
 		"visit_expired", "visit_used", "wechat_refused",
 	}
 )

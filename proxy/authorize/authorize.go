@@ -1,6 +1,7 @@
 package authorize
 
 import (
+	"errors"
 	"net/http"
 	"time"
 )
@@ -24,6 +25,10 @@ func (p *Pages) authorize(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.Method == http.MethodHead: // it must cost no pre_auth_code
 		setHeaders(w, v, policy{})
+		return
+	}
+	if v.embedded {
+		p.fail(w, v, pageAuthorize, &failure{status: http.StatusForbidden, name: "embedded", err: errors.New("another site, or a prefetch, has the browser load the page unseen")})
 		return
 	}
 	if wait, everybodys := p.limits.take(v.component, v.address, p.broker.Now()); wait > 0 {

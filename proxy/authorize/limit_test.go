@@ -33,6 +33,29 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// What browsers load unseen costs no pre_auth_code.
+func TestLimits_Embedded(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		f := func(site, mode, dest, purpose string, status int) {
+			t.Helper()
+			before := r.sim.Calls(preAuthPath)
+			r.want(b.get(authorizePath, "Sec-Fetch-Site", site, "Sec-Fetch-Mode", mode, "Sec-Fetch-Dest", dest, "Sec-Purpose", purpose), status)
+			if cost := r.sim.Calls(preAuthPath) > before; cost != (status == http.StatusOK) {
+				t.Errorf("%s %s %s %s: costs a pre_auth_code: %t", site, mode, dest, purpose, cost)
+			}
+		}
+		f("cross-site", "no-cors", "image", "", http.StatusForbidden)
+		f("cross-site", "navigate", "iframe", "", http.StatusForbidden)
+		f("cross-site", "cors", "empty", "", http.StatusForbidden)
+		f("none", "navigate", "document", "prefetch;prerender", http.StatusForbidden)
+		f("cross-site", "navigate", "document", "", http.StatusOK) // a link on another site
+		f("none", "navigate", "document", "", http.StatusOK)
+		f("same-origin", "cors", "empty", "", http.StatusOK) // a page of the app's own
+		f("", "", "", "", http.StatusOK)
+	})
+}
+
 // Visitors from ever new addresses stop at the component's limit.
 func TestLimits_OfTheComponent(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {

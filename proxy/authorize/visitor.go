@@ -18,6 +18,8 @@ type visitor struct {
 	json bool
 	// phone says that the browser runs on a phone, wechat that it is WeChat's own.
 	phone, wechat bool
+	// embedded says that nobody has opened the page: see isEmbedded.
+	embedded bool
 }
 
 // visitor reads a request's head.
@@ -30,11 +32,20 @@ func (p *Pages) visitor(r *http.Request) *visitor {
 		json:      strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html"),
 		phone:     strings.Contains(agent, "Mobile") || strings.Contains(agent, "Android"),
 		wechat:    strings.Contains(agent, "MicroMessenger"),
+		embedded:  isEmbedded(r.Header),
 	}
 	if c, err := r.Cookie(p.cookieName); err == nil && validBrowser(c.Value) {
 		v.browser = c.Value
 	}
 	return v
+}
+
+// isEmbedded reports whether the browser loads the page unseen: for another site, as an image
+// or in a frame, or ahead of a click. A site with many visitors could use up the component's
+// limit so, from as many addresses. Browsers that do not tell are let in.
+func isEmbedded(h http.Header) bool {
+	opened := h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document"
+	return h.Get("Sec-Fetch-Site") == "cross-site" && !opened || strings.Contains(h.Get("Sec-Purpose"), "prefetch")
 }
 
 // addressOf returns the visitor's IPv4 address or IPv6 network. It takes the last address of

@@ -37,6 +37,7 @@ var english = words{
 	failures: map[string]failureWords{
 		"bad_request":       {"This link is wrong", "The page’s link is incomplete or wrong. Ask the platform for a new one."},
 		"unknown_component": {"This link is wrong", "There is no such platform here. Ask the platform for a new link."},
+		"embedded":          {"Open this page itself", "This page cannot be part of another. Open its link in a window of its own."},
 		"too_many_visits":   {"Opened too often", "The page was opened too many times in a short while. Wait a little and try again."},
 		"not_ready":         {"Not possible right now", "The platform cannot get what it needs from WeChat right now. Try again in a moment."},
 		"wechat_refused":    {"WeChat refused", "WeChat did not accept the platform’s request. Tell the platform the code below."},
