@@ -148,6 +148,7 @@ func (s *sidecar) stop(c config.Shutdown) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.Grace+s.brokerGrace)
 	defer cancel()
 	errs := s.stopTraffic(c.Grace)
+	s.stopRelease()
 	s.stopBroker()
 	select {
 	case <-s.brokerDone:

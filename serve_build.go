@@ -79,6 +79,8 @@ type running struct {
 	base       context.Context
 	stopBroker context.CancelFunc
 	brokerDone chan struct{}
+	// stopRelease ends what startRelease started; it may have started nothing.
+	stopRelease func()
 }
 
 // newSidecar opens the store and the listeners and builds all parts. It calls
@@ -88,7 +90,7 @@ func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 		log: log, metrics: metrics.New(version()), own: &dial.OwnAddresses{},
 		listening: listening{failed: make(chan error, 1)},
 		storage:   storage{closeStore: func() error { return nil }},
-		running:   running{brokerDone: make(chan struct{}), brokerGrace: brokerGrace},
+		running:   running{brokerDone: make(chan struct{}), brokerGrace: brokerGrace, stopRelease: func() {}},
 	}
 	s.base, s.stopBroker = context.WithCancel(context.Background())
 	defer func() {
@@ -182,9 +184,7 @@ func (s *sidecar) open(list *[]served, key, text string, c config.Config, srv se
 // start starts the broker and the servers.
 func (s *sidecar) start() {
 	go s.runBroker()
-	if s.release != nil {
-		go s.release.Run(s.base)
-	}
+	s.startRelease()
 	for _, l := range append(s.traffic, s.admin...) {
 		s.log.Info("ready", "listener", l.name(), "address", l.address())
 		go s.runServer(l)

@@ -38,15 +38,6 @@ func (r *messageRelay) setTargets(targets []*relay.Target) {
 	r.targets.Store(&list)
 }
 
-// messageHandler returns who takes messages: the release check, unless it is switched off, and
-// behind it the targets.
-func (s *sidecar) messageHandler() push.MessageHandler {
-	if s.release == nil {
-		return s.messages
-	}
-	return s.release.Before(s.messages)
-}
-
 // HandleMessage implements [push.MessageHandler].
 func (r *messageRelay) HandleMessage(ctx context.Context, m *wechat.Message) ([]byte, error) {
 	d := &relay.Delivery{
