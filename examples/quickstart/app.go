@@ -13,6 +13,8 @@ import (
 type app struct {
 	url string
 	srv *http.Server
+	// events receives what the app hears of authorizations; it holds those of the tour.
+	events chan string
 
 	mu            sync.Mutex // guards the fields below
 	got, answered string
@@ -24,7 +26,7 @@ func startApp() (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &app{url: "http://" + l.Addr().String() + "/wx"}
+	a := &app{url: "http://" + l.Addr().String() + "/wx", events: make(chan string, 16)}
 	a.srv = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = a.srv.Serve(l) }() // it ends with stop
 	return a, nil
@@ -32,15 +34,19 @@ func startApp() (*app, error) {
 
 func (a *app) stop() { _ = a.srv.Close() }
 
-// ServeHTTP answers a message. An event it only takes.
+// ServeHTTP takes an event, and answers a message.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	var m struct{ ToUserName, FromUserName, Content string }
+	var m struct{ ToUserName, FromUserName, Content, AuthorizerAppid string }
 	if err != nil || json.Unmarshal(body, &m) != nil {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	if r.Header.Get("X-Wechat-Msg-Type") == "" {
+	if infoType := r.Header.Get("X-Wechat-Info-Type"); infoType != "" {
+		select {
+		case a.events <- infoType + " " + m.AuthorizerAppid:
+		default: // after the tour nobody reads
+		}
 		return
 	}
 	answer, _ := json.Marshal(map[string]any{ // texts and a number always can be written

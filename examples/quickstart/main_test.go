@@ -34,7 +34,7 @@ func TestRun_Once(t *testing.T) {
 		`refused: errcode 40001\n +WeChat receives`, `app gets +200 \{"errcode":0`, `wxsidecar_replays_total\{result="cured"\} 1\n`,
 		`merchant opens +GET http://127\.0\.0\.1:\d+/wechat/wx7f00c0de00000001/authorize\n`,
 		`page leads to +http://127\.0\.0\.1:\d+/cgi-bin/componentloginpage\?`, `and back to +http://127\.0\.0\.1:\d+/wechat/wx7f00c0de00000001/authorized\?`,
-		`page says +connected: account wxa000000000000003\n`, `app sends +GET http://127\.0\.0\.1:\d+/wxa000000000000003/`,
+		`page says +connected: account wxa000000000000003\n`, `app hears +authorized wxa000000000000003\n`, `app sends +GET http://127\.0\.0\.1:\d+/wxa000000000000003/`,
 		`user writes +营业到几点？\n`, `X-Wechat-Appid: wxa000000000000003\n +\{"ToUserName"`, `app answers +\{`, `user reads +您写的是：营业到几点？\n`,
 		`curl -H 'X-Wechat-Appid: wxa000000000000001' http://127\.0\.0\.1:\d+/`, `curl http://127\.0\.0\.1:\d+/wxa000000000000002/`,
 		`curl http://127\.0\.0\.1:\d+/tokenz `, `curl http://127\.0\.0\.1:\d+/metrics `,

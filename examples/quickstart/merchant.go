@@ -40,13 +40,22 @@ func (t *tour) authorize(ctx context.Context) error {
 		return fmt.Errorf("the page says that %q has authorised, want %s", account.AppID, merchant3)
 	}
 	t.p.line("page says", "connected: "+account.Name)
+	select {
+	case event := <-t.app.events:
+		t.p.line("app hears", event)
+		if event != wechattest.InfoAuthorized+" "+merchant3 {
+			return fmt.Errorf("the app hears %q, not that %s has authorised", event, merchant3)
+		}
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the app to hear of the authorization: %w", context.Cause(ctx))
+	}
 	if _, err := t.call(ctx, call{
 		method: http.MethodGet, target: "/" + merchant3 + "/cgi-bin/menu/get",
 		path: "/cgi-bin/menu/get", kind: wechattest.KindAuthorizer, owner: merchant3,
 	}); err != nil {
 		return err
 	}
-	t.p.so("The code was exchanged, and the app calls for the merchant at once. In a browser the page has a button and a QR code.")
+	t.p.so("The code was exchanged, and the app calls for the merchant at once. A browser shows a button and a QR code.")
 	return nil
 }
 
