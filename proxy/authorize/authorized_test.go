@@ -5,10 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +67,38 @@ func TestAuthorized_PlantedCodes(t *testing.T) {
 		}
 		r.want(victim.get(r.redirected(mine, code)), http.StatusOK, merchant)
 		refused(victim, r.redirected(mine, r.sim.Authorize(component, "wxa000000000000002")), "This link was used before")
+	})
+}
+
+// Of codes that come at once with one state, one is exchanged.
+func TestAuthorized_CodesAtOnce(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		link := b.open("")
+		var targets []string
+		for i := range 8 {
+			targets = append(targets, r.redirected(link, r.sim.Authorize(component, fmt.Sprintf("wxa%015x", i))))
+		}
+		var taken, refused atomic.Int32
+		var all sync.WaitGroup
+		for _, target := range targets {
+			one := r.browser()
+			one.cookies = maps.Clone(b.cookies)
+			all.Go(func() {
+				switch w := one.get(target); w.Code {
+				case http.StatusOK:
+					taken.Add(1)
+				case http.StatusForbidden:
+					refused.Add(1)
+				default:
+					t.Errorf("status %d", w.Code)
+				}
+			})
+		}
+		all.Wait()
+		if taken.Load() != 1 || refused.Load() != 7 || r.sim.Calls(queryAuthPath) != 1 {
+			t.Errorf("%d taken, %d refused, %d exchanges", taken.Load(), refused.Load(), r.sim.Calls(queryAuthPath))
+		}
 	})
 }
 

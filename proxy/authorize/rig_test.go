@@ -139,8 +139,8 @@ func (r *rig) ticket() {
 	}
 }
 
-// check searches the log for what must never be in it, and the metrics for series that
-// nobody expects.
+// check searches the log for what must never be in it, the metrics for series that nobody
+// expects, and WeChat's calls for what a good sidecar never does.
 func (r *rig) check() {
 	r.t.Helper()
 	for _, s := range r.sim.Secrets() {
@@ -149,6 +149,9 @@ func (r *rig) check() {
 		}
 	}
 	metricstest.WantNoneBorn(r.t, r.metrics)
+	for _, v := range r.sim.Violations() {
+		r.t.Errorf("WeChat saw what it never should: %s", v)
+	}
 }
 
 // browser keeps cookies, as one does.
