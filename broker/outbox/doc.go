@@ -1,6 +1,7 @@
 // Package outbox keeps events until apps have them.
 //
-//	outbox.go     Options, Open, Add, SetTargets
+//	outbox.go     Options, Open, SetTargets, and what a target is owed
+//	add.go        taking an event in, and the bound
 //	record.go     an event as the store has it
 //	queue.go      what is owed to a target, by merchant, in order
 //	run.go        when an attempt is due

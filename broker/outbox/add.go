@@ -1,0 +1,113 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
+)
+
+// Add makes e durable for the targets that want it, and returns nil once it is, or if none does. One
+// that waits already is not added again. The error wraps [ErrFull] at the bound. Calls at the same
+// time must have different IDs.
+func (o *Outbox) Add(ctx context.Context, e Event) error {
+	r, victims, w, err := o.reserve(&e)
+	if r == nil || err != nil {
+		return err
+	}
+	writes := []store.Write{w}
+	for _, v := range victims {
+		writes = append(writes, deletion(v.name, v.generation))
+	}
+	if err := o.Store.Put(ctx, writes...); err != nil {
+		o.unreserve(w, victims)
+		return fmt.Errorf("keep the event for delivery: %w", err)
+	}
+	o.Metrics.OutboxEvent("added")
+	for _, v := range victims {
+		o.Metrics.OutboxEvent("dropped")
+		o.Log.Error("a dead letter is dropped to make room for newer events", append(v.about(), "setting", "limits.outbox")...)
+	}
+	o.unreserve(w, nil)
+	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)))
+	return nil
+}
+
+// admit queues an item whose record is durable.
+func (o *Outbox) admit(it *item) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.items[it.ID] = it
+	o.size += it.size
+	o.enqueueLocked(it)
+	o.wakeUp()
+}
+
+// reserve takes room for e, that of the oldest dead letters if need be. It returns no record for
+// an event that need not be added.
+func (o *Outbox) reserve(e *Event) (*record, []deadLetter, store.Write, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.items[e.ID] != nil || !slices.ContainsFunc(o.targets, func(t Target) bool { return t.Wants(e) }) {
+		return nil, nil, store.Write{}, nil
+	}
+	r := &record{ID: e.ID, Component: e.Component, AppID: e.AppID, InfoType: e.InfoType, Text: e.Text.Reveal(), Added: o.nextLocked()}
+	w, err := o.put(r.name(waitingPrefix), 0, r)
+	if err != nil {
+		return nil, nil, store.Write{}, err
+	}
+	victims, err := o.makeRoomLocked(sizeOf(w))
+	if err != nil {
+		o.Metrics.OutboxEvent("full")
+		return nil, nil, store.Write{}, err
+	}
+	o.size += sizeOf(w)
+	return r, victims, w, nil
+}
+
+// unreserve undoes reserve.
+func (o *Outbox) unreserve(w store.Write, victims []deadLetter) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.size -= sizeOf(w)
+	for _, v := range victims {
+		o.addDeadLocked(v)
+	}
+}
+
+// makeRoomLocked takes as many of the oldest dead letters out as it needs for size more bytes.
+func (o *Outbox) makeRoomLocked(size int64) ([]deadLetter, error) {
+	need, n := o.size+size-o.Limit, 0
+	for need > 0 {
+		if n == len(o.dead) {
+			return nil, fmt.Errorf("%w: limits.outbox is %d bytes; see why the targets in events do not take what waits", ErrFull, o.Limit)
+		}
+		need -= o.dead[n].size
+		n++
+	}
+	victims := slices.Clone(o.dead[:n])
+	o.dead = slices.Delete(o.dead, 0, n)
+	for _, v := range victims {
+		o.size -= v.size
+	}
+	return victims, nil
+}
+
+func (o *Outbox) waits(id string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.items[id] != nil
+}
+
+func (o *Outbox) next() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.nextLocked()
+}
+
+// nextLocked returns the present as a record.Added that no other record has.
+func (o *Outbox) nextLocked() int64 {
+	o.last = max(o.last+1, o.Now().UnixMilli())
+	return o.last
+}
