@@ -114,8 +114,8 @@ func (o *Outbox) endLocked(it *item) {
 	}
 }
 
-// write changes the item's record. Where the answer to an earlier change was lost, it fails, and
-// the next one knows what the store has.
+// write changes the item's record. Where the answer to an earlier change was lost, and that
+// was not its end already, it fails, and the next one knows what the store has.
 func (o *Outbox) write(ctx context.Context, it *item, writes ...store.Write) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
@@ -124,16 +124,19 @@ func (o *Outbox) write(ctx context.Context, it *item, writes ...store.Write) err
 		return err
 	}
 	has, getErr := o.Store.Get(ctx, it.name)
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	switch {
 	case errors.Is(getErr, store.ErrNotFound):
-		o.endLocked(it) // the earlier change was its end
-		return nil
+		return nil // the earlier change was its end
 	case getErr == nil:
-		it.generation = has.Generation
+		o.setGeneration(it, has.Generation)
 	}
 	return err
+}
+
+func (o *Outbox) setGeneration(it *item, generation uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	it.generation = generation
 }
 
 // failed sees to what follows from a failure of the target.

@@ -66,9 +66,6 @@ func (o *Outbox) bury(ctx context.Context, it *item, reason string) error {
 		o.Log.Error("an event is given up; SIGHUP has it tried again", append(it.about(), "added", it.added.UTC(), "error", reason)...)
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		if it.over {
-			return nil // an earlier change had ended it, and its answer was lost
-		}
 		o.endLocked(it)
 		o.addDeadLocked(newDeadLetter(r, w.Name, w.Record.Generation, sizeOf(w)))
 		return nil
