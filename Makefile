@@ -25,7 +25,7 @@ build:
 
 # Pages from their templates; lint wants what is committed.
 generate:
-	$(GO) tool -modfile=tools.mod templ generate -path proxy/authorize
+	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/authorize
 
 # The quick and telling parts first.
 test: deps build vet unit fuzz lint vuln
