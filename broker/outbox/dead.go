@@ -3,12 +3,14 @@ package outbox
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // DeadLetter is an event that could not be delivered. Its text stays in the store.
@@ -113,7 +115,10 @@ func (o *Outbox) putBackDead(d deadLetter) {
 
 func (o *Outbox) redeliver(ctx context.Context, d deadLetter) error {
 	has, err := o.Store.Get(ctx, d.name)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil // an earlier change is in, and its answer was lost; the next start delivers it
+	case err != nil:
 		return err
 	}
 	plain, err := o.Seal.Open(d.name, has.Generation, has.Sealed)

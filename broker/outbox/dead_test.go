@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/outbox"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // deadRig returns a rig in which the event m-1 is a dead letter.
@@ -67,6 +68,43 @@ func TestRedeliver(t *testing.T) {
 		time.Sleep(time.Hour)
 		a.mustHave(t, "m-1")
 		r.mustStats(0, 0)
+	})
+}
+
+// An answer that is lost on the way keeps neither this dead letter nor those after it.
+func TestRedeliver_LostAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := &app{name: "a"}
+		a.answerWith(down)
+		lost := false
+		r := newRig(t, memstore.Options{LosePut: func([]store.Write) error {
+			if lost {
+				lost = false
+				return errors.New("no answer")
+			}
+			return nil
+		}}, a)
+		r.start()
+		r.add("m", 1)
+		r.add("n", 1)
+		time.Sleep(25 * time.Hour)
+		r.mustStats(0, 2)
+		a.answerWith(nil)
+		lost = true
+		if n, err := r.box.Redeliver(t.Context()); n != 0 || err == nil {
+			t.Errorf("Redeliver = %d, %v", n, err)
+		}
+		if _, err := r.box.Redeliver(t.Context()); err != nil {
+			t.Errorf("Redeliver: %v", err)
+		}
+		synctest.Wait()
+		a.mustHave(t, "n-1")
+		r.stop()
+		r.start()
+		synctest.Wait()
+		a.mustHave(t, "n-1", "m-1")
+		r.mustStats(0, 0)
+		r.stop()
 	})
 }
 
