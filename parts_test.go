@@ -100,6 +100,24 @@ func TestBroker_PartsKnowEachOtherInOneDirection(t *testing.T) {
 	}
 }
 
+// The broker owns its parts and does little itself: what it does for callers and at its
+// start and end.
+func TestBroker_FewMethods(t *testing.T) {
+	c := newChecker(t)
+	fields := strings.Fields(goList(t, "-f", `{{.Dir}} {{join .GoFiles " "}}`, "./broker"))
+	methods := 0
+	for _, file := range parseAll(t, c, fields[0], fields[1:]) {
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv != nil && types.ExprString(f.Recv.List[0].Type) == "*Broker" {
+				methods++
+			}
+		}
+	}
+	if methods == 0 || methods > 40 {
+		t.Errorf("Broker has %d methods, and forty at most are meant to be: which part should have the others?", methods)
+	}
+}
+
 // The rule above sees what it is for.
 func TestBroker_PartsRuleBites(t *testing.T) {
 	c := newChecker(t)

@@ -148,24 +148,23 @@ func (b *Broker) assemble(o Options) error {
 		config: &atomic.Pointer[configuration]{}, resets: &atomic.Uint64{},
 	}
 	b.env.config.Store(&configuration{})
+	b.components = newComponents(o.Wait)
 	var err error
 	b.table, err = newTable(b.env, tableOptions{
 		renewAt: o.RenewAt, perSecond: o.Rate, workers: o.Workers, wait: o.Wait,
 		renew:        func(ctx context.Context, e *entry) { b.renewer.begin(ctx, e) },
 		tokenCame:    b.tokenCame,
-		ticketReason: b.ticketReason,
-		answered:     b.answered,
+		ticketReason: b.components.ticketReason,
+		answered:     b.components.answered,
 	}, o.CacheSize)
 	if err != nil {
 		return err
 	}
 	b.ledger = &ledger{env: b.env, store: o.Store, seal: o.Seal, locks: newKeyLocks(), memory: b.table, unsaved: map[Key]struct{}{}}
 	b.directory = &directory{env: b.env, table: b.table, ledger: b.ledger, directoryOptions: directoryOptions{
-		wait: o.Wait, awaitLists: b.awaitLists, reconcile: b.Reconcile,
+		wait: o.Wait, awaitLists: b.components.awaitLists, reconcile: b.Reconcile,
 		pending: func(key Key) <-chan struct{} { return b.inbox.pendingOf(key) },
 	}}
-	b.components = &components{}
-	b.components.all.Store(&map[string]*component{})
 	b.inbox = newInbox(b.directory, b.components)
 	b.renewer = &renewer{env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components, locker: o.Locker}
 	return nil

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
@@ -133,65 +132,10 @@ func (b *Broker) beginComponents() {
 	}
 }
 
-// awaitLists waits, no longer than a caller waits for a token, until the list of that
-// component, or of every one for "", has been read once: before that nobody can say who is
-// unknown. It returns an error of one that cannot be read only after it has waited for the
-// others.
-func (b *Broker) awaitLists(ctx context.Context, component string) error {
-	ctx, cancel := context.WithTimeout(ctx, b.directory.wait)
-	defer cancel()
-	var failed error
-	for appID, c := range b.components.list() {
-		if component != "" && component != appID {
-			continue
-		}
-		if err := b.awaitList(ctx, c); err != nil {
-			failed = err
-		}
-	}
-	return failed
-}
-
-func (b *Broker) awaitList(ctx context.Context, c *component) error {
-	select {
-	case <-c.listed:
-		return nil
-	default:
-	}
-	if _, err := b.directory.tokenAfter(ctx, c.key(), 0); err != nil {
-		return err
-	}
-	select {
-	case <-c.listed:
-		b.directory.changed()
-		return nil
-	case <-ctx.Done():
-		return &StateError{
-			Key: c.key(), State: StateRetrying, RetryAfter: time.Second,
-			Reason: "the list of authorizers has not been read yet since the store was empty; it is being asked for",
-		}
-	}
-}
-
 // tokenCame has done what waits for the token of a component.
 func (b *Broker) tokenCame(component string) {
 	if c := b.components.get(component); c != nil {
 		c.wakeUp()
 	}
 	b.inbox.wakeUp()
-}
-
-// ticketReason says what is known of a component's tickets.
-func (b *Broker) ticketReason(component string, cond condition, now time.Time) string {
-	if c := b.components.get(component); c != nil {
-		return c.ticketReason(cond, now)
-	}
-	return "component " + component + " is configured no longer"
-}
-
-// answered has done what was put off while WeChat did not answer.
-func (b *Broker) answered(outage bool) {
-	for _, c := range b.components.list() {
-		c.answered(outage)
-	}
 }

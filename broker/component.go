@@ -33,17 +33,6 @@ type component struct {
 	stop       context.CancelFunc
 }
 
-// components is the configured ones, by appid. It is safe for concurrent use.
-type components struct {
-	all atomic.Pointer[map[string]*component]
-}
-
-// get returns a configured component, or nil.
-func (s *components) get(appID string) *component { return s.list()[appID] }
-
-// list returns those that are configured. The map is never changed.
-func (s *components) list() map[string]*component { return *s.all.Load() }
-
 // newComponent returns a component with what the store has of it.
 func newComponent(ctx context.Context, d *directory, stray *atomic.Pointer[refusedPush], appID string) (*component, error) {
 	c := &component{
