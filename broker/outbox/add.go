@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,12 +17,7 @@ func (o *Outbox) Add(ctx context.Context, e Event) error {
 	if r == nil || err != nil {
 		return err
 	}
-	writes := []store.Write{w}
-	for _, v := range victims {
-		writes = append(writes, deletion(v.name, v.generation))
-	}
-	if err := o.Store.Put(ctx, writes...); err != nil {
-		o.unreserve(w, victims)
+	if err := o.insert(ctx, r, w, victims); err != nil {
 		return fmt.Errorf("keep the event for delivery: %w", err)
 	}
 	o.Metrics.OutboxEvent("added")
@@ -32,6 +28,70 @@ func (o *Outbox) Add(ctx context.Context, e Event) error {
 	o.unreserve(w, nil)
 	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)))
 	return nil
+}
+
+// insert makes the record of an event durable in the place of victims, and of one that an earlier
+// Add of the event may have left. If it fails it undoes reserve.
+func (o *Outbox) insert(ctx context.Context, r *record, w store.Write, victims []deadLetter) error {
+	writes := []store.Write{w}
+	for _, v := range victims {
+		writes = append(writes, deletion(v.name, v.generation))
+	}
+	left, err := o.leftBehind(ctx, r.ID)
+	if err == nil {
+		err = o.Store.Put(ctx, append(writes, left...)...)
+	}
+	if errors.Is(err, store.ErrConflict) {
+		victims = o.stored(ctx, victims)
+	}
+	if err != nil {
+		o.unreserve(w, victims)
+	}
+	o.noteUnanswered(r.ID, w.Name, err)
+	return err
+}
+
+// maxUnanswered bounds the events that are remembered while the store fails.
+const maxUnanswered = 1024
+
+// noteUnanswered remembers the name of a record that may be in the store, though its Put failed.
+func (o *Outbox) noteUnanswered(id, name string, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case err == nil:
+		delete(o.unanswered, id)
+	case len(o.unanswered) < maxUnanswered:
+		o.unanswered[id] = append(o.unanswered[id], name)
+	}
+}
+
+// leftBehind returns the deletions of the records that unanswered Puts of the event left. The next
+// start would deliver one after events that came later.
+func (o *Outbox) leftBehind(ctx context.Context, id string) ([]store.Write, error) {
+	o.mu.Lock()
+	names := slices.Clone(o.unanswered[id])
+	o.mu.Unlock()
+	var writes []store.Write
+	for _, name := range names {
+		has, err := o.Store.Get(ctx, name)
+		switch {
+		case err == nil:
+			writes = append(writes, deletion(name, has.Generation))
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, err
+		}
+	}
+	return writes, nil
+}
+
+// stored returns those of the dead letters that the store may have. The others made room already,
+// by a Put whose answer was lost; every later one that counts on them would fail.
+func (o *Outbox) stored(ctx context.Context, list []deadLetter) []deadLetter {
+	return slices.DeleteFunc(list, func(d deadLetter) bool {
+		_, err := o.Store.Get(ctx, d.name)
+		return errors.Is(err, store.ErrNotFound)
+	})
 }
 
 // admit queues an item whose record is durable.

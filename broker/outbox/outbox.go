@@ -65,6 +65,9 @@ type Outbox struct {
 	dead    []deadLetter // in the order of their names
 	size    int64        // of items and dead letters, and of events being added
 	last    int64        // the latest record.Added
+	// unanswered has the names of records that may be in the store, though their Puts failed, by
+	// the events' IDs.
+	unanswered map[string][]string
 }
 
 // Open returns an outbox with what the store has of it. It delivers nothing; [Outbox.Run] does. A
@@ -79,7 +82,7 @@ func Open(ctx context.Context, opts Options) (*Outbox, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	o := &Outbox{Options: opts, wake: make(chan struct{}, 1), items: map[string]*item{}, queues: map[string]*queue{}}
+	o := &Outbox{Options: opts, wake: make(chan struct{}, 1), items: map[string]*item{}, queues: map[string]*queue{}, unanswered: map[string][]string{}}
 	if err := o.load(ctx); err != nil {
 		return nil, fmt.Errorf("read the events that wait for delivery: %w", err)
 	}
