@@ -126,8 +126,8 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 				return sig, nil
 			}
 			r.reload("SIGHUP")
-			s.broker.RetryStopped() // an operator may have cured what stopped them
-			s.redeliverEvents()
+			s.broker.RetryStopped()              // an operator may have cured what stopped them
+			s.redeliveries.Go(s.redeliverEvents) // many take minutes, in which a signal must be heard
 		case <-poll.C:
 			r.poll()
 		case err := <-s.failed:
@@ -156,6 +156,7 @@ func (s *sidecar) stop(c config.Shutdown) error {
 		// Closing the store now would block, or close it during a renewal.
 		return errors.Join(append(errs, fmt.Errorf("a renewal under way did not end within shutdown.grace %s: its token may be lost and asked for anew", c.Grace))...)
 	}
+	s.redeliveries.Wait()
 	for _, l := range s.admin {
 		if err := l.server.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,8 @@ type running struct {
 	brokerDone chan struct{}
 	// stopRelease ends what startRelease started; it may have started nothing.
 	stopRelease func()
+	// redeliveries are the calls of redeliverEvents, which end with base.
+	redeliveries sync.WaitGroup
 }
 
 // newSidecar opens the store and the listeners and builds all parts. It calls

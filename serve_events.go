@@ -50,7 +50,7 @@ func (s *sidecar) setTargets(targets []*relay.Target) {
 // redeliverEvents has dead letters tried again.
 func (s *sidecar) redeliverEvents() {
 	n, err := s.events.Redeliver(s.base)
-	if err != nil {
+	if err != nil && s.base.Err() == nil {
 		s.log.Error("dead letters are not tried again", "error", err)
 	}
 	if n > 0 {

@@ -81,8 +81,11 @@ func (o *Outbox) addDeadLocked(d deadLetter) {
 }
 
 // Redeliver queues the dead letters again, the oldest first and behind what waits, as if they
-// were new. It returns how many, and the error at which it stopped.
+// were new. It returns how many, and the error at which it stopped. Calls wait for each other, so
+// that they keep the order.
 func (o *Outbox) Redeliver(ctx context.Context) (int, error) {
+	o.redelivers.Lock()
+	defer o.redelivers.Unlock()
 	for n := 0; ; n++ {
 		d, ok := o.takeOldestDead()
 		if !ok {

@@ -56,7 +56,8 @@ type Options struct {
 // Outbox keeps events until apps have them. It is safe for concurrent use.
 type Outbox struct {
 	Options
-	wake chan struct{} // capacity 1, for Run
+	wake       chan struct{} // capacity 1, for Run
+	redelivers sync.Mutex    // held during Redeliver
 
 	mu      sync.Mutex // held for moments; never across the store or a delivery
 	targets []Target
