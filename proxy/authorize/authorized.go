@@ -38,6 +38,10 @@ func (p *Pages) authorized(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, v, pageAuthorized, failed)
 		return
 	}
+	if wait, everybodys := p.exchanges.take(v.component, v.address, p.broker.Now()); wait > 0 {
+		p.fail(w, v, pageAuthorized, tooMany(wait, everybodys))
+		return
+	}
 	exchange, err := p.exchange(r.Context(), v.component, code)
 	if err != nil {
 		failed = brokerFailure(err)

@@ -16,8 +16,8 @@
 // for one auth_code. A page that is loaded again brings the same code, and is answered
 // from the exchange that was made.
 //
-// Visitors could use up WeChat's quota for pre_auth_codes. So each address and each
-// component has a limit, and an exchange needs a state from the first page.
+// Visitors could use up WeChat's quotas for pre_auth_codes and exchanges. So each address and
+// each component has a limit for either page, and an exchange needs a state from the first.
 //
 // The pages have no script, load nothing but the merchant's picture from WeChat, and send
 // the browser nowhere but to WeChat and to the configured landing URL.

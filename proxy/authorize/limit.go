@@ -8,7 +8,8 @@ import (
 
 // Each page that leads to WeChat costs a call of api_create_preauthcode, whose daily quota
 // WeChat does not tell. These let an office through one address in, and keep a component
-// below 20,000 a day whoever comes.
+// below 20,000 a day whoever comes. The page that WeChat leads back to has the same limits: it
+// costs a call of api_query_auth, also when it is loaded again with a code that WeChat refused.
 const (
 	addressBurst   = 10
 	addressEvery   = 10 * time.Second
@@ -18,7 +19,7 @@ const (
 	maxAddresses = 8192
 )
 
-// limits bound the pages that lead to WeChat. It is safe for concurrent use.
+// limits bound how often one of the pages is served. It is safe for concurrent use.
 type limits struct {
 	mu         sync.Mutex
 	addresses  limiter[netip.Prefix]

@@ -33,6 +33,31 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// One state is good for one code, but that may be loaded again, and WeChat is asked each time if it
+// is refused. That must not use up the quota of api_query_auth.
+func TestLimits_OfExchanges(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		back := r.redirected(b.open(""), "no_such_code")
+		for range 10 {
+			r.want(b.get(back), http.StatusBadRequest)
+		}
+		w := b.get(back)
+		r.want(w, http.StatusTooManyRequests, "Opened too often")
+		if got := w.Header().Get("Retry-After"); got != "10" {
+			t.Errorf("Retry-After: %s, want 10", got)
+		}
+		if n := r.sim.Calls(queryAuthPath); n != 10 {
+			t.Errorf("WeChat was asked %d times, want 10", n)
+		}
+		stranger := r.browser() // without a state of his own he uses up nothing
+		stranger.address = "198.51.100.1:1"
+		r.want(stranger.get(back), http.StatusForbidden)
+		time.Sleep(10 * time.Second)
+		r.want(b.get(back), http.StatusBadRequest)
+	})
+}
+
 // What browsers load unseen costs no pre_auth_code.
 func TestLimits_Embedded(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {

@@ -21,9 +21,10 @@ type Pages struct {
 	cookieName    string
 	secure        bool
 	states        *states
-	limits        *limits
-	metrics       *metrics.Metrics
-	log           *slog.Logger
+	// limits are those of the first page, exchanges those of the second.
+	limits, exchanges *limits
+	metrics           *metrics.Metrics
+	log               *slog.Logger
 }
 
 // New returns the pages. It fails if a needed option is missing or a URL cannot be used.
@@ -35,7 +36,7 @@ func New(o Options) (*Pages, error) {
 	p := &Pages{
 		mux: http.NewServeMux(), broker: o.Broker, publicURL: o.PublicURL, loginURL: o.LoginURL, landingURL: o.LandingURL,
 		landingSecret: o.LandingSecret, forwardedFor: o.ForwardedFor, cookieName: "wxsidecar-visit",
-		states: newStates(o.Keys), limits: newLimits(), metrics: o.Metrics, log: o.Log,
+		states: newStates(o.Keys), limits: newLimits(), exchanges: newLimits(), metrics: o.Metrics, log: o.Log,
 	}
 	if p.secure = strings.HasPrefix(o.PublicURL, "https:"); p.secure {
 		// Browsers take a cookie of that name from this host alone, so that no other host of
