@@ -107,3 +107,11 @@ func (t eventTarget) Deliver(ctx context.Context, e *outbox.Event) error {
 func delivery(e *outbox.Event) *relay.Delivery {
 	return &relay.Delivery{ID: e.ID, RequestID: e.ID, AppID: e.AppID, Component: e.Component, InfoType: e.InfoType}
 }
+
+// deadLetters returns the events that no app took.
+func (s *sidecar) deadLetters() []outbox.DeadLetter {
+	if s.events == nil {
+		return nil
+	}
+	return s.events.DeadLetters()
+}

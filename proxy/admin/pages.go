@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
@@ -37,6 +39,8 @@ type MetricsOptions struct {
 	// CAPEM returns the certificate that apps must trust, in PEM, or nothing while
 	// there is none; then, and when CAPEM is nil, /ca.pem is 404.
 	CAPEM func() []byte
+	// DeadLetters returns the events that no app took, the oldest first; nil for none.
+	DeadLetters func() []outbox.DeadLetter
 }
 
 // NewMetricsHandler returns the handler of the metrics listener. It answers GET and
@@ -89,7 +93,28 @@ func (o MetricsOptions) index(w http.ResponseWriter, _ *http.Request) {
 				k.Kind, k.AppID, k.ExpiresAt.Format(time.RFC3339), k.Trouble.Cause, k.Trouble.Reason)
 		}
 	}
-	reply(w, http.StatusOK, "text/plain; charset=utf-8", body)
+	reply(w, http.StatusOK, "text/plain; charset=utf-8", body+o.deadLetters())
+}
+
+// deadLettersShown is how many dead letters the page lists.
+const deadLettersShown = 50
+
+// deadLetters lists the events that no app took, the last ones, without what they say.
+func (o MetricsOptions) deadLetters() string {
+	if o.DeadLetters == nil {
+		return ""
+	}
+	all := o.DeadLetters()
+	text := ""
+	if left := len(all) - deadLettersShown; left > 0 {
+		text = fmt.Sprintf("dead letters: %d older ones are not shown\n", left)
+		all = all[left:]
+	}
+	for _, d := range all {
+		text += fmt.Sprintf("dead letter: %s of %s for component %s, id %s, came %s and was given up %s: %s (SIGHUP has it delivered again)\n",
+			d.InfoType, cmp.Or(d.AppID, "no account"), d.Component, d.ID, d.Added.UTC().Format(time.RFC3339), d.Died.UTC().Format(time.RFC3339), d.Reason)
+	}
+	return text
 }
 
 // readOnly serves pages by their exact path. A ServeMux would redirect unclean paths.

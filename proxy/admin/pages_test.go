@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/outbox"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/metrics"
 	"github.com/wxsidecar/wxsidecar/proxy/admin"
 )
@@ -246,5 +249,34 @@ func TestNewServer_IsBounded(t *testing.T) {
 	s.ErrorLog.Print("from net/http")
 	if !strings.Contains(logged.String(), "level=WARN") || !strings.Contains(logged.String(), "from net/http") {
 		t.Errorf("the log has %q", logged.String())
+	}
+}
+
+// The first page lists the events that no app took, the last ones, and never their texts.
+func TestIndex_DeadLetters(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var dead []outbox.DeadLetter
+	for i := range 51 {
+		dead = append(dead, outbox.DeadLetter{
+			Event: outbox.Event{ID: fmt.Sprintf("id-%02d", i), Component: "wx7f00c0de00000001", AppID: "wxa1", InfoType: "authorized", Text: secret.New("what WeChat wrote")},
+			Added: at, Died: at.Add(24 * time.Hour), Reason: "http://127.0.0.1:3000: status 500",
+		})
+	}
+	ask := serve(t, admin.MetricsOptions{Status: &status{}, DeadLetters: func() []outbox.DeadLetter { return dead }})
+	body := ask("GET", "/").body
+	for _, want := range []string{
+		"dead letters: 1 older ones are not shown\n",
+		"dead letter: authorized of wxa1 for component wx7f00c0de00000001, id id-50, came 2026-01-02T03:04:05Z and was given up 2026-01-03T03:04:05Z: http://127.0.0.1:3000: status 500",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is not in the page:\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "id-00") || strings.Contains(body, "what WeChat wrote") {
+		t.Errorf("the page shows what it must not:\n%s", body)
+	}
+	dead = nil
+	if body := ask("GET", "/").body; strings.Contains(body, "dead letter") {
+		t.Errorf("%s", body)
 	}
 }
