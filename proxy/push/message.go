@@ -54,6 +54,11 @@ func (s *Server) handleMessage(r *request, m *wechat.Message, codec *msgcrypt.Co
 	}
 	ctx, cancel := context.WithTimeout(s.base, messageTimeout-s.now().Sub(r.readAt))
 	defer cancel()
+	if ctx.Err() != nil {
+		s.log.Warn("message came too slowly to be handled; WeChat will send it again", about(m)...)
+		s.countMessage(m, "late")
+		return failed
+	}
 	// After that the timestamp is outside the window, so a copy is refused.
 	until := r.signedAt.Add(s.window)
 	how, reply, err := s.answered.do(ctx, m.ID, s.handler.Now(), until, func(ctx context.Context) ([]byte, error) {

@@ -104,6 +104,24 @@ func TestMessage_RepeatOfALateOne(t *testing.T) {
 	})
 }
 
+// A message that came too late to ask anybody is not taken for one that was answered: WeChat sends
+// it again, and it is handled then.
+func TestMessage_TooLateToAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		ask := func(context.Context) ([]byte, error) { asked++; return nil, nil }
+		answer, _ := answered(t, func(*Server) {}, ask, func(c net.Conn) {
+			head, body := slowMessage(0)
+			_, _ = io.WriteString(c, head)
+			time.Sleep(messageTimeout + 100*time.Millisecond)
+			_, _ = io.WriteString(c, body)
+		})
+		if !strings.HasPrefix(answer, "HTTP/1.1 500 ") || asked != 0 {
+			t.Errorf("answer %q; the handler was asked %d times without time to reply", answer, asked)
+		}
+	})
+}
+
 // A copy whose first one panics comes again, as that does.
 func TestMessage_CopyOfOneThatPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
