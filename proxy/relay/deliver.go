@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/textproto"
 	"strconv"
+	"strings"
 
 	"github.com/wxsidecar/wxsidecar/broker/pushdoc"
 )
@@ -63,13 +66,26 @@ func (c *Client) Deliver(ctx context.Context, t *Target, d *Delivery) ([]byte, e
 	// RoundTrip, since a http.Client would follow redirects, and put the URL into errors.
 	resp, err := t.transport(c).RoundTrip(req)
 	if err != nil {
-		return nil, fmt.Errorf("deliver to %s: %w", t, err)
+		return nil, fmt.Errorf("deliver to %s: %w", t, withoutQuote(err))
 	}
 	reply, err := read(resp)
 	if err != nil {
-		return nil, fmt.Errorf("deliver to %s: %w", t, err)
+		return nil, fmt.Errorf("deliver to %s: %w", t, withoutQuote(err))
 	}
 	return reply, nil
+}
+
+var errNotHTTP = errors.New("what the target answered is not HTTP/1.1")
+
+// withoutQuote replaces an error in which net/http may quote what the target sent.
+func withoutQuote(err error) error {
+	var network net.Error
+	var header textproto.ProtocolError
+	broken := strings.Contains(err.Error(), "transport connection broken")
+	if errors.As(err, &header) || broken && !errors.As(err, &network) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return errNotHTTP
+	}
+	return err
 }
 
 func (c *Client) request(ctx context.Context, t *Target, d *Delivery) (*http.Request, error) {

@@ -202,6 +202,32 @@ func TestDeliver_Fails(t *testing.T) {
 	f(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, func(err error) bool { return errors.Is(err, io.EOF) })
 }
 
+// net/http quotes what it cannot read. A reply, or what an app's language prints before it, is not
+// for the log.
+func TestDeliver_NotHTTP(t *testing.T) {
+	f := func(answer string) {
+		t.Helper()
+		target, _ := newTarget(t, relay.TargetOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(c, answer)
+			_ = c.Close()
+		})
+		_, err := newClient(t, relay.Options{}).Deliver(t.Context(), target, message)
+		if err == nil || strings.Contains(err.Error(), "s3cr3t") || !strings.Contains(err.Error(), "not HTTP/1.1") {
+			t.Errorf("%q: %v", answer, err)
+		}
+	}
+	f("<xml><Content>s3cr3t</Content></xml>\r\n\r\n")
+	f("HTTP/1.1 s3cr3t\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\ns3cr3t\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\nContent-Length: s3cr3t\r\n\r\n")
+	f("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n0\r\ns3cr3t\r\n\r\n")
+}
+
 func TestDeliver_ReplyLimit(t *testing.T) {
 	f := func(n int, ok bool) {
 		t.Helper()
