@@ -29,7 +29,7 @@ func plainReply(reply []byte, asJSON bool) ([]byte, error) {
 	}
 	switch isJSON := wechat.IsJSON(reply); {
 	case isJSON == asJSON:
-		return reply, nil
+		return bytes.Clone(reply), nil // it is remembered, and the blanks around it are not to be
 	case asJSON:
 		return nil, fmt.Errorf("%w: the message is JSON and the reply is not", errBadReply)
 	default:

@@ -39,6 +39,23 @@ func TestReplyXML(t *testing.T) {
 	bad(`{"a":"` + strings.Repeat("]]>", 20000) + `"}`)
 }
 
+// What is remembered is counted by its length. Blanks around a reply must not be kept with it.
+func TestPlainReply_KeepsNoBlanks(t *testing.T) {
+	f := func(reply string) {
+		t.Helper()
+		got, err := plainReply([]byte(strings.Repeat(" ", 60<<10)+reply), strings.HasPrefix(reply, "{"))
+		if err != nil || string(got) != reply || cap(got) > 1<<10 {
+			t.Errorf("%s, %v: %d bytes are kept", got, err, cap(got))
+		}
+		got, err = plainReply([]byte(reply+strings.Repeat("\n", 60<<10)), strings.HasPrefix(reply, "{"))
+		if err != nil || string(got) != reply || cap(got) > 1<<10 {
+			t.Errorf("%s, %v: %d bytes are kept", got, err, cap(got))
+		}
+	}
+	f("<xml><a>b</a></xml>")
+	f(`{"a":"b"}`)
+}
+
 // FuzzReply: whatever an app answers, WeChat gets nothing, or what a parser takes.
 func FuzzReply(f *testing.F) {
 	for _, seed := range []string{"", "success", "<xml><a>b</a></xml>", `{"a":[1,"x",{"b":null}]}`, "<html/>", `{"a":"\ud800]]>"}`} {
