@@ -151,18 +151,28 @@ func (o *Outbox) failed(ctx context.Context, a attempt, err error) {
 	}
 }
 
-// noteFailure logs the first failure of a target since it last took an event.
+// noteFailure logs the first failure of a target since it last took an event, and each new cause.
+// A target whose causes alternate is not logged more often than the pauses of attempts grow.
 func (o *Outbox) noteFailure(a attempt, err error) {
-	o.mu.Lock()
-	first := !a.queue.failing
-	a.queue.failing = true
-	o.mu.Unlock()
 	about := append(a.item.about(), "target", a.target.String(), "error", err)
-	if first {
+	if o.isNews(a.queue, err.Error()) {
 		o.Log.Warn("an event could not be delivered; it is tried again for 24 hours", about...)
 		return
 	}
 	o.Log.Debug("an event could not be delivered", about...)
+}
+
+// isNews reports whether a failure is to be logged, and notes that it is.
+func (o *Outbox) isNews(q *queue, cause string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := o.Now()
+	if q.warnings > 0 && (cause == q.cause || now.Sub(q.warned) < pauseAfter(q.warnings)) {
+		return false
+	}
+	q.warnings++
+	q.cause, q.warned = cause, now
+	return true
 }
 
 // end gives the attempt's place free and puts its lane back.
@@ -173,10 +183,10 @@ func (o *Outbox) end(a attempt, err error) {
 	q.running--
 	l.due = o.Now()
 	if err == nil {
-		if q.failing {
+		if q.warnings > 0 {
 			o.Log.Info("events are delivered again", "target", a.target.String())
 		}
-		q.failing = false
+		q.warnings = 0
 	} else if len(l.items) > 0 && l.items[0] == a.item {
 		l.failures++
 		l.due = l.due.Add(pauseAfter(l.failures))

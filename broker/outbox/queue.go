@@ -14,7 +14,10 @@ type queue struct {
 	lanes   map[string]*lane // by merchant; none is empty, unless an attempt is under way
 	due     laneHeap         // those without an attempt under way
 	running int
-	failing bool // the last attempt failed
+
+	warnings int       // logged since an attempt last succeeded
+	cause    string    // of the latest warning
+	warned   time.Time // when that was logged
 }
 
 // lane is what one target is owed of one merchant's events, in order. Only its first is
