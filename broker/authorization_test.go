@@ -73,6 +73,29 @@ func TestAuthorizationPending_AfterARestart(t *testing.T) {
 	})
 }
 
+// Where WeChat is away at a start, only those wait whose authorization does: what others are told
+// has nothing to do with WeChat.
+func TestAuthorizationPending_OfOthersInAnOutage(t *testing.T) {
+	lit(t, worldOptions{}, func(w *world) {
+		w.authorize(merchant(2))
+		pass(time.Minute)
+		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Mode: wechattest.Refuse})
+		w.sim.Fault("/", wechattest.Fault{Mode: wechattest.Refuse})
+		w.authorize(merchant(1))
+		pass(3 * time.Hour)
+		w.halt()
+		w.open()
+		w.run()
+		pass(10 * time.Second)
+		if !w.broker.AuthorizationPending(componentID, merchant(1)) {
+			t.Error("the authorization that waits is not pending")
+		}
+		if w.broker.AuthorizationPending(componentID, merchant(2)) {
+			t.Error("another merchant's is pending too")
+		}
+	})
+}
+
 func TestAuthorized_SurvivesACrashAndAnOutage(t *testing.T) {
 	lit(t, worldOptions{}, func(w *world) {
 		w.sim.Fault("/cgi-bin/component/*", wechattest.Fault{Mode: wechattest.Refuse})

@@ -114,7 +114,8 @@ func (x *inbox) list(ctx context.Context) ([]inboxRecord, error) {
 
 // workAll tries each item that is due and returns when to come back.
 func (x *inbox) workAll(ctx context.Context, tried map[string]attempts) time.Duration {
-	if x.table.paused() {
+	// Apps wait for the first list, to hear of what has nothing to do with WeChat.
+	if x.table.paused() && x.listed.Load() {
 		return probeInterval
 	}
 	wait := time.Minute
