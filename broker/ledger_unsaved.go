@@ -9,7 +9,7 @@ import (
 
 // keepUnsavedLocked serves a record that the store did not take, for the reason why, and
 // returns an error that wraps errUnsaved and why. It brings a key into use that is not, or
-// no longer: nobody else has its record. The key's lock is held.
+// no longer: nobody else has its record.
 func (l *ledger) keepUnsavedLocked(key Key, rec *record, why error) error {
 	s := l.memory.inUse(key)
 	if s == nil {
@@ -27,7 +27,7 @@ func (l *ledger) keepUnsavedLocked(key Key, rec *record, why error) error {
 	return fmt.Errorf("%w: %w", errUnsaved, why)
 }
 
-// noteSavedLocked notes that the store has what memory has. The key's lock is held.
+// noteSavedLocked notes that the store has what memory has.
 func (l *ledger) noteSavedLocked(key Key, s *saved) {
 	if s == nil || !s.unsaved.Swap(false) {
 		return

@@ -95,8 +95,8 @@ func (t *table) usable(key Key) *Token {
 	return token
 }
 
-// follow has the entry of key, if there is one, show what its record says. The key's lock
-// in the ledger is held.
+// follow has the entry of key, if there is one, show what its record says. The ledger calls
+// it under its lock of the key.
 func (t *table) follow(key Key, rec *record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -126,8 +126,8 @@ func (e *entry) followLocked(rec *record) {
 	}
 }
 
-// activate brings a key into use, with what its record says, and schedules it. The key's
-// lock in the ledger is held, so that there is never a second entry.
+// activate brings a key into use, with what its record says, and schedules it. It is called
+// under the ledger's lock of the key, so that there is never a second entry.
 func (t *table) activate(key Key, rec *record) *entry {
 	e, configured := newEntry(key), t.config.Load().has(key)
 	e.saved.rec = rec
