@@ -52,11 +52,12 @@ type Push struct {
 
 // ParsePush reads the decrypted text of an authorization event, in XML or JSON.
 // plain must have been verified before; even so the reading is strict: UTF-8, no
-// document type, no comments, bounded depth and number of elements, none of the
-// elements that the InfoType gives a meaning given twice or in pieces. InfoTypes that
-// it does not know are no error, nor is any oddity in elements without a meaning:
-// WeChat adds both without notice. ParsePush does not keep plain, but copies it. An error names what is wrong and in
-// which element, and shows nothing of the content.
+// document type, no comments, bounded depth and number of elements, and no element
+// that names an account or holds a ticket or a code given twice or in pieces. InfoTypes
+// that it does not know are no error, nor is any oddity in other elements: WeChat adds
+// both without notice. An odd status or end of a code is as if it were not there.
+// ParsePush does not keep plain, but copies it. An error names what is wrong and in which
+// element, and shows nothing of the content.
 //
 // See https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/ThirdParty/token/component_verify_ticket.html
 // and https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/ThirdParty/token/authorize_event.html

@@ -22,7 +22,8 @@ const (
 // commonFields are the elements right below the root that each push has.
 var commonFields = map[string]bool{"AppId": true, "CreateTime": true, "InfoType": true}
 
-// fieldsOf are the elements that have a meaning in pushes of a type, in lower case.
+// fieldsOf are the elements that pushes of a type, in lower case, are acted on by. An odd one
+// costs the push.
 var fieldsOf = map[string]map[string]bool{
 	InfoTicket:           {"ComponentVerifyTicket": true},
 	InfoAuthorized:       authorizedFields,
@@ -33,13 +34,27 @@ var fieldsOf = map[string]map[string]bool{
 	InfoFastVerifyBeta:   fastRegisteredFields,
 }
 
+// optionalFieldsOf are further elements with a meaning. An odd one is as if it were not there.
+var optionalFieldsOf = map[string]map[string]bool{
+	InfoAuthorized:       expiryField,
+	InfoUpdateAuthorized: expiryField,
+	InfoFastRegister:     statusField,
+	InfoFastRegisterBeta: statusField,
+	InfoFastVerifyBeta:   statusField,
+}
+
+var (
+	expiryField = map[string]bool{"AuthorizationCodeExpiredTime": true}
+	statusField = map[string]bool{"status": true}
+)
+
 // accountFields are the elements by which pushes of other types name the account that they
 // are about.
 var accountFields = map[string]bool{"AuthorizerAppid": true, "appid": true, "authorizer_appid": true, "verify_appid": true}
 
 var (
-	authorizedFields     = map[string]bool{"AuthorizerAppid": true, "AuthorizationCode": true, "AuthorizationCodeExpiredTime": true}
-	fastRegisteredFields = map[string]bool{"appid": true, "auth_code": true, "status": true}
+	authorizedFields     = map[string]bool{"AuthorizerAppid": true, "AuthorizationCode": true}
+	fastRegisteredFields = map[string]bool{"appid": true, "auth_code": true}
 )
 
 // fields are the texts of the used elements, without the white space around them.
@@ -100,22 +115,25 @@ func (f fields) time(element string) (time.Time, error) {
 	return time.Unix(n, 0), nil
 }
 
-// readFields reads the type first, and then the elements that it gives a meaning:
-// what is odd in others must not cost the push.
+// readFields reads the type first, and then the elements that it gives a meaning: what is odd
+// in others must not cost the push.
 func readFields(plain []byte) (fields, error) {
 	all, err := pushdoc.Read(plain, commonFields, pushLimits)
 	if err != nil {
 		return nil, err
 	}
-	own := fieldsOf[strings.ToLower(all["InfoType"])]
+	infoType := strings.ToLower(all["InfoType"])
+	own, optional := fieldsOf[infoType], optionalFieldsOf[infoType]
 	if own == nil {
-		// What is odd in them leaves the account open.
-		if accounts, err := pushdoc.Read(plain, accountFields, pushLimits); err == nil {
-			maps.Copy(all, accounts)
-		}
-		return fields(all), nil
+		optional = accountFields // an odd one leaves the account open
 	}
 	more, err := pushdoc.Read(plain, own, pushLimits)
+	if err != nil {
+		return nil, err
+	}
 	maps.Copy(all, more)
-	return fields(all), err
+	if more, err := pushdoc.Read(plain, optional, pushLimits); err == nil {
+		maps.Copy(all, more)
+	}
+	return fields(all), nil
 }

@@ -63,6 +63,8 @@ func TestParsePush_InfoTypes(t *testing.T) {
 	f("an end in seconds from now", inXML("updateauthorized", strings.ReplaceAll(authorized, "1700003600", "600")), want)
 	want.CodeExpires = time.Time{}
 	f("an end that is no time", inXML("updateauthorized", strings.ReplaceAll(authorized, "1700003600", "过期时间")), want)
+	twice := "<AuthorizationCodeExpiredTime>600</AuthorizationCodeExpiredTime>"
+	f("two ends", inXML("updateauthorized", authorized+twice), want)
 	f("no code", inXML("authorized", "<AuthorizerAppid>"+pushMerchant+"</AuthorizerAppid>"),
 		wechat.Push{InfoType: wechat.InfoAuthorized, AuthorizerAppID: pushMerchant})
 	f("unauthorized", inXML("unauthorized", "\n <AuthorizerAppid>\n"+pushMerchant+" </AuthorizerAppid>\n"),
@@ -71,6 +73,8 @@ func TestParsePush_InfoTypes(t *testing.T) {
 	fast := "<appid>" + pushMerchant + "</appid><status>0</status><auth_code>code</auth_code>" + info
 	for _, infoType := range []string{wechat.InfoFastRegister, wechat.InfoFastRegisterBeta, wechat.InfoFastVerifyBeta} {
 		f(infoType, inXML(infoType, fast), wechat.Push{InfoType: infoType, AuthorizerAppID: pushMerchant, Code: secret.New("code")})
+		f(infoType+" with two statuses", inXML(infoType, fast+"<status>1</status>"),
+			wechat.Push{InfoType: infoType, AuthorizerAppID: pushMerchant, Code: secret.New("code")})
 		f(infoType+" refused", inXML(infoType, "<status>89251</status><auth_code>code</auth_code>"+info), wechat.Push{InfoType: infoType, Status: 89251})
 	}
 	list := strings.Repeat("<list><appid>"+pushMerchant+"</appid><status>1</status><AppId>x</AppId></list>", 500)
@@ -147,6 +151,10 @@ func TestParsePush_Refuses(t *testing.T) {
 	f("time beyond years", strings.ReplaceAll(whole, "1700000000", "9999999999999"), "element CreateTime is not a time")
 	f("two tickets", inXML("component_verify_ticket", ticket+ticket), "element ComponentVerifyTicket is given twice")
 	f("two appids of a registration", inXML(wechat.InfoFastRegister, "<appid>a</appid><appid>b</appid>"), "element appid is given twice")
+	f("two codes", inXML("authorized", "<AuthorizerAppid>a</AuthorizerAppid><AuthorizationCode>a</AuthorizationCode><AuthorizationCode>b</AuthorizationCode>"),
+		"element AuthorizationCode is given twice")
+	f("two codes of a registration", inXML(wechat.InfoFastRegister, "<auth_code>a</auth_code><auth_code>b</auth_code>"), "element auth_code is given twice")
+	f("two merchants", inXML("unauthorized", "<AuthorizerAppid>a</AuthorizerAppid><AuthorizerAppid>b</AuthorizerAppid>"), "element AuthorizerAppid is given twice")
 	f("two AppIds", inXML("component_verify_ticket", ticket+"<AppId>"+hidden+"</AppId>"), "element AppId is given twice")
 	f("comment in the ticket", inXML("component_verify_ticket", "<ComponentVerifyTicket>s3<!-- -->cr3t</ComponentVerifyTicket>"), "comment")
 	f("two sections", inXML("component_verify_ticket", "<ComponentVerifyTicket><![CDATA[s3]]><![CDATA[cr3t]]></ComponentVerifyTicket>"), "element ComponentVerifyTicket is in pieces")

@@ -15,12 +15,19 @@ const handleTimeout = 4 * time.Second
 func (s *Server) readEvent(r *request, text []byte) (func() answer, *refusal) {
 	push, err := wechat.ParsePush(text)
 	if err != nil {
-		return nil, &refusal{cause: "unreadable", err: err, hint: "messages go to /wechat/<component appid>/message/$APPID$"}
+		return nil, &refusal{cause: "unreadable", err: err, hint: eventHint(r, text)}
 	}
 	if push.Component != r.component {
 		return nil, &refusal{cause: "foreign_appid", hint: "AppId in the push is another component's", more: []any{"appid", push.Component}}
 	}
 	return func() answer { return s.handlePush(push, r.signedAt) }, nil
+}
+
+func eventHint(r *request, text []byte) string {
+	if _, err := wechat.ParseMessage(r.component, "", text); err != nil {
+		return ""
+	}
+	return "messages go to /wechat/<component appid>/message/$APPID$"
 }
 
 // handlePush passes a verified push to the handler, once.

@@ -161,6 +161,7 @@ func TestPush_Refused(t *testing.T) {
 		{"too new", "outside_window", at(10*time.Minute + time.Second), []string{"clock", "signed_at=2027-01-15T08:10:01.000Z"}},
 		{"timestamp that is no number", "outside_window", oddTimestamp(t), []string{"not a number"}},
 		{"no ticket in it", "unreadable", sealed(t, token, aesKey, component, strings.ReplaceAll(ticketXML(component), ticket, ""), start), []string{"ComponentVerifyTicket"}},
+		{"a message", "unreadable", sealed(t, token, aesKey, component, textXML(1), start), []string{"/wechat/<component appid>/message/$APPID$"}},
 		{"not XML in it", "unreadable", sealed(t, token, aesKey, component, ticket, start), nil},
 		{"entity", "envelope", entity, nil},
 		{"too large", "too_large", longer, []string{"1 MiB"}},
@@ -181,6 +182,17 @@ func TestPush_Refused(t *testing.T) {
 			}
 			r.wantSuccess(good) // nothing of a refused push is remembered
 		})
+	}
+}
+
+// A repeated element is no message's, so its hint must not send anybody to the message URL.
+func TestServer_EventWithTwoTickets(t *testing.T) {
+	r := newRig(t)
+	element := "<ComponentVerifyTicket>" + ticket + "</ComponentVerifyTicket></xml>"
+	r.wantStatus(sealed(t, token, aesKey, component, strings.Replace(ticketXML(component), "</xml>", element, 1), start), http.StatusForbidden)
+	r.wantLogged("cause=unreadable", "element ComponentVerifyTicket is given twice")
+	if strings.Contains(r.log.String(), "hint=") {
+		t.Errorf("the hint is another mistake's: %s", r.log.String())
 	}
 }
 
