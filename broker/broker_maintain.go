@@ -23,6 +23,7 @@ func (b *Broker) maintain(ctx context.Context) {
 	var purged, counted time.Time
 	for {
 		b.saveUnsaved(ctx)
+		b.ledger.endRefusal()
 		now := b.env.clock.Now()
 		if now.Sub(counted) > time.Minute {
 			b.saveUses(ctx, useSlack)

@@ -240,6 +240,39 @@ func TestFullDisk_IsLoggedOnce(t *testing.T) {
 	})
 }
 
+// TestFullDisk_TakesSomeChanges has the disk take every other change: what is unsaved comes and
+// goes, and the log says once that it began and once that it is over.
+func TestFullDisk_TakesSomeChanges(t *testing.T) {
+	d := newDisk("")
+	lit(t, worldOptions{merchants: 11, store: d}, func(w *world) {
+		wantLogged := func(text string, times int) {
+			t.Helper()
+			if said := strings.Count(w.logs.String(), text); said != times {
+				t.Errorf("%q was logged %d times, want %d", text, said, times)
+			}
+		}
+		wantUnsaved := func(want float64) {
+			t.Helper()
+			if n := w.metric("wxsidecar_unsaved_tokens"); n != want {
+				t.Errorf("%g tokens are unsaved, want %g", n, want)
+			}
+		}
+		for i := range 11 {
+			d.full.Store(true)
+			w.sim.ExpireToken(merchant(i))
+			w.mustCall(authorizerKey(merchant(i)))
+			wantUnsaved(1)
+			d.full.Store(false)
+			pass(10 * time.Second)
+			wantUnsaved(0)
+		}
+		wantLogged("cannot save tokens", 1)
+		wantLogged("all tokens are saved again", 0)
+		pass(time.Minute)
+		wantLogged("all tokens are saved again", 1)
+	})
+}
+
 // TestFullDisk_APushIsNotAcknowledged has the push come while the disk is full: WeChat
 // is to send it again.
 func TestFullDisk_APushIsNotAcknowledged(t *testing.T) {

@@ -27,6 +27,7 @@ type ledger struct {
 
 	mu      sync.Mutex
 	unsaved map[Key]struct{} // keys of which memory has more than the store
+	refusal refusal
 }
 
 // memory is what the ledger needs of the keys in use. It calls all of it with the key's

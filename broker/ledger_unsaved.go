@@ -5,7 +5,20 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
+
+// refusal is that the store refuses changes, from the first that it did not take until none has
+// been refused for calmTime. ledger.mu guards it.
+type refusal struct {
+	logged bool      // it goes on
+	latest time.Time // the latest change that was refused, by our own clock
+	saved  bool      // something of it was saved since
+}
+
+// calmTime is longer than a few tries to save: a full disk takes some changes, small ones say,
+// and refuses the next.
+const calmTime = 30 * time.Second
 
 // keepUnsavedLocked serves a record that the store did not take, for the reason why, and
 // returns an error that wraps errUnsaved and why. It brings a key into use that is not, or
@@ -19,9 +32,10 @@ func (l *ledger) keepUnsavedLocked(key Key, rec *record, why error) error {
 	s.unsaved.Store(true)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.unsaved) == 0 { // else it is said already, and one full disk may mean a hundred thousand
+	if !l.refusal.logged { // one full disk may mean a hundred thousand
 		l.log.Error("cannot save tokens; serving them from memory and retrying", "key", key.String(), "error", why)
 	}
+	l.refusal = refusal{logged: true, latest: l.clock.Local()}
 	l.unsaved[key] = struct{}{}
 	l.metrics.Unsaved(len(l.unsaved))
 	return fmt.Errorf("%w: %w", errUnsaved, why)
@@ -36,9 +50,20 @@ func (l *ledger) noteSavedLocked(key Key, s *saved) {
 	defer l.mu.Unlock()
 	delete(l.unsaved, key)
 	l.metrics.Unsaved(len(l.unsaved))
-	if len(l.unsaved) == 0 {
+	l.refusal.saved = true
+}
+
+// endRefusal logs that all is saved again, once it is.
+func (l *ledger) endRefusal() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.refusal.logged || len(l.unsaved) > 0 || l.clock.Local().Sub(l.refusal.latest) < calmTime {
+		return
+	}
+	if l.refusal.saved { // else the keys are in use no longer
 		l.log.Info("all tokens are saved again")
 	}
+	l.refusal = refusal{}
 }
 
 // forgetUnsaved gives up saving what memory has of keys that are in use no longer.
