@@ -13,12 +13,12 @@ func TestAuthorize_LinkOnAPhone(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		b := r.browser()
 		b.agent = phoneAgent
-		link := b.open("?auth_type=5&biz_appid=wxb1&category_id_list=1|15")
+		link := b.open("?auth_type=5&biz_appid=wxb000000000000001&category_id_list=1|15")
 		want := "https://open.weixin.qq.com/wxaopen/safe/bindcomponent?action=bindcomponent&no_scan=1&component_appid=" + component + "&pre_auth_code="
 		if !strings.HasPrefix(link.String(), want) || link.Fragment != "wechat_redirect" {
 			t.Errorf("the link is %s", link)
 		}
-		if !strings.Contains(link.RawQuery, "&auth_type=5&biz_appid=wxb1&category_id_list=1%7C15") {
+		if !strings.Contains(link.RawQuery, "&auth_type=5&biz_appid=wxb000000000000001&category_id_list=1%7C15") {
 			t.Errorf("the link's query is %s", link.RawQuery)
 		}
 	})
@@ -35,7 +35,7 @@ func TestAuthorize_Pages(t *testing.T) {
 		}
 		b.agent = strings.Replace(phoneAgent, "MicroMessenger/8.0.50", "", 1)
 		r.want(b.get(authorizePath), http.StatusOK, "Open this page in WeChat", "<svg")
-		r.want(b.get(authorizePath+"?biz_appid=wxb1"), http.StatusOK, "Only the account wxb1")
+		r.want(b.get(authorizePath+"?biz_appid=wxb000000000000001"), http.StatusOK, "Only the account wxb000000000000001")
 	})
 }
 
@@ -43,10 +43,13 @@ func TestAuthorize_BadRequests(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		b := r.browser()
 		for _, query := range []string{
-			"auth_type=7", "auth_type=1&auth_type=2", "auth_type=%20", "biz_appid=a/b", "category_id_list=a", "category_id_list=" + strings.Repeat("1", 300),
+			"auth_type=7", "auth_type=1&auth_type=2", "auth_type=%20", "biz_appid=a/b", "biz_appid=zz", "biz_appid=wxB000000000000001", "category_id_list=a", "category_id_list=" + strings.Repeat("1", 300),
 			"state=" + strings.Repeat("x", 129), "state=%ff", "state=%0a", "state=%zz", "state=a&state=b", "a;b",
 		} {
 			r.want(b.get(authorizePath+"?"+query), http.StatusBadRequest, "This link is wrong")
+		}
+		for query, parameter := range map[string]string{"biz_appid=zz": "biz_appid", "state=a&state=b": "state", "auth_type=7": "auth_type", "state=%zz": ""} {
+			r.want(b.get(authorizePath+"?"+query, "Accept", "application/json"), http.StatusBadRequest, `"error":"bad_request"`, `"parameter":"`+parameter+`"`)
 		}
 		if n := r.sim.Calls(preAuthPath); n != 0 {
 			t.Errorf("they cost %d pre_auth_codes", n)

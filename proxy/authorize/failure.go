@@ -18,6 +18,8 @@ type failure struct {
 	retryAfter time.Duration
 	// errcode is WeChat's, 0 for none.
 	errcode int
+	// parameter is the one that is wrong, "" for none.
+	parameter string
 	// again is the query with which a merchant begins again.
 	again string
 	// err is for the log. It shows no code.
@@ -25,7 +27,12 @@ type failure struct {
 }
 
 func badRequest(err error) *failure {
-	return &failure{status: http.StatusBadRequest, name: "bad_request", err: err}
+	f := &failure{status: http.StatusBadRequest, name: "bad_request", err: err}
+	var wrong *parameterError
+	if errors.As(err, &wrong) {
+		f.parameter = wrong.name
+	}
+	return f
 }
 
 func tooMany(wait time.Duration, everybodys bool) *failure {

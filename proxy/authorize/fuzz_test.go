@@ -65,7 +65,7 @@ func FuzzAuthorized(f *testing.F) {
 // page, and nothing of the query is markup.
 func FuzzAuthorize(f *testing.F) {
 	f.Add("auth_type=3&state=%3Cscript%3E", "zh-CN")
-	f.Add("biz_appid=wx1&category_id_list=1|2&state=%22%27%26", "en")
+	f.Add("biz_appid=wxb000000000000001&category_id_list=1|2&state=%22%27%26", "en")
 	f.Fuzz(func(t *testing.T, query, language string) {
 		w := fuzzed(t, authorizePath, query, "", language)
 		if w.Code == http.StatusBadRequest {

@@ -116,7 +116,7 @@ func (p *Pages) fail(w http.ResponseWriter, v *visitor, page string, f *failure)
 	}
 	text := v.words.failures[f.name]
 	if v.json {
-		writeJSON(w, v, f.status, map[string]any{"error": f.name, "message": text.text, "errcode": f.errcode})
+		writeJSON(w, v, f.status, map[string]any{"error": f.name, "message": text.text, "errcode": f.errcode, "parameter": f.parameter})
 		return
 	}
 	p.writePage(w, v, f.status, policy{style: style}, failurePage(v, f, page))

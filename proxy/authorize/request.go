@@ -4,12 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 const (
@@ -23,6 +22,10 @@ const (
 
 // authTypes are the values of auth_type that WeChat documents.
 var authTypes = []string{"1", "2", "3", "4", "5", "6", "8"}
+
+// appIDPattern is the form of WeChat's appids. Another biz_appid would cost a pre_auth_code, and
+// WeChat's page would refuse it.
+var appIDPattern = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 
 // Request is what a merchant is asked to authorise. The zero value asks for an official
 // account or a mini program.
@@ -40,18 +43,23 @@ type Request struct {
 	State string
 }
 
+// parameterError says what is wrong with a parameter of the first page.
+type parameterError struct{ name, wrong string }
+
+func (e *parameterError) Error() string { return e.name + " " + e.wrong }
+
 // Check returns what is wrong with r, by the parameter's name, or nil.
 func (r Request) Check() error {
 	digits := func(c rune) bool { return c != '|' && (c < '0' || c > '9') }
 	switch {
 	case r.AuthType != "" && !slices.Contains(authTypes, r.AuthType):
-		return fmt.Errorf("auth_type is none of %s", strings.Join(authTypes, ", "))
-	case r.BizAppID != "" && !wechat.ValidAppID(r.BizAppID):
-		return errors.New("biz_appid is no appid")
+		return &parameterError{"auth_type", "is none of " + strings.Join(authTypes, ", ")}
+	case r.BizAppID != "" && !appIDPattern.MatchString(r.BizAppID):
+		return &parameterError{"biz_appid", "is not wx and 16 hexadecimal digits in lower case"}
 	case len(r.CategoryIDList) > maxCategories || strings.ContainsFunc(r.CategoryIDList, digits):
-		return fmt.Errorf("category_id_list is not numbers with | between them, or longer than %d bytes", maxCategories)
+		return &parameterError{"category_id_list", fmt.Sprintf("is not numbers with | between them, or longer than %d bytes", maxCategories)}
 	case len(r.State) > maxState || !utf8.ValidString(r.State) || strings.ContainsFunc(r.State, unicode.IsControl):
-		return fmt.Errorf("state is longer than %d bytes, or holds characters that cannot be printed", maxState)
+		return &parameterError{"state", fmt.Sprintf("is longer than %d bytes, or holds characters that cannot be printed", maxState)}
 	default:
 		return nil
 	}
@@ -71,7 +79,7 @@ func readRequest(rawQuery string) (Request, error) {
 		case 1:
 			*value = given[0]
 		default:
-			return Request{}, fmt.Errorf("%s is given twice", name)
+			return Request{}, &parameterError{name, "is given twice"}
 		}
 	}
 	if r.AuthType == "" {
