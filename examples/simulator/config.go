@@ -184,7 +184,7 @@ func (c *config) load(file string) error {
 	}
 	c.Components, c.Accounts = nil, nil
 	if err := yaml.Load(content, c, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil {
-		return fmt.Errorf("read %s: %w", file, err)
+		return fmt.Errorf("read %s: %w%s", file, err, knownKeys(err))
 	}
 	if len(c.Components) == 0 {
 		c.Components = defaults().Components

@@ -65,6 +65,7 @@ func newControl(s *wechattest.Server, c config) http.Handler {
 
 // ServeHTTP does the action and writes its answer.
 func (do action) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Form = r.URL.Query() // else a form's Content-Type, curl's default, has the JSON body read as a form
 	v, err := do(r)
 	status := http.StatusOK
 	if err != nil {

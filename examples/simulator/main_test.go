@@ -60,6 +60,9 @@ func (s started) do(method, url, body string) (int, string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as curl -d does
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
@@ -217,7 +220,12 @@ func TestRun_RefusesSettings(t *testing.T) {
 	f("want 0 or more", "-authorizers", "-1")
 	f("invalid", "-token-life", "soon")
 	f("appid:secret", "-account", "wx1")
-	f("listn", "-config", file)
+	f("field listn not found in type main.config; keys of the file: listen, control, tls,", "-config", file)
+	if err := os.WriteFile(file, []byte("components: [{appid: wxone, secrt: x}]\naccounts: [{secrt: x}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f("; keys of components: appid, secret, push_token, encoding_aes_key, push_url,", "-config", file)
+	f("; keys of accounts: appid, secret,", "-config", file)
 	f("read -config", "-config", file+".none")
 	f("unexpected argument", "serve")
 	if code := run(context.Background(), []string{"-h"}, io.Discard, io.Discard); code != 0 {
