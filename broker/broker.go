@@ -164,6 +164,7 @@ func (b *Broker) assemble(o Options) error {
 	b.directory = &directory{env: b.env, table: b.table, ledger: b.ledger, directoryOptions: directoryOptions{
 		wait: o.Wait, awaitLists: b.components.awaitLists, reconcile: b.Reconcile,
 		pending: func(key Key) <-chan struct{} { return b.inbox.pendingOf(key) },
+		refused: func(key Key) bool { return b.inbox.wasRefused(key) },
 	}}
 	b.inbox = newInbox(b.directory, b.components)
 	b.renewer = &renewer{env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components, locker: o.Locker}
@@ -201,9 +202,9 @@ func (b *Broker) Skew() (time.Duration, bool) { return b.env.clock.Offset() }
 
 // Account returns what is known of appid: a configured component or own account,
 // or an authorizer, of the component that c decides for. It returns ErrUnknownAccount, an
-// *AmbiguousError where c does not decide, a *StateError while the list
-// of authorizers cannot be known yet (no ticket) or the account's authorization is
-// still being exchanged, or the store's error. For the two it waits, each time as long
+// *AmbiguousError where c does not decide, a *StateError while the list of authorizers
+// cannot be known yet (no ticket), the account's authorization is still being exchanged or the
+// store did not take it, or the store's error. For the first two it waits, each time as long
 // as a caller waits for a token; otherwise it blocks on the store at most.
 func (b *Broker) Account(ctx context.Context, appID string, c Choice) (Account, error) {
 	return b.directory.account(ctx, appID, c)

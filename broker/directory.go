@@ -42,6 +42,8 @@ type directoryOptions struct {
 	// pending returns the channel that is closed once the authorization of a key has been
 	// exchanged, nil for one that is not being exchanged.
 	pending func(Key) <-chan struct{}
+	// refused reports whether the store lately did not take the authorization of a key.
+	refused func(Key) bool
 	// reconcile has the list of a component read soon.
 	reconcile func(component string)
 }

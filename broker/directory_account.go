@@ -9,9 +9,9 @@ import (
 
 // account returns what is known of appid: a configured component or own account,
 // or an authorizer, of the component that c decides for. It returns ErrUnknownAccount, an
-// *AmbiguousError where c does not decide, a *StateError while the list
-// of authorizers cannot be known yet (no ticket) or the account's authorization is
-// still being exchanged, or the store's error. For the two it waits, each time as long
+// *AmbiguousError where c does not decide, a *StateError while the list of authorizers
+// cannot be known yet (no ticket), the account's authorization is still being exchanged or the
+// store did not take it, or the store's error. For the first two it waits, each time as long
 // as a caller waits for a token; otherwise it blocks on the store at most.
 func (d *directory) account(ctx context.Context, appID string, c Choice) (Account, error) {
 	if c.Component != "" {
@@ -47,7 +47,7 @@ func (d *directory) account(ctx context.Context, appID string, c Choice) (Accoun
 		return Account{}, err
 	case len(found) == 0:
 		d.doubtLists()
-		return Account{}, unknown(appID)
+		return Account{}, d.notFound(appID, c.Component)
 	default:
 		return d.choose(appID, found, c)
 	}
@@ -154,4 +154,20 @@ func (d *directory) doubtLists() {
 			d.reconcile(appID)
 		}
 	}
+}
+
+// notFound returns what to say of an appid that nobody knows: a merchant must not be asked to
+// authorise because the store is full.
+func (d *directory) notFound(appID, component string) error {
+	for _, id := range d.config.Load().components {
+		key := authorizerKey(id, appID)
+		if (component == "" || component == id) && d.refused(key) {
+			return &StateError{
+				Key: key, State: StateRetrying, RetryAfter: 5 * time.Second,
+				Reason: "the merchant has just authorised, but the store could not be written, so that the authorization was not kept; " +
+					"the sidecar's log says why: make room or mend the store, and WeChat pushes it again",
+			}
+		}
+	}
+	return unknown(appID)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/store"
+	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -287,6 +288,45 @@ func TestFullDisk_APushIsNotAcknowledged(t *testing.T) {
 		w.mustPush(p)
 		pass(time.Second)
 		w.mustCall(authorizerKey(merchant(9)))
+	})
+}
+
+// TestFullDisk_ARefusedMerchantIsNotUnknown has a call for a merchant whose authorization the
+// store did not take: he need not authorise again.
+func TestFullDisk_ARefusedMerchantIsNotUnknown(t *testing.T) {
+	d := newDisk("inbox/")
+	lit(t, worldOptions{merchants: 1, store: d}, func(w *world) {
+		account := func(appID, component string) error {
+			_, err := w.broker.Account(context.Background(), appID, broker.Choice{Component: component})
+			return err
+		}
+		refuse := func(p wechat.Push) {
+			t.Helper()
+			if err := w.broker.HandlePush(context.Background(), p); err == nil {
+				t.Fatal("an authorization that is not durable was acknowledged")
+			}
+		}
+		p := authorized(merchant(9), w.sim.Authorize(componentID, merchant(9)))
+		refuse(p)
+		refuse(authorized(merchant(8), "code")) // the list does not have this one
+		for _, component := range []string{"", componentID} {
+			var state *broker.StateError
+			err := account(merchant(8), component)
+			if !errors.As(err, &state) || !state.Passing() || state.RetryAfter <= 0 || !strings.Contains(state.Reason, "the store could not be written") {
+				t.Errorf("refused, of %q: %v", component, err)
+			}
+		}
+		if err := account(merchant(7), ""); !errors.Is(err, broker.ErrUnknownAccount) {
+			t.Errorf("never pushed: %v", err)
+		}
+		d.freed()
+		w.mustPush(p)
+		pass(time.Second)
+		w.mustCall(authorizerKey(merchant(9)))
+		pass(10 * time.Minute)
+		if err := account(merchant(8), ""); !errors.Is(err, broker.ErrUnknownAccount) {
+			t.Errorf("refused long ago: %v", err)
+		}
 	})
 }
 

@@ -36,12 +36,14 @@ type inbox struct {
 	pending map[Key]chan struct{} // closed once exchanged
 	flights map[string]*flight    // exchanges under way, by the name of their code
 	unsaved map[string]change     // exchanges that the store did not take, by their record's name
+	refused map[Key]time.Time     // authorizations that the store did not take, and when, by our own clock
 }
 
 func newInbox(d *directory, all *components) *inbox {
 	return &inbox{
 		env: d.env, table: d.table, ledger: d.ledger, directory: d, components: all, wake: make(chan struct{}, 1),
 		pending: map[Key]chan struct{}{}, flights: map[string]*flight{}, unsaved: map[string]change{},
+		refused: map[Key]time.Time{},
 	}
 }
 

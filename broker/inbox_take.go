@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
@@ -32,11 +33,44 @@ func (x *inbox) take(ctx context.Context, p wechat.Push) error {
 		return nil // a repeat of one that waits already
 	}
 	if err != nil {
+		x.noteRefused(item.key()) // before those who wait look again
 		x.markDone(item.key())
 		return fmt.Errorf("keep the authorization of %s: %w", p.AuthorizerAppID, err)
 	}
+	x.forgetRefused(item.key())
 	x.wakeUp()
 	return nil
+}
+
+const (
+	// refusedMemory is how long a merchant whose authorization was not kept is not called
+	// unknown. WeChat pushes it again meanwhile, or the list brings it.
+	refusedMemory = 10 * time.Minute
+	refusedMost   = 4096
+)
+
+// noteRefused remembers that the store did not take the authorization of key.
+func (x *inbox) noteRefused(key Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.refused) >= refusedMost {
+		clear(x.refused)
+	}
+	x.refused[key] = x.clock.Local()
+}
+
+func (x *inbox) forgetRefused(key Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.refused, key)
+}
+
+// wasRefused reports whether the store lately did not take the authorization of key.
+func (x *inbox) wasRefused(key Key) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	at, ok := x.refused[key]
+	return ok && x.clock.Local().Sub(at) < refusedMemory
 }
 
 // wakeUp has run look at what waits. It never blocks.
