@@ -25,12 +25,11 @@ const (
 	caStoreWait = 10 * time.Second
 )
 
-// buildAuthority gets the CA from where it is kept and lays its certificate into
-// data_dir.
+// buildAuthority gets the CA from where it is kept.
 func (s *sidecar) buildAuthority(c config.Config, keys *seal.Keyring) error {
 	ctx, cancel := context.WithTimeout(s.base, caStoreWait)
 	defer cancel()
-	keeper := caKeeper{file: caSealedFile(c, keys), records: s.records, now: s.broker.Now, log: s.log}
+	keeper := caKeeper{file: caSealedFile(c, keys), beside: caBeside(c, keys), records: s.records, now: s.broker.Now, log: s.log}
 	kept, err := keeper.get(ctx)
 	if err != nil {
 		return fmt.Errorf("the CA for apps: %w", err)
@@ -38,8 +37,26 @@ func (s *sidecar) buildAuthority(c config.Config, keys *seal.Keyring) error {
 	if s.authority, err = mitm.New(mitm.Options{PEM: kept, Now: s.broker.Now}); err != nil {
 		return fmt.Errorf("the CA for apps: %w", err)
 	}
+	return nil
+}
+
+// publishCertificate writes the CA's certificate into data_dir, if there is a CA. It must be
+// called once all listeners are open: a start that fails, because another sidecar has the
+// ports, say, must not replace what that one's apps trust.
+func (s *sidecar) publishCertificate(c config.Config) {
+	if s.authority == nil {
+		return
+	}
 	path := filepath.Join(c.DataDir, caFileName)
 	pem := s.authority.CertificatePEM()
+	if before, err := os.ReadFile(path); err == nil && bytes.Equal(before, pem) {
+		return
+	}
+	if certificateIsAnothers(c) {
+		s.log.Warn("the CA certificate is left as it is, since it belongs to the CA of a store on disk; apps of this run find theirs at /ca.pem of the metrics listener",
+			"file", config.Absolute(path))
+		return
+	}
 	before, err := writeCAFile(path, pem)
 	switch {
 	case err != nil:
@@ -47,11 +64,10 @@ func (s *sidecar) buildAuthority(c config.Config, keys *seal.Keyring) error {
 		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", config.Absolute(path), "error", err)
 	case before == nil:
 		s.log.Info("wrote the CA certificate, which apps must trust that call https://api.weixin.qq.com through the sidecar", "file", config.Absolute(path))
-	case !bytes.Equal(before, pem):
+	default:
 		s.log.Warn("the CA certificate is another than before (it was renewed, or the former's file was lost or did not open): apps that trusted the former must be given this one",
 			"file", config.Absolute(path))
 	}
-	return nil
 }
 
 // caPEM returns the CA certificate for /ca.pem, nil without a CA.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -36,9 +37,25 @@ func caSealedFile(c config.Config, keys *seal.Keyring) *seal.File {
 	return &seal.File{Path: filepath.Join(filepath.Dir(path), caSealedName), Keys: keys}
 }
 
+// caBeside returns the file in which a store on disk keeps its CA, if its folder is data_dir.
+func caBeside(c config.Config, keys *seal.Keyring) *seal.File {
+	return &seal.File{Path: filepath.Join(c.DataDir, caSealedName), Keys: keys}
+}
+
+// certificateIsAnothers reports whether the store is in memory and the certificate in
+// data_dir belongs to the CA of a store on disk, which may be running.
+func certificateIsAnothers(c config.Config) bool {
+	if caSealedFile(c, nil) != nil {
+		return false
+	}
+	_, err := os.Stat(caBeside(c, nil).Path)
+	return err == nil
+}
+
 // caKeeper keeps the CA's certificate with its key, in PEM, from start to start.
 type caKeeper struct {
 	file    *seal.File  // nil keeps nothing
+	beside  *seal.File  // what a store in memory reads the CA from
 	records store.Store // what earlier versions kept it in
 	now     func() time.Time
 	log     *slog.Logger
@@ -48,7 +65,7 @@ type caKeeper struct {
 // cannot be saved is good for this run.
 func (k caKeeper) get(ctx context.Context) ([]byte, error) {
 	if k.file == nil {
-		return mitm.Create(k.now())
+		return k.forThisRun()
 	}
 	saved, err := k.load()
 	if err != nil {
@@ -71,6 +88,16 @@ func (k caKeeper) get(ctx context.Context) ([]byte, error) {
 		}
 	}
 	return pem, k.deleteRecord(ctx)
+}
+
+// forThisRun returns the CA of a store in memory, and changes no file. It is the one that a
+// store on disk keeps, if that opens, because apps trust it already; else a new one.
+func (k caKeeper) forThisRun() ([]byte, error) {
+	pem, err := k.beside.Load()
+	if err != nil {
+		pem = nil
+	}
+	return current(pem, k.now())
 }
 
 // current returns pem, a renewed one if its life is half over, or a new one if it

@@ -120,7 +120,11 @@ func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 	if err := s.buildMetrics(c); err != nil {
 		return nil, err
 	}
-	return s, s.checkLoop()
+	if err := s.checkLoop(); err != nil {
+		return nil, err
+	}
+	s.publishCertificate(c)
+	return s, nil
 }
 
 // closeAll closes what a failed start has opened.
