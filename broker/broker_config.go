@@ -6,15 +6,9 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
-// OnlyComponent returns the appid of the one configured component, and false when
-// there are none or several.
-func (b *Broker) OnlyComponent() (string, bool) {
-	all := b.env.config.Load().components
-	if len(all) != 1 {
-		return "", false
-	}
-	return all[0], true
-}
+// Components returns the appids of the configured components. The caller must not change
+// the slice.
+func (b *Broker) Components() []string { return b.env.config.Load().components }
 
 // Secret returns the configured secret of a component or an own account, and
 // false for any other appid.

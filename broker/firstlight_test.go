@@ -125,8 +125,8 @@ func TestOnlyAccount(t *testing.T) {
 		if a, err := w.broker.OnlyAccount(ctx, broker.Choice{}); !errors.Is(err, broker.ErrUnknownAccount) {
 			t.Errorf("an only account of two: %+v, %v", a, err)
 		}
-		if id, ok := w.broker.OnlyComponent(); !ok || id != componentID {
-			t.Errorf("the only component: %s, %t", id, ok)
+		if all := w.broker.Components(); len(all) != 1 || all[0] != componentID {
+			t.Errorf("the components: %v", all)
 		}
 	})
 }

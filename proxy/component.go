@@ -95,8 +95,9 @@ func (s *Server) componentFor(r *request, c broker.Choice) (string, *fault) {
 	if len(c.Among) == 1 {
 		return c.Among[0], nil
 	}
-	if component, ok := s.source.OnlyComponent(); ok {
-		return component, nil
+	all := s.source.Components()
+	if len(all) == 1 {
+		return all[0], nil
 	}
 	if !explicit && s.defaultAppID != "" {
 		a, f := s.account(r, s.defaultAppID, c)
@@ -104,7 +105,10 @@ func (s *Server) componentFor(r *request, c broker.Choice) (string, *fault) {
 			return a.Component, f
 		}
 	}
-	return "", noComponent()
+	if len(all) == 0 {
+		return "", noComponent()
+	}
+	return "", unnamedComponent(r.bodyMayName)
 }
 
 // component returns appid, by which the call names a component, if it is one's. The account

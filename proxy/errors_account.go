@@ -29,11 +29,27 @@ func blankValue(what, name string) *fault {
 	return f
 }
 
+// unnamedComponent is the fault of a call that takes a component's token and does not say
+// whose, where several are configured. bodyMayName is true
+// where the body may name it.
+func unnamedComponent(bodyMayName bool) *fault {
+	query, body := "in the query", "; the body is not looked at for this path"
+	if bodyMayName {
+		query, body = "in the query or the body", ""
+	}
+	return &fault{
+		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
+		message: "this path takes a component's token, and the call does not say which component's: name its appid in the header " +
+			"X-Wechat-Component or X-Wechat-Appid, as component_appid " + query + ", or by the handle that api_component_token gave for it, " +
+			"or name one of its accounts in X-Wechat-Appid" + body,
+	}
+}
+
+// noComponent is the fault of a call that takes a component's token where none is configured.
 func noComponent() *fault {
 	return &fault{
 		status: fasthttp.StatusBadRequest, code: "no_account", errcode: errcodeAppID,
-		message: "this path takes a component's token, and there is not exactly one component: name its appid in the header " +
-			"X-Wechat-Component or X-Wechat-Appid, or that of one of its accounts in the latter",
+		message: "this path takes a component's token, and no component is configured: add yours to components",
 	}
 }
 

@@ -193,8 +193,15 @@ func (s *source) OnlyAccount(ctx context.Context, c broker.Choice) (broker.Accou
 	return broker.Account{}, fmt.Errorf("%w: none or several", broker.ErrUnknownAccount)
 }
 
-func (s *source) OnlyComponent() (string, bool) {
-	return s.only(func(k broker.Kind) bool { return k == broker.KindComponent })
+func (s *source) Components() (all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for appid, of := range s.accounts {
+		if of[0].Kind == broker.KindComponent {
+			all = append(all, appid)
+		}
+	}
+	return all
 }
 
 // sidecar is a server that listens, with a client that calls it.

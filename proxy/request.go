@@ -55,6 +55,8 @@ type naming struct {
 	formAppID string
 	// bodyComponent is component_appid in the body, in calls whose body is read.
 	bodyComponent string
+	// bodyMayName is true in those calls.
+	bodyMayName bool
 }
 
 // progress is how far a call has come.

@@ -31,6 +31,7 @@ func (s *Server) readForm(r *request) *fault {
 
 // readComponent reads the component that the body names, if it names one.
 func (r *request) readComponent() *fault {
+	r.bodyMayName = true
 	if f := r.refuseBlank(paramComponentAppID); f != nil {
 		return f
 	}

@@ -374,8 +374,26 @@ func TestExchange_ComponentInTheBody(t *testing.T) {
 	if !slices.Equal(e.codes, []string{component2 + " code"}) {
 		t.Errorf("traded %q", e.codes)
 	}
-	if got := s.call(t, "POST", "/cgi-bin/component/api_get_authorizer_list", `{}`); got.status != 400 || got.fault() != "no_account" {
-		t.Errorf("no component named: %d %q", got.status, got.body)
+	unnamed := func(path, want string) {
+		t.Helper()
+		got := s.call(t, "POST", path, `{}`)
+		if got.status != 400 || got.fault() != "no_account" || !strings.Contains(got.body, "X-Wechat-Component or X-Wechat-Appid") || !strings.Contains(got.body, want) {
+			t.Errorf("%s without a component: %d %q, want %q", path, got.status, got.body, want)
+		}
+	}
+	unnamed("/cgi-bin/component/api_create_preauthcode", "in the query, or by the handle")
+	unnamed("/cgi-bin/component/api_create_preauthcode", "the body is not looked at for this path")
+	unnamed("/cgi-bin/component/api_component_token", "component_appid in the query or the body")
+}
+
+// Where no component is configured, naming one would not help.
+func TestComponent_NoneConfigured(t *testing.T) {
+	s := start(t, Options{Source: newSource(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: nobody}})
+	for _, path := range []string{"/cgi-bin/component/api_get_authorizer_list", "/cgi-bin/component/api_component_token"} {
+		got := s.call(t, "POST", path, `{}`)
+		if got.fault() != "no_account" || !strings.Contains(got.body, "no component is configured: add yours to components") {
+			t.Errorf("%s: %d %q", path, got.status, got.body)
+		}
 	}
 }
 

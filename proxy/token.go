@@ -16,7 +16,7 @@ type TokenSource interface {
 	Report(key broker.Key, generation uint64, r broker.Refusal) bool
 	Account(ctx context.Context, appid string, c broker.Choice) (broker.Account, error)
 	OnlyAccount(ctx context.Context, c broker.Choice) (broker.Account, error)
-	OnlyComponent() (string, bool)
+	Components() []string
 	Now() time.Time
 }
 
