@@ -46,13 +46,17 @@ func (c *cache) fullName(key Key) uint64 {
 
 // get returns the entry of key, or nil. The key is compared, since a cache that
 // keeps only hashes may confuse two.
-func (c *cache) get(key Key) *entry {
-	if !key.Kind.IsTicket() {
-		if e, ok := c.entries.Get(c.name(key)); ok && e.key == key {
-			return e
-		}
+func (c *cache) get(key *Key) *entry {
+	if e, ok := c.entries.Get(maphash.String(c.seed, key.AppID)); ok && e.key == *key {
+		return e
 	}
-	if e, ok := c.entries.Get(c.fullName(key)); ok && e.key == key {
+	return c.getFull(key)
+}
+
+// getFull is get for what lies under its full name: tickets, and accounts that share their
+// appid.
+func (c *cache) getFull(key *Key) *entry {
+	if e, ok := c.entries.Get(c.fullName(*key)); ok && e.key == *key {
 		return e
 	}
 	return nil

@@ -15,7 +15,8 @@ import (
 // as a caller waits for a token; otherwise it blocks on the store at most.
 func (d *directory) account(ctx context.Context, appID string, c Choice) (Account, error) {
 	if c.Component != "" {
-		if e := d.table.cache.get(authorizerKey(c.Component, appID)); e != nil {
+		key := authorizerKey(c.Component, appID)
+		if e := d.table.cache.get(&key); e != nil {
 			return e.key.account(), nil
 		}
 	}

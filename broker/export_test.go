@@ -44,7 +44,7 @@ func Canary(ring *seal.Keyring) store.Write {
 func (b *Broker) Settled() { b.table.cache.entries.Wait() }
 
 // Cached reports whether the next Token of key needs no lock.
-func (b *Broker) Cached(key Key) bool { return b.table.cache.get(key) != nil }
+func (b *Broker) Cached(key Key) bool { return b.table.cache.get(&key) != nil }
 
 // InUse returns how many keys memory holds.
 func (b *Broker) InUse() int { return b.table.size() }
@@ -57,7 +57,7 @@ func (t *table) size() int {
 
 // Orphan reports whether the cache holds an entry of key that memory does not.
 func (b *Broker) Orphan(key Key) bool {
-	e := b.table.cache.get(key)
+	e := b.table.cache.get(&key)
 	return e != nil && b.table.inUse(key) != &e.saved
 }
 

@@ -62,7 +62,7 @@ func (t *table) entry(key Key) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[key]
-	if e != nil && t.cache.get(key) != e {
+	if e != nil && t.cache.get(&key) != e {
 		t.cache.set(e)
 	}
 	return e

@@ -7,7 +7,7 @@ import "context"
 // ctx ends, at most Options.Wait, and then returns a *StateError. ctx must not be a
 // request's own memory: it may be looked at after the caller has left.
 func (b *Broker) Token(ctx context.Context, key Key) (*Token, error) {
-	if e := b.table.cache.get(key); e != nil {
+	if e := b.table.cache.get(&key); e != nil {
 		now := b.env.clock.Now()
 		if t := e.token.Load(); t.Alive(now) {
 			b.env.metrics.CacheRequest(true)
