@@ -93,7 +93,9 @@ func (s *Server) noAnswerFault(r *request, err error) *fault {
 	default:
 		f = upstreamFault(r, err)
 	}
-	f.cause = err
+	if f.cause == nil {
+		f.cause = err
+	}
 	if f.cut {
 		s.metrics.UpstreamFailure("cut")
 	} else {

@@ -27,12 +27,14 @@ func internalFault(cause string) *fault {
 func upstreamFault(r *request, err error) *fault {
 	f := &fault{
 		status: fasthttp.StatusBadGateway, code: "upstream_unreachable", errcode: errcodeBusy,
-		message: "no answer from WeChat; the sidecar's log says why", retryAfter: time.Second,
+		message: "no answer from WeChat: check upstream.url and what is between it and the sidecar; the sidecar's log says why", retryAfter: time.Second,
 	}
 	switch {
 	case !r.sent:
-		f.message = "WeChat cannot be reached, and nothing of the call was sent; the sidecar's log says why"
+		f.cause = fmt.Errorf("upstream.url: %w", err)
+		f.message = "WeChat cannot be reached, and nothing of the call was sent: check upstream.url, its DNS name, the network and the firewall; the sidecar's log says why"
 		if p := proxyFailure(err); p != nil {
+			f.cause = err // it names upstream.proxy
 			f.message = "WeChat cannot be reached, and nothing of the call was sent: " + p.Reason
 		}
 	case isTimeout(err):

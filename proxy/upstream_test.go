@@ -46,7 +46,8 @@ func TestRoundTrip_WrongCertificate(t *testing.T) {
 	defer up.Close()
 	up.Config.ErrorLog = nil
 	s := start(t, Options{Source: platform(), Upstream: UpstreamOptions{URL: up.URL, RootCAs: x509.NewCertPool()}})
-	if got := s.call(t, "POST", "/x", "b", forMerchant()); got.status != 502 || got.fault() != "upstream_unreachable" {
+	got := s.call(t, "POST", "/x", "b", forMerchant())
+	if got.status != 502 || got.fault() != "upstream_unreachable" || !strings.Contains(got.body, "check upstream.url") {
 		t.Errorf("%d %q", got.status, got.body)
 	}
 }
