@@ -2,12 +2,12 @@ package broker
 
 import "github.com/wxsidecar/wxsidecar/broker/wechat"
 
-// advice says what a person can do about what happened to a key of kind, and whose
+// advice says what a person can do about what happened to key, and whose
 // setting it is; "" where there is nothing to do but wait. It is pure.
-func advice(kind Kind, what eventKind, errcode int) string {
+func advice(key Key, what eventKind, errcode int) string {
 	switch {
 	case what == eventMisconfigured:
-		return cure(kind, errcode)
+		return cure(key, errcode)
 	case what == eventFailed:
 		return "it is tried again by itself"
 	case what == eventQuota:
@@ -26,11 +26,12 @@ func advice(kind Kind, what eventKind, errcode int) string {
 }
 
 // cure says how to end a misconfiguration.
-func cure(kind Kind, errcode int) string {
+func cure(key Key, errcode int) string {
+	kind := key.Kind
 	switch errcode {
 	case wechat.CodeInvalidSecret, wechat.CodeInvalidCredential:
 		if kind == KindAccount {
-			return "correct accounts[].secret: it is not the AppSecret in the account's console (mp.weixin.qq.com)"
+			return "correct accounts[].secret of " + key.AppID + ": it is not the AppSecret in the account's console (mp.weixin.qq.com)"
 		}
 		return "correct components[].secret: it is not the AppSecret in the platform's console (open.weixin.qq.com)"
 	case wechat.CodeInvalidAppID, wechat.CodeComponentInvalid:

@@ -47,7 +47,7 @@ func TestAdvice(t *testing.T) {
 	const platformIP = "add the address that our calls come from (WeChat names it) to 白名单IP地址列表 in the platform's console (open.weixin.qq.com)"
 	const ownIP = "add the address that our calls come from (WeChat names it) to IP白名单 in the account's console (mp.weixin.qq.com)"
 	const componentSecret = "correct components[].secret: it is not the AppSecret in the platform's console (open.weixin.qq.com)"
-	const accountSecret = "correct accounts[].secret: it is not the AppSecret in the account's console (mp.weixin.qq.com)"
+	accountSecret := "correct accounts[].secret of " + ownKey.AppID + ": it is not the AppSecret in the account's console (mp.weixin.qq.com)"
 	f(platformKey, 40001, misconfigured, componentSecret)
 	f(platformKey, 40125, misconfigured, componentSecret)
 	f(ownKey, 40001, misconfigured, accountSecret)

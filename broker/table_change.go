@@ -87,7 +87,7 @@ func (t *table) transitionLocked(e *entry, ev event, now time.Time) {
 // nextLocked returns the condition of e after ev. What only a person can cure says what
 // to do, behind WeChat's own words; the record keeps the words alone.
 func (e *entry) nextLocked(ev event, now time.Time) condition {
-	if do := advice(e.key.Kind, ev.kind, ev.errcode); do != "" {
+	if do := advice(e.key, ev.kind, ev.errcode); do != "" {
 		ev.reason += "; " + do
 	}
 	return transition(e.cond, ev, now)
