@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxsidecar/wxsidecar/broker/boltstore"
 	"github.com/wxsidecar/wxsidecar/broker/rekey"
 	"github.com/wxsidecar/wxsidecar/config"
 )
@@ -44,6 +45,9 @@ func (p *program) rekey(ctx context.Context, c config.Config) error {
 		return &exitError{exitFailure, err}
 	}
 	store, err := openStore(c, keys, log)
+	if errors.Is(err, boltstore.ErrLocked) {
+		err = fmt.Errorf("%w\nhint: stop serve first, then run rekey again", err)
+	}
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
