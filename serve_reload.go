@@ -50,7 +50,7 @@ func (r *reloader) reload(why string) {
 		return
 	}
 	config.TakeOver(&r.config, &l.Config)
-	r.log.Info("configuration reloaded", "why", why, "components", len(l.Config.Components), "accounts", len(l.Config.Accounts))
+	r.log.Info("configuration reloaded", "why", why, "components", len(l.Config.Components), "accounts", len(l.Config.Accounts), "callers", len(l.Config.Callers), "events", len(l.Config.Events))
 }
 
 // logWarnings logs the configuration's warnings, and its keys that have no effect.
