@@ -440,3 +440,12 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A secret that is missing is asked for by the form of variable that is in use.
+func TestRequired_NamesTheFormInUse(t *testing.T) {
+	for prefix, want := range map[string]string{"WXSIDECAR_COMPONENT_": "the variable WXSIDECAR_COMPONENT_SECRET", "WXSIDECAR_COMPONENTS_0_": "the variable WXSIDECAR_COMPONENTS_0_SECRET"} {
+		if got := report(loadText(t, "", Environment{prefix + "APPID": "wx7f00c0de00000001"})); !strings.Contains(got, want) {
+			t.Errorf("%s: the report lacks %q:\n%s", prefix, want, got)
+		}
+	}
+}

@@ -135,7 +135,7 @@ func unknownVariable(name string) string {
 	}
 	if strings.HasPrefix(name, envComponent) {
 		for i, k := range known {
-			known[i] = strings.Replace(k, EnvPrefix+"COMPONENTS_0_", envComponent, 1)
+			known[i] = shortVariable(k)
 		}
 	}
 	warning := "environment " + name + ": unknown variable, ignored"
@@ -149,4 +149,9 @@ func unknownVariable(name string) string {
 // WXSIDECAR_COMPONENTS_0_APPID.
 func variableOfPath(path string) string {
 	return EnvPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "[", "_", "]", "").Replace(path))
+}
+
+// shortVariable returns the short name of a variable of the first component.
+func shortVariable(name string) string {
+	return strings.Replace(name, EnvPrefix+"COMPONENTS_0_", envComponent, 1)
 }

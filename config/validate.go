@@ -139,7 +139,11 @@ func shownAppID(appID string) string {
 func (l *Loaded) required(key string, s secret.Text) {
 	entry := key[:strings.LastIndex(key, ".")]
 	if s.IsZero() && !l.faulty(entry) && !l.faulty(key) && !l.faulty(key+"_file") {
-		l.fault(key, "", "missing", fmt.Sprintf("give %s, %s_file, or the variable %s", key, key, variableOfPath(key)))
+		variable := variableOfPath(key)
+		if strings.HasPrefix(l.place(entry+".appid").name, envComponent) { // the short form is in use
+			variable = shortVariable(variable)
+		}
+		l.fault(key, "", "missing", fmt.Sprintf("give %s, %s_file, or the variable %s", key, key, variable))
 	}
 }
 
