@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,6 +114,33 @@ func (c *component) confirmedInfo(ctx context.Context, appID string) (wechat.Aut
 		return c.info(ctx, appID)
 	}
 	return info, err
+}
+
+// preAuthCode asks for a code with which one merchant is sent to WeChat's authorization
+// page.
+func (c *component) preAuthCode(ctx context.Context) (wechat.Grant, error) {
+	return awaitToken(ctx, c, func() (wechat.Grant, error) {
+		return withToken(c.table, c.key(), "api_create_preauthcode", func(token secret.Text) (wechat.Grant, error) {
+			return c.wechat.PreAuthCode(ctx, c.appID, token)
+		})
+	})
+}
+
+// awaitToken waits for the component's token and makes a call with it. If WeChat finds the
+// token stale it waits for the next one and makes the call once more.
+func awaitToken[T any](ctx context.Context, c *component, call func() (T, error)) (T, error) {
+	var none T
+	for range 2 {
+		if _, err := c.directory.tokenAfter(ctx, c.key(), 0); err != nil {
+			return none, err
+		}
+		got, err := call()
+		var blocked *blockedError
+		if !errors.As(err, &blocked) {
+			return got, err
+		}
+	}
+	return none, c.table.stateError(c.key())
 }
 
 // follow has the keys and the directory follow what was merged into records.

@@ -87,7 +87,7 @@
 //	ledger.go ledger_*.go                  records, merge (the list), uses, unsaved, meta,
 //	                                       oldnames; store/ says what a store must do
 //	directory.go directory_*.go            account, only, load, revoke
-//	component.go component_*.go            set, record, tickets, list, preauth
+//	component.go component_*.go            set, record, tickets, list
 //	inbox.go inbox_*.go                    take, recover; exchange.go, exchange_kept.go
 //	renew.go renew_*.go failure.go         component, authorizer; what an error means
 //

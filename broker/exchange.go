@@ -31,12 +31,11 @@ type flight struct {
 
 // queryAuth is [Broker.QueryAuth].
 func (x *inbox) queryAuth(ctx context.Context, component string, code secret.Text) ([]byte, error) {
-	key := componentKey(component)
-	var blocked *blockedError
-	for range 2 { // WeChat may find the first token stale, as it may for any call
-		if _, err := x.directory.tokenAfter(ctx, key, 0); err != nil {
-			return nil, err
-		}
+	c := x.components.get(component)
+	if c == nil {
+		return nil, unknown(component)
+	}
+	answer, err := awaitToken(ctx, c, func() ([]byte, error) {
 		// In whole seconds, as WeChat's events tell theirs: one that takes the
 		// authorization back within the second must not look older.
 		now := x.clock.Now().Truncate(time.Second)
@@ -45,11 +44,9 @@ func (x *inbox) queryAuth(ctx context.Context, component string, code secret.Tex
 			// It goes on for whoever asks next.
 			return nil, &wechat.NoAnswerError{Path: "api_query_auth", Err: wechat.ErrTimeUp, Sent: true}
 		}
-		if !errors.As(err, &blocked) {
-			return answer, exchangeFault(key, err)
-		}
-	}
-	return nil, x.table.stateError(key)
+		return answer, err
+	})
+	return answer, exchangeFault(c.key(), err)
 }
 
 // exchangeFault says of an exchange that never came to WeChat that it is the exchange
