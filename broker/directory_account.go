@@ -7,12 +7,7 @@ import (
 	"time"
 )
 
-// account returns what is known of appid: a configured component or own account,
-// or an authorizer, of the component that c decides for. It returns ErrUnknownAccount, an
-// *AmbiguousError where c does not decide, a *StateError while the list of authorizers
-// cannot be known yet (no ticket), the account's authorization is still being exchanged or the
-// store did not take it, or the store's error. For the first two it waits, each time as long
-// as a caller waits for a token; otherwise it blocks on the store at most.
+// account is [Broker.Account].
 func (d *directory) account(ctx context.Context, appID string, c Choice) (Account, error) {
 	if c.Component != "" {
 		key := authorizerKey(c.Component, appID)

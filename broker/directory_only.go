@@ -12,11 +12,7 @@ type onlyAnswer struct {
 	count int
 }
 
-// onlyAccount returns the one authorizer or own account there is; where there is none,
-// the one authorizer whose authorization was taken back. Of a merchant that has authorised
-// several components it is the one that c decides for. It returns what
-// account returns, with ErrUnknownAccount where there are none or several, and
-// waits no longer. Until an account comes or goes it costs no more than that.
+// onlyAccount is [Broker.OnlyAccount].
 func (d *directory) onlyAccount(ctx context.Context, c Choice) (Account, error) {
 	a, err := d.rememberOnly()
 	if err == nil && a.count == 0 {

@@ -68,8 +68,7 @@ func (t *table) entry(key Key) *entry {
 	return e
 }
 
-// inUse returns the records that memory follows of the key's entry, nil where it is not
-// in use.
+// inUse returns what the ledger knows of a key, nil for one that is not in use.
 func (t *table) inUse(key Key) *saved {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -113,19 +113,18 @@ func (t *table) retryStopped() {
 }
 
 // retry has the key renewed now, whatever its condition, and ends what budgets stand
-// against it. It reports whether the key is in use.
-func (t *table) retry(key Key) bool {
+// against it. It does nothing for a key that is not in use.
+func (t *table) retry(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[key]
 	if e == nil {
-		return false
+		return
 	}
 	t.budgets.breaker(groupOf(key)).reset()
 	e.quota = keyQuota{}
 	t.retryStoppedLocked(quotaGroup{})
 	t.retryLocked(e, true)
-	return true
 }
 
 // overBudget refuses a renewal that would burn a quota: a fault of ours or of
