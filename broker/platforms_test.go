@@ -34,15 +34,24 @@ func twoComponents() (o worldOptions, ticket func(*world)) {
 // key has authorised the first, and has been called.
 func inTwo(t *testing.T, f func(w *world, key broker.Key, ticket func(*world))) {
 	t.Helper()
+	inTwoWith(t, func(*worldOptions) {}, func(w *world, ticket func(*world)) {
+		key := authorizerKey(merchant(0))
+		w.mustCall(key)
+		f(w, key, ticket)
+	})
+}
+
+// inTwoWith is inTwo in a world that adjust changes before, and without a call.
+func inTwoWith(t *testing.T, adjust func(*worldOptions), f func(w *world, ticket func(*world))) {
+	t.Helper()
 	o, ticket := twoComponents()
+	adjust(&o)
 	inWorld(t, o, func(w *world) {
 		w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
 		w.ticket()
 		ticket(w)
 		pass(time.Second)
-		key := authorizerKey(merchant(0))
-		w.mustCall(key)
-		f(w, key, ticket)
+		f(w, ticket)
 	})
 }
 
@@ -216,13 +225,7 @@ func TestPlatforms_WhoComesToASecond(t *testing.T) {
 // TestPlatforms_OnlyOneMerchant has the one merchant there is authorise both: calls that
 // name nobody are for it.
 func TestPlatforms_OnlyOneMerchant(t *testing.T) {
-	o, ticket := twoComponents()
-	o.merchants = 1
-	inWorld(t, o, func(w *world) {
-		w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
-		w.ticket()
-		ticket(w)
-		pass(time.Second)
+	inTwoWith(t, func(o *worldOptions) { o.merchants = 1 }, func(w *world, _ func(*world)) {
 		w.authorizeOther(merchant(0))
 		pass(time.Second)
 		a, err := w.broker.OnlyAccount(context.Background(), broker.Choice{Default: otherComponentID})
@@ -250,13 +253,7 @@ func TestPlatforms_ComingToASecond(t *testing.T) {
 // neither. A merchant who was known to have one alone is served.
 func TestPlatforms_AStoreThatIsAwayDecidesNothing(t *testing.T) {
 	store, down := failing()
-	o, ticket := twoComponents()
-	o.store = store
-	inWorld(t, o, func(w *world) {
-		w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
-		w.ticket()
-		ticket(w)
-		pass(time.Second)
+	inTwoWith(t, func(o *worldOptions) { o.store = store }, func(w *world, ticket func(*world)) {
 		w.authorizeOther(merchant(0))
 		pass(time.Second)
 		if _, err := w.choose(merchant(0), broker.Choice{}); err == nil {

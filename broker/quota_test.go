@@ -268,23 +268,18 @@ func TestQuota_SeveralStopTheirKind(t *testing.T) {
 // TestQuota_OfOneComponentStopsNoOther has the merchants of one component use up their
 // quotas there: their authorizations of another component go on.
 func TestQuota_OfOneComponentStopsNoOther(t *testing.T) {
-	o, ticket := twoComponents()
-	o.merchants = 3
-	inWorld(t, o, func(w *world) {
-		w.sim.AddComponent(wechattest.Component{AppID: otherComponentID, Secret: appSecret})
-		w.ticket()
-		ticket(w)
-		pass(time.Second)
-		for i := range o.merchants {
+	const merchants = 3
+	inTwoWith(t, func(o *worldOptions) { o.merchants = merchants }, func(w *world, _ func(*world)) {
+		for i := range merchants {
 			w.authorizeOther(merchant(i))
 			pass(time.Second)
 			w.sim.ExpireToken(merchant(i))
 		}
 		w.sim.Fault(authorizerPath, wechattest.Fault{Component: componentID, Errcode: 45009})
-		for i := range o.merchants {
+		for i := range merchants {
 			w.mustFail(authorizerKey(merchant(i)), broker.StateQuotaExhausted)
 		}
-		for i := range o.merchants {
+		for i := range merchants {
 			w.mustCall(authorizerOf(otherComponentID, merchant(i)))
 		}
 	})
