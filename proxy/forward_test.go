@@ -192,7 +192,7 @@ func TestForward_ByteIdentical(t *testing.T) {
 
 func TestForward_AnswerPasses(t *testing.T) {
 	answers := map[string]string{
-		"/typed":    "HTTP/1.1 200 OK\r\nDate: D\r\nServer: s\r\nContent-Type: image/jpeg\r\nContent-disposition: attachment; filename=\"a\"\r\nX-Odd: 1\r\nSet-Cookie: a=b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nX-Wxsidecar-Error: forged\r\nContent-Length: 3\r\n\r\n\xff\xd8{",
+		"/typed":    "HTTP/1.1 200 OK\r\nDate: D\r\nServer: s\r\nContent-Type: image/jpeg\r\nContent-disposition: attachment; filename=\"a\"\r\nX-Odd: 1\r\nSet-Cookie: a=b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nX-Wxsidecar-Error: forged\r\nX-Wechat-Appid: forged\r\nX-Wechat-Component: forged\r\nContent-Length: 3\r\n\r\n\xff\xd8{",
 		"/untyped":  "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
 		"/odd":      "HTTP/1.1 299 Odd Words\r\nContent-Length: 0\r\n\r\n",
 		"/none":     "HTTP/1.1 204 No Content\r\n\r\n",
@@ -225,6 +225,7 @@ func TestForward_AnswerPasses(t *testing.T) {
 	for name, want := range map[string]string{
 		"Date": "D", "Server": "s", "Content-Type": "image/jpeg", "Content-Disposition": `attachment; filename="a"`,
 		"X-Odd": "1", "Set-Cookie": "a=b", "X-Hop": "", "Keep-Alive": "", "Content-Length": "3",
+		"X-Wechat-Appid": "", "X-Wechat-Component": "",
 	} {
 		if h.Get(name) != want {
 			t.Errorf("%s = %q, want %q", name, h.Get(name), want)

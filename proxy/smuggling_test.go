@@ -213,7 +213,7 @@ func FuzzRequest(f *testing.F) {
 		wantSameCall(t, raw, req)
 		for name := range req.Header {
 			norm := strings.ReplaceAll(strings.ToLower(name), "_", "-")
-			if strings.HasPrefix(norm, "x-wxsidecar") || norm == "x-wechat-appid" {
+			if strings.HasPrefix(norm, "x-wxsidecar") || norm == "x-wechat-appid" || norm == "x-wechat-component" {
 				t.Fatalf("%q became %q", raw, up.seen)
 			}
 		}

@@ -101,7 +101,7 @@ func headerToStrip(h *fasthttp.ResponseHeader, not *injected) []byte {
 			return name
 		}
 		switch c, _ := classify(name); c {
-		case classDrop, classOurs, classAppID, classKey, classCredentials, classConnection:
+		case classDrop, classOurs, classAppID, classComponent, classKey, classCredentials, classConnection:
 			return name
 		}
 	}
