@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -174,6 +175,10 @@ func TestForward_AllocationsWithTheBroker(t *testing.T) {
 	wantAllocations(t, s, "POST", postRequest(), 1)
 	handle := s.keys.issue(authorizerKey(merchant), s.callers.Load().all[1])
 	wantAllocations(t, s, "handle", []byte("GET /cgi-bin/menu/get?access_token="+handle+" HTTP/1.1\r\nHost: localhost\r\n\r\n"), 0)
+	// A component that the call names, and that no call in its own name was made for.
+	menu := "GET /cgi-bin/menu/get%s HTTP/1.1\r\nHost: localhost\r\nX-Wxsidecar-Key: key-of-shop\r\n" + forMerchant() + "\r\n%s\r\n"
+	wantAllocations(t, s, "component", fmt.Appendf(nil, menu, "", throughComponent(component)+"\r\n"), 0)
+	wantAllocations(t, s, "component_appid", fmt.Appendf(nil, menu, "?component_appid="+component, ""), 0)
 	// An account that the call does not name: the default, and the only one.
 	const unnamed = "GET /cgi-bin/menu/get HTTP/1.1\r\nHost: localhost\r\nX-Wxsidecar-Key: key-of-shop\r\n\r\n"
 	o.DefaultAppID = own

@@ -43,10 +43,16 @@ func (s *Server) namedComponent(r *request) (string, *fault) {
 	return named, nil
 }
 
-// intern returns an appid as a string; empty for none.
+// intern returns an appid as a string; empty for none. A component's comes from the
+// configuration, since inflight has it only after a call in the component's own name.
 func (s *Server) intern(appid []byte) string {
 	if appid == nil {
 		return ""
+	}
+	for _, component := range s.source.Components() {
+		if component == string(appid) {
+			return component
+		}
 	}
 	return s.inflight.intern(appid)
 }
