@@ -3,7 +3,6 @@ package proxy
 import (
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 
@@ -133,6 +132,25 @@ func TestComponent_OfTheOnlyMerchant(t *testing.T) {
 	}
 }
 
+// The only account of all is found whatever component the call names, and hears if it has
+// not authorised that one.
+func TestComponent_OfTheOnlyAuthorization(t *testing.T) {
+	up := newWeChat(t, echo)
+	src := newSource(
+		broker.Account{AppID: component, Kind: broker.KindComponent, Component: component},
+		broker.Account{AppID: component2, Kind: broker.KindComponent, Component: component2},
+		broker.Account{AppID: merchant, Kind: broker.KindAuthorizer, Component: component},
+	)
+	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
+	if got := s.call(t, "GET", "/cgi-bin/menu/get", "", throughComponent(component)); !strings.HasSuffix(got.body, tokenOf(broker.KindAuthorizer, component)) {
+		t.Errorf("%d %q", got.status, got.body)
+	}
+	got := s.call(t, "GET", "/cgi-bin/menu/get", "", throughComponent(component2))
+	if got.fault() != "unknown_account" || !strings.Contains(got.body, merchant+" has not authorised component "+component2) || up.calls.Load() != 1 {
+		t.Errorf("%d %q, %d calls", got.status, got.body, up.calls.Load())
+	}
+}
+
 // TestComponent_WhereTheSidecarAnswers has the endpoints that are answered here, and those
 // that carry secrets, go by the component that the call names.
 func TestComponent_WhereTheSidecarAnswers(t *testing.T) {
@@ -220,47 +238,6 @@ func TestComponent_HeaderIsNotForwarded(t *testing.T) {
 				t.Errorf("%s: WeChat saw %.200q", target, seen[0])
 			}
 		}
-	}
-}
-
-// A void handle on a path that is answered here names its account and its component, and
-// never another one.
-func TestComponent_VoidHandle(t *testing.T) {
-	src := severalComponents()
-	s := start(t, Options{Source: src, Callers: []Caller{callerOf("shop", "k1")}})
-	const ticket, key = "/cgi-bin/ticket/getticket?access_token=", "X-Wxsidecar-Key: k1"
-	void := oldHandle(broker.KindAuthorizer, merchant)
-	f := func(want string, headers ...string) {
-		t.Helper()
-		if got := s.call(t, "GET", ticket+void, "", append(headers, key)...); !strings.Contains(got.body, want) {
-			t.Errorf("%v: %d %q, want %q in it", headers, got.status, got.body, want)
-		}
-	}
-	f(tokenOf(broker.KindJSAPITicket, component))
-	f("two components, "+component+" and "+component2, throughComponent(component2))
-	f(tokenOf(broker.KindJSAPITicket, component2), forMerchant(), throughComponent(component2)) // it is a placeholder beside an account
-	src.accounts[merchant] = slices.DeleteFunc(src.accounts[merchant], func(a broker.Account) bool { return a.Component == component })
-	f(merchant + " has not authorised component " + component)
-}
-
-// The handles of each way to get one are of the component that it was asked for, and what
-// they are used for goes there, also while the merchant has taken the other back.
-func TestComponent_HandleOfWhatWasTakenBack(t *testing.T) {
-	up := newWeChat(t, echo)
-	src := severalComponents()
-	s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.URL}})
-	gone := &broker.StateError{Key: authorizerKey(merchant), State: broker.StateUnauthorized, Reason: "taken back"}
-	src.withdrawn[authorizerKey(merchant)] = true
-	src.errs[authorizerKey(merchant)] = gone
-	src.errs[broker.Key{Kind: broker.KindJSAPITicket, AppID: merchant, Component: component}] = gone
-	handle := s.keys.issue(authorizerKey(merchant), nil)
-	for _, path := range []string{"/cgi-bin/menu/get", "/cgi-bin/ticket/getticket"} {
-		if got := s.call(t, "GET", path+"?access_token="+handle, ""); got.status != 403 || got.fault() != "unauthorized" {
-			t.Errorf("%s: %d %q", path, got.status, got.body)
-		}
-	}
-	if n := up.calls.Load(); n != 0 {
-		t.Errorf("%d calls reached WeChat", n)
 	}
 }
 

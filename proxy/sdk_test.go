@@ -88,8 +88,9 @@ func TestSDK_HandlesServe(t *testing.T) {
 		"/wxa/gettemplatelist?access_token=", "/wxa/gettemplatelist?access_token=tok-component-"+component+"-1")
 	f("POST", "/cgi-bin/component/api_authorizer_token?component_access_token=x", `{"authorizer_appid":"`+merchant2+`","authorizer_refresh_token":null}`,
 		"authorizer_access_token", menu, wantMenu+"authorizer-"+merchant2+"-1")
-	if n := up.calls.Load(); n != 7 {
-		t.Errorf("%d calls reached WeChat, want those 7 that used a handle", n)
+	f("GET", "/"+merchant2+"/cgi-bin/token?secret=x", "", "access_token", menu, wantMenu+"authorizer-"+merchant2+"-1")
+	if n := up.calls.Load(); n != 8 {
+		t.Errorf("%d calls reached WeChat, want those 8 that used a handle", n)
 	}
 	got := decode(t, s.call(t, "POST", "/cgi-bin/component/api_authorizer_token", `{"authorizer_appid":"`+merchant+`"}`))
 	if got["authorizer_refresh_token"] != placeholder {
