@@ -238,6 +238,7 @@ func TestLoad_Faults(t *testing.T) {
 	f("push: {public_url: 'https://h/?a=s3cr3t', landing_url: 'https://h/#x'}\n",
 		"push.public_url: value \"https://h/\": has a query", "push.landing_url: value \"https://h/#x\": a URL with a fragment")
 	f("push: {public_url: 'https://h', landing_url: 'https://h'}\n", "push.landing_secret: missing; push.landing_url needs it")
+	f("events: [{format: json}]\n", "events[0].url: missing; where the events are to be sent")
 	f("push: {landing_secret: s3cr3t}\n", "push.landing_secret: signs nothing")
 	f("push: {login_url: 'https://h/x', public_url: 'https://h'}\n", "push.login_url: value \"https://h/x\": has more than a host")
 	f("upstream: {ca_file: /dev/null}\n", "upstream.ca_file: value \"/dev/null\": holds no certificate")
@@ -286,6 +287,10 @@ func TestLoad_Warnings(t *testing.T) {
 		if !strings.Contains(all, want) {
 			t.Errorf("the warnings lack %q:\n%s", want, all)
 		}
+	}
+	l = loadText(t, minimal+"push: {landing_url: 'https://a.example'}\n", nil)
+	if want := "push.landing_url: has no effect without push.public_url"; l.Err() != nil || !strings.Contains(strings.Join(l.Warnings, "\n"), want) {
+		t.Errorf("the warnings lack %q: %q, %v", want, l.Warnings, l.Err())
 	}
 	if strings.Contains(all, "7080_TCP") || strings.Contains(all, "EMPTY") {
 		t.Errorf("warned of what is ignored:\n%s", all)
