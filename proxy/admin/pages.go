@@ -157,3 +157,12 @@ func (o MetricsOptions) readyz(w http.ResponseWriter, _ *http.Request) {
 	}
 	reply(w, status, "text/plain; charset=utf-8", body)
 }
+
+func (o MetricsOptions) caPEM(w http.ResponseWriter, _ *http.Request) {
+	pem := o.CAPEM()
+	if len(pem) == 0 {
+		reply(w, http.StatusNotFound, "text/plain; charset=utf-8", "there is no certificate yet\n")
+		return
+	}
+	reply(w, http.StatusOK, "application/x-pem-file", string(pem))
+}

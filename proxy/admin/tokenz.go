@@ -30,12 +30,3 @@ func compactJSON(v any) string {
 	_ = e.Encode(v) // texts, numbers and times always encode
 	return string(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }
-
-func (o MetricsOptions) caPEM(w http.ResponseWriter, _ *http.Request) {
-	pem := o.CAPEM()
-	if len(pem) == 0 {
-		reply(w, http.StatusNotFound, "text/plain; charset=utf-8", "there is no certificate yet\n")
-		return
-	}
-	reply(w, http.StatusOK, "application/x-pem-file", string(pem))
-}
