@@ -18,7 +18,7 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-SECRET = os.environ["WEBHOOK_SECRET"]
+SECRET = os.environ.get("WEBHOOK_SECRET") or sys.exit("set WEBHOOK_SECRET to the secret of the entry in events")
 KEY = base64.b64decode(SECRET[6:]) if SECRET.startswith("whsec_") else SECRET.encode()
 MAX_BODY = 1 << 20
 done = set()  # the ids of events that were handled; yours belong in your database
@@ -64,7 +64,7 @@ class App(BaseHTTPRequestHandler):
 
     def do_POST(self):
         length = int(self.headers.get("Content-Length", "0"))
-        if length > MAX_BODY:
+        if not 0 <= length <= MAX_BODY:
             self.close_connection = True
             return self.answer(413)
         body = self.rfile.read(length)

@@ -26,6 +26,9 @@ import (
 	"time"
 )
 
+// maxBody bounds what is read before its signature is checked.
+const maxBody = 1 << 20
+
 func main() {
 	listen := flag.String("listen", "127.0.0.1:3000", "`address` to listen on")
 	flag.Parse()
@@ -85,8 +88,9 @@ type reply struct {
 // ServeHTTP takes one delivery. A status of 2xx says that it arrived; an event comes again after
 // any other, a message does not.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
-	if err != nil {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil { // too long, or cut off
+		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	if err := a.verify(r.Header, body); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"testing"
@@ -154,9 +155,28 @@ func TestApp_Refuses(t *testing.T) {
 	}
 }
 
-func TestRun_NeedsSecret(t *testing.T) {
+// A body that was not read whole did not arrive, whoever signed it.
+func TestApp_LongBodies(t *testing.T) {
+	a := &app{key: []byte(webhookSecret), out: io.Discard, done: map[string]bool{}}
+	for length, want := range map[int]int{maxBody: http.StatusUnauthorized, maxBody + 1: http.StatusBadRequest} {
+		w := httptest.NewRecorder()
+		a.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/wx", strings.NewReader(strings.Repeat("x", length))))
+		if w.Code != want {
+			t.Errorf("%d bytes: status %d, want %d", length, w.Code, want)
+		}
+	}
+}
+
+// Nobody can be told from others by a secret that is empty.
+func TestApp_NeedsSecret(t *testing.T) {
 	t.Setenv("WEBHOOK_SECRET", "")
 	if err := run("127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "WEBHOOK_SECRET") {
-		t.Errorf("run: %v", err)
+		t.Errorf("go: %v", err)
+	}
+	python := programs["python"]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, python[0], python[1:]...).CombinedOutput(); err == nil || !strings.Contains(string(out), "set WEBHOOK_SECRET") {
+		t.Errorf("python: %v: %s", err, out)
 	}
 }
