@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -113,6 +115,34 @@ func TestPages_HeadCostsNothing(t *testing.T) {
 	})
 }
 
+// Each visit is counted once, and what was refused has a line in the log.
+func TestPages_Counted(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		b := r.browser()
+		r.want(b.get(authorizePath+"?auth_type=7"), http.StatusBadRequest)
+		back := r.redirected(b.open(""), r.sim.Authorize(component, merchant))
+		r.want(r.browser().get(back), http.StatusForbidden)
+		r.want(b.get(back), http.StatusOK)
+		b.ask(http.MethodHead, authorizePath)
+		b.ask(http.MethodHead, back)
+		w := httptest.NewRecorder()
+		r.metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		got := regexp.MustCompile(`(?m)^wxsidecar_authorization_pages_total.* [1-9].*$`).FindAllString(w.Body.String(), -1)
+		want := []string{
+			`wxsidecar_authorization_pages_total{page="authorize",result="bad_request"} 1`,
+			`wxsidecar_authorization_pages_total{page="authorize",result="ok"} 1`,
+			`wxsidecar_authorization_pages_total{page="authorized",result="foreign_visit"} 1`,
+			`wxsidecar_authorization_pages_total{page="authorized",result="ok"} 1`,
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("counted %q", got)
+		}
+		if n := strings.Count(r.log.String(), "authorization page not served"); n != 2 {
+			t.Errorf("%d lines in the log say that a page was not served, want 2:\n%s", n, r.log)
+		}
+	})
+}
+
 func TestPages_UnknownComponent(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		r.want(r.browser().get("/wechat/wxother/authorize"), http.StatusNotFound, "no such platform")
@@ -132,7 +162,9 @@ func TestPages_JSON(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.jsonOf(r.browser2(b).get(r.redirected(link, "x"))); got["error"] != "foreign_visit" || got["message"] == "" {
+		stranger := r.browser()
+		stranger.accept = b.accept
+		if got := r.jsonOf(stranger.get(r.redirected(link, "x"))); got["error"] != "foreign_visit" || got["message"] == "" {
 			t.Errorf("a stranger got %v", got)
 		}
 		got = r.jsonOf(b.get(r.redirected(link, r.sim.Authorize(component, merchant))))
@@ -140,13 +172,6 @@ func TestPages_JSON(t *testing.T) {
 			t.Errorf("%v", got)
 		}
 	})
-}
-
-// browser2 is another browser like b, without its cookies.
-func (r *rig) browser2(b *browser) *browser {
-	other := r.browser()
-	other.accept = b.accept
-	return other
 }
 
 func TestPages_PlainHTTPForTrials(t *testing.T) {
