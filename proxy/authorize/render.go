@@ -30,7 +30,7 @@ var style string
 type policy struct {
 	// style is the text of its style element; "" for none.
 	style string
-	// image is where a picture of its comes from; nil for nowhere.
+	// image is the picture that it shows; nil for none.
 	image *url.URL
 }
 

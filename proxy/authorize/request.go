@@ -50,13 +50,13 @@ func (e *parameterError) Error() string { return e.name + " " + e.wrong }
 
 // Check returns what is wrong with r, by the parameter's name, or nil.
 func (r Request) Check() error {
-	digits := func(c rune) bool { return c != '|' && (c < '0' || c > '9') }
+	other := func(c rune) bool { return c != '|' && (c < '0' || c > '9') }
 	switch {
 	case r.AuthType != "" && !slices.Contains(authTypes, r.AuthType):
 		return &parameterError{"auth_type", "is none of " + strings.Join(authTypes, ", ")}
 	case r.BizAppID != "" && !appIDPattern.MatchString(r.BizAppID):
 		return &parameterError{"biz_appid", "is not wx and 16 hexadecimal digits in lower case"}
-	case len(r.CategoryIDList) > maxCategories || strings.ContainsFunc(r.CategoryIDList, digits):
+	case len(r.CategoryIDList) > maxCategories || strings.ContainsFunc(r.CategoryIDList, other):
 		return &parameterError{"category_id_list", fmt.Sprintf("is not numbers with | between them, or longer than %d bytes", maxCategories)}
 	case len(r.State) > maxState || !utf8.ValidString(r.State) || strings.ContainsFunc(r.State, unicode.IsControl):
 		return &parameterError{"state", fmt.Sprintf("is longer than %d bytes, or holds characters that cannot be printed", maxState)}
