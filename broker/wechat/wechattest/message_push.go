@@ -47,20 +47,7 @@ func (s *Server) messageOnce(ctx context.Context, to recipient, m Message) ([]by
 	return answer.Body, err
 }
 
-// SealMessage encrypts and signs a message to the account appID as WeChat does, and sends
-// nothing. Without componentAppID it is one to an own account. Set m.MsgID to seal the same
-// message again.
-func (s *Server) SealMessage(componentAppID, appID string, m Message) (SealedPush, error) {
-	to := s.recipientOf(componentAppID, appID)
-	return s.sealMessage(to, s.complete(m, to.userName))
-}
-
-// DeliverMessage sends a sealed message once and returns the answer, whatever it is.
-func (s *Server) DeliverMessage(ctx context.Context, componentAppID, appID string, p SealedPush) (PushReply, error) {
-	return s.send(ctx, s.recipientOf(componentAppID, appID).URL, p)
-}
-
-// sealMessage seals a complete message.
+// sealMessage signs a complete message as WeChat does, and encrypts it unless to is plain.
 func (s *Server) sealMessage(to recipient, m Message) (p SealedPush, err error) {
 	if to.plain {
 		timestamp, nonce := s.stamp()
