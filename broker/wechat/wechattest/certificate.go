@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -26,6 +27,12 @@ const (
 	// CertUnknownCA is signed by a CA that nobody trusts.
 	CertUnknownCA Certificate = "unknown-ca"
 )
+
+// apiHosts are the hosts of WeChat's API.
+var apiHosts = []string{
+	"api.weixin.qq.com", "api2.weixin.qq.com", "sh.api.weixin.qq.com",
+	"sz.api.weixin.qq.com", "hk.api.weixin.qq.com",
+}
 
 // authority is a throw-away CA with its leaves.
 type authority struct {
@@ -111,7 +118,7 @@ func newAuthority(now time.Time) (*authority, error) {
 		leaves:  map[Certificate]*tls.Certificate{},
 	}
 	a.shown.Store(CertGood)
-	names := append(append(Hosts(), pageHosts...), "localhost")
+	names := slices.Concat(apiHosts, pageHosts, []string{"localhost"})
 	day := 24 * time.Hour
 	for kind, leaf := range map[Certificate]func() (*tls.Certificate, error){
 		CertGood:      func() (*tls.Certificate, error) { return root.leaf(names, now.Add(-day), now.Add(3650*day)) },

@@ -83,10 +83,3 @@ func (s *Server) customerMessage(user string) (m CustomerMessage, found bool, mo
 	}
 	return m, false, s.customers.more
 }
-
-// OpenID makes an openid of a user.
-func (s *Server) OpenID() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mint.openID()
-}

@@ -140,15 +140,6 @@ func (s *Server) setOutage(on bool) (changed bool) {
 	return changed
 }
 
-// Hosts returns the host names of WeChat's API, which the certificate of
-// [Server.StartTLS] holds, beside those of the authorization page.
-func Hosts() []string {
-	return []string{
-		"api.weixin.qq.com", "api2.weixin.qq.com", "sh.api.weixin.qq.com",
-		"sz.api.weixin.qq.com", "hk.api.weixin.qq.com",
-	}
-}
-
 // Addr returns host:port of the listener; empty if it never listened.
 func (s *Server) Addr() string { return s.net.address() }
 

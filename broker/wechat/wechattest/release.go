@@ -7,15 +7,15 @@ import (
 	"fmt"
 )
 
-// ReleaseAccount is one of the accounts with which WeChat checks a component before its release.
-type ReleaseAccount struct {
+// releaseAccount is one of the accounts with which WeChat checks a component before its release.
+type releaseAccount struct {
 	AppID, UserName string
 	MiniProgram     bool
 }
 
 // The pairs of accounts of the check, an official account and a mini program each. They are
 // deliberately not taken from the program's own list, so that a slip in either shows.
-var releasePairs = [][2]ReleaseAccount{
+var releasePairs = [][2]releaseAccount{
 	{{"wx570bc396a51b8ff8", "gh_3c884a361561", false}, {"wxd101a85aa106f53e", "gh_8dad206e9538", true}},
 	{{"wx9252c5e0bb1836fc", "gh_c0f28a78b318", false}, {"wxc39235c15087f6f3", "gh_905ae9d01059", true}},
 	{{"wx8e1097c5bc82cde9", "gh_3f222ed8d140", false}, {"wx7720d01d4b2a4500", "gh_393666f1fdf4", true}},
@@ -50,10 +50,10 @@ func (s *Server) CheckRelease(ctx context.Context, r ReleaseCheck) (steps []Rele
 	var officialCode string
 	for _, step := range []struct {
 		name    string
-		account ReleaseAccount
+		account releaseAccount
 		pass    func() error
 	}{
-		{"component_verify_ticket", ReleaseAccount{}, func() error { return s.PushTicket(ctx, r.Component) }},
+		{"component_verify_ticket", releaseAccount{}, func() error { return s.PushTicket(ctx, r.Component) }},
 		{"authorized", official, func() error {
 			renewed := s.Knows(r.Component, official.AppID)
 			officialCode = s.authorizeTester(r.Component, official)
@@ -81,14 +81,14 @@ func (s *Server) CheckRelease(ctx context.Context, r ReleaseCheck) (steps []Rele
 }
 
 // authorizeTester lets an account of the check authorise the component.
-func (s *Server) authorizeTester(component string, a ReleaseAccount) (code string) {
+func (s *Server) authorizeTester(component string, a releaseAccount) (code string) {
 	code = s.Authorize(component, a.AppID)
 	s.SetProfile(component, a.AppID, Profile{UserName: a.UserName, MiniProgram: a.MiniProgram})
 	return code
 }
 
 // wantReply pushes a message that must be replied to with the text content at once.
-func (s *Server) wantReply(ctx context.Context, r ReleaseCheck, a ReleaseAccount, m Message, content string) error {
+func (s *Server) wantReply(ctx context.Context, r ReleaseCheck, a releaseAccount, m Message, content string) error {
 	m.JSON = r.JSON
 	reply, err := s.PushMessage(ctx, r.Component, a.AppID, m)
 	if err == nil && (reply.MsgType != msgText || reply.Content != content) {
@@ -99,8 +99,8 @@ func (s *Server) wantReply(ctx context.Context, r ReleaseCheck, a ReleaseAccount
 
 // wantAnswer pushes a code that must be answered with an empty string, and then with a customer
 // message.
-func (s *Server) wantAnswer(ctx context.Context, r ReleaseCheck, a ReleaseAccount, code string) error {
-	user := s.OpenID()
+func (s *Server) wantAnswer(ctx context.Context, r ReleaseCheck, a releaseAccount, code string) error {
+	user := s.newOpenID()
 	reply, err := s.PushMessage(ctx, r.Component, a.AppID, Message{FromUserName: user, Content: "QUERY_AUTH_CODE:" + code, JSON: r.JSON})
 	if err != nil {
 		return err
@@ -128,4 +128,10 @@ func (s *Server) codeUsed(code string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.authCodes[code].used
+}
+
+func (s *Server) newOpenID() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mint.openID()
 }
