@@ -118,18 +118,10 @@ func TestPushMessage_Repeats(t *testing.T) {
 		if _, err := w.PushMessage(t.Context(), platform, merchant, wechattest.Message{Content: "hi"}); err != nil {
 			t.Fatal(err)
 		}
-		codec, err := msgcrypt.New("push-token-1", aesKey, platform)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var first string
 		for i, body := range a.bodies {
 			q := a.urls[i].Query()
-			encrypt, err := msgcrypt.ParseEnvelope([]byte(body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			plain, err := codec.Open(q.Get("msg_signature"), q.Get("timestamp"), q.Get("nonce"), encrypt)
+			plain, err := openPush(a.urls[i], []byte(body))
 			if err != nil {
 				t.Fatal(err)
 			}

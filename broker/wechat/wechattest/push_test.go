@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,20 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
+
+// openPush returns the plain text of what the platform was sent.
+func openPush(u *url.URL, body []byte) ([]byte, error) {
+	encrypt, err := msgcrypt.ParseEnvelope(body)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := msgcrypt.New("push-token-1", aesKey, platform)
+	if err != nil {
+		return nil, err
+	}
+	q := u.Query()
+	return codec.Open(q.Get("msg_signature"), q.Get("timestamp"), q.Get("nonce"), encrypt)
+}
 
 // receiver is the push side of a sidecar: it opens what comes and answers what
 // the test wants, in memory.
@@ -30,16 +45,7 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	encrypt, err := msgcrypt.ParseEnvelope(body)
-	if err != nil {
-		return nil, err
-	}
-	codec, err := msgcrypt.New("push-token-1", aesKey, platform)
-	if err != nil {
-		return nil, err
-	}
-	q := req.URL.Query()
-	plain, err := codec.Open(q.Get("msg_signature"), q.Get("timestamp"), q.Get("nonce"), encrypt)
+	plain, err := openPush(req.URL, body)
 	if err != nil {
 		return nil, err
 	}

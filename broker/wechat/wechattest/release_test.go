@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -30,16 +29,7 @@ func (p *released) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	encrypt, err := msgcrypt.ParseEnvelope(body)
-	if err != nil {
-		return nil, err
-	}
-	codec, err := msgcrypt.New("push-token-1", aesKey, platform)
-	if err != nil {
-		return nil, err
-	}
-	q := req.URL.Query()
-	plain, err := codec.Open(q.Get("msg_signature"), q.Get("timestamp"), q.Get("nonce"), encrypt)
+	plain, err := openPush(req.URL, body)
 	if err != nil {
 		return nil, err
 	}
