@@ -49,7 +49,8 @@ func (s *sidecar) publishCertificate(c config.Config) {
 	}
 	path := filepath.Join(c.DataDir, caFileName)
 	pem := s.authority.CertificatePEM()
-	if before, err := os.ReadFile(path); err == nil && bytes.Equal(before, pem) {
+	before, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(before, pem) {
 		return
 	}
 	if certificateIsAnothers(c) {
@@ -57,8 +58,7 @@ func (s *sidecar) publishCertificate(c config.Config) {
 			"file", config.Absolute(path))
 		return
 	}
-	before, err := writeCAFile(path, pem)
-	switch {
+	switch err := writeCAFile(path, pem); {
 	case err != nil:
 		// Apps that do not need it are served all the same, and /ca.pem has it.
 		s.log.Warn("cannot write the CA certificate; apps find it at /ca.pem of the metrics listener", "file", config.Absolute(path), "error", err)
@@ -78,16 +78,12 @@ func (s *sidecar) caPEM() []byte {
 	return s.authority.CertificatePEM()
 }
 
-// writeCAFile makes pem the content of the file, readable for all, and returns
-// what was in it before, nil if there was none. An app never sees half of it.
-func writeCAFile(path string, pem []byte) (before []byte, err error) {
-	before, err = os.ReadFile(path)
-	if err == nil && bytes.Equal(before, pem) {
-		return before, nil
-	}
+// writeCAFile makes pem the content of the file, readable for all. An app never sees
+// half of it.
+func writeCAFile(path string, pem []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), caFileName+".new-*")
 	if err != nil {
-		return before, err
+		return err
 	}
 	_, err = f.Write(pem)
 	err = errors.Join(err, f.Chmod(0o644), f.Close())
@@ -97,7 +93,7 @@ func writeCAFile(path string, pem []byte) (before []byte, err error) {
 	if err != nil {
 		_ = os.Remove(f.Name()) // it is of no use to anybody
 	}
-	return before, err
+	return err
 }
 
 func (p *program) caVerb() *cobra.Command {
