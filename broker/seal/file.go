@@ -39,18 +39,18 @@ func (f File) open(sealed []byte) ([]byte, error) {
 // When it returns nil the blob is durable; a crash leaves the old blob or the new
 // one. The file has mode 0600, and its directory is made (0700) if need be.
 func (f File) Save(plain []byte) error {
-	dir, base := filepath.Split(f.Path)
-	if err := os.MkdirAll(filepath.Clean(dir), 0o700); err != nil {
+	dir, base := filepath.Dir(f.Path), filepath.Base(f.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	temp, err := writeTemp(filepath.Clean(dir), base+".new-*", f.Keys.Seal(base, fileGeneration, plain))
+	temp, err := writeTemp(dir, base+".new-*", f.Keys.Seal(base, fileGeneration, plain))
 	if err != nil {
 		return err
 	}
 	if err := os.Rename(temp, f.Path); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}
-	return syncDir(filepath.Clean(dir))
+	return syncDir(dir)
 }
 
 // Reseal seals the blob under the current key if it is under the previous one, and
