@@ -100,9 +100,11 @@ func verdict(ctx context.Context, err error, said string) error {
 	said, _, _ = strings.Cut(strings.TrimSpace(said), "\n")
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("reading it was stopped: %w", ctx.Err())
-	case !exit.Exited() || exit.ExitCode() == exitRefused:
-		return fmt.Errorf("the process that reads it ended: %w: %s", err, said)
+		return fmt.Errorf("reading it was stopped after %v (does the disk hang?): %w", childTimeout, ctx.Err())
+	case !exit.Exited():
+		return fmt.Errorf("the process that reads it was ended: %w (a limit on memory?)", err)
+	case exit.ExitCode() == exitRefused:
+		return fmt.Errorf("the process that reads it ended, since the system refused it: %s", said)
 	case exit.ExitCode() == exitCrashed:
 		return &fault{crash(said)}
 	default:

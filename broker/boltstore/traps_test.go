@@ -151,13 +151,11 @@ func TestChild_EndsWithParent(t *testing.T) {
 	}
 }
 
-// TestOpen_ChildrenCrash: where every child dies, as under a limit on threads, that is
-// not taken for damage.
-func TestOpen_ChildrenCrash(t *testing.T) {
-	base := makeSample(t, 50)
-	dir := t.TempDir()
-	path, program := filepath.Join(dir, "s.db"), filepath.Join(dir, "program")
-	if err := errors.Join(os.WriteFile(path, base.image, 0o600), os.WriteFile(program, []byte("#!/bin/sh\nexit 2\n"), 0o700)); err != nil {
+// openWithChild opens a store at path whose children are that shell script.
+func openWithChild(t *testing.T, path, script string) (*Store, error) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	o, err := newOpener(options(t, path))
@@ -165,12 +163,29 @@ func TestOpen_ChildrenCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.program = program
-	if _, err = open(o); err == nil || !strings.Contains(err.Error(), "even when it reads nothing") {
-		t.Errorf("%v, want an error that clears the file", err)
+	return open(o)
+}
+
+// TestOpen_ChildFails: a child that ends for a reason of its own says nothing of the file,
+// which is not taken for damaged. The error says what was the matter.
+func TestOpen_ChildFails(t *testing.T) {
+	base := makeSample(t, 50)
+	f := func(script, wantErr string) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "s.db")
+		if err := os.WriteFile(path, base.image, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openWithChild(t, path, script); err == nil || !strings.Contains(err.Error(), wantErr) {
+			t.Errorf("%s: %v, want an error with %q", script, err, wantErr)
+		}
+		if after, err := os.ReadFile(path); err != nil || string(after) != string(base.image) {
+			t.Errorf("%s: the file was touched: %v", script, err)
+		}
 	}
-	if after, err := os.ReadFile(path); err != nil || string(after) != string(base.image) {
-		t.Errorf("the file was touched: %v", err)
-	}
+	f("exit 2", "even when it reads nothing") // as under a limit on threads
+	f("kill -9 $$", "signal: killed (a limit on memory?)")
+	f("echo cannot allocate memory >&2; exit 3", "the system refused it: cannot allocate memory")
 }
 
 // TestOpen_NoChild: where no process can be started, a sound file is used all the
