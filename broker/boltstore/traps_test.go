@@ -188,6 +188,24 @@ func TestOpen_ChildFails(t *testing.T) {
 	f("echo cannot allocate memory >&2; exit 3", "the system refused it: cannot allocate memory")
 }
 
+// TestChild_Environment: a child gets nothing of the environment, which may hold secrets.
+func TestChild_Environment(t *testing.T) {
+	t.Setenv("BOLTSTORE_TEST_SECRET", "s3cr3t")
+	path := filepath.Join(t.TempDir(), "s.db")
+	mustClose(t, mustOpen(t, options(t, path)))
+	seen := filepath.Join(t.TempDir(), "env")
+	if _, err := openWithChild(t, path, "env >'"+seen+"'; exit 3"); err == nil {
+		t.Fatal("the script was not run")
+	}
+	env, err := os.ReadFile(seen)
+	if err != nil || !strings.Contains(string(env), "GOTRACEBACK=none") {
+		t.Errorf("the script saw no environment of a child's: %v", err)
+	}
+	if strings.Contains(string(env), "s3cr3t") {
+		t.Error("a child sees the environment")
+	}
+}
+
 // TestOpen_NoChild: where no process can be started, a sound file is used all the
 // same, with a warning, and a damaged one is not moved.
 func TestOpen_NoChild(t *testing.T) {
