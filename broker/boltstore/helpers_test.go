@@ -64,6 +64,17 @@ func mustOpen(t testing.TB, opts Options) *Store {
 	return s
 }
 
+// openWith opens a store by an opener that set has changed.
+func openWith(t testing.TB, opts Options, set func(*opener)) (*Store, error) {
+	t.Helper()
+	o, err := newOpener(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set(o)
+	return open(o)
+}
+
 func mustPut(t testing.TB, s *Store, writes ...store.Write) {
 	t.Helper()
 	if err := s.Put(t.Context(), writes...); err != nil {

@@ -34,12 +34,7 @@ func TestSweep_FindsDamage(t *testing.T) {
 			if err := os.WriteFile(path, image, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			o, err := newOpener(options(t, path))
-			if err != nil {
-				t.Fatal(err)
-			}
-			o.fullBelow = 0
-			s, err := open(o)
+			s, err := openWith(t, options(t, path), func(o *opener) { o.fullBelow = 0 })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,12 +61,7 @@ func TestOpen_LargeStructure(t *testing.T) {
 		}
 		opts := options(t, path)
 		opts.Check = check
-		o, err := newOpener(opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.fullBelow = 0
-		return open(o)
+		return openWith(t, opts, func(o *opener) { o.fullBelow = 0 })
 	}
 	s, err := load(base.image, options(t, path).Check)
 	if err != nil {
@@ -102,12 +92,7 @@ func TestOpen_CompactsWaste(t *testing.T) {
 		if err := os.WriteFile(path, image, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o, err := newOpener(options(t, path))
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.compactAbove, o.fullBelow = 1<<16, full
-		s, err := open(o)
+		s, err := openWith(t, options(t, path), func(o *opener) { o.compactAbove, o.fullBelow = 1<<16, full })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -158,12 +158,7 @@ func openWithChild(t *testing.T, path, script string) (*Store, error) {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	o, err := newOpener(options(t, path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.program = program
-	return open(o)
+	return openWith(t, options(t, path), func(o *opener) { o.program = program })
 }
 
 // TestOpen_ChildFails: a child that ends for a reason of its own says nothing of the file,
@@ -217,12 +212,7 @@ func TestOpen_NoChild(t *testing.T) {
 		if err := os.WriteFile(opts.Path, image, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		o, err := newOpener(opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.program = filepath.Join(t.TempDir(), "nothing")
-		s, err := open(o)
+		s, err := openWith(t, opts, func(o *opener) { o.program = filepath.Join(t.TempDir(), "nothing") })
 		if after, readErr := os.ReadFile(opts.Path); readErr != nil || string(after) != string(image) {
 			t.Errorf("the file was touched: %v", readErr)
 		}
