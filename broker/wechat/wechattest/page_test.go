@@ -110,7 +110,8 @@ func TestFollowLink_Expired(t *testing.T) {
 	})
 }
 
-// The page is served among the API's paths, for browsers. A phone's has parameters of its own.
+// The page is served among the API's paths, for browsers, and is no call. A phone's has
+// parameters of its own.
 func TestPage_Served(t *testing.T) {
 	f := func(host, path, want string) {
 		t.Helper()
@@ -118,10 +119,15 @@ func TestPage_Served(t *testing.T) {
 		target := strings.Replace(link(code), "https://mp.weixin.qq.com/cgi-bin/componentloginpage?", "https://"+host+path, 1)
 		req := httptest.NewRequest(http.MethodGet, target, nil)
 		req.Header.Set("Referer", referer)
+		w.Forget()
+		w.Fault("*", wechattest.Fault{Status: http.StatusBadGateway})
 		got := httptest.NewRecorder()
 		w.ServeHTTP(got, req)
 		if got.Code != http.StatusOK || !strings.Contains(got.Body.String(), want) {
 			t.Errorf("%s%s: status %d, %s", host, path, got.Code, got.Body)
+		}
+		if n := w.Calls(""); n != 0 {
+			t.Errorf("%s%s: %d calls on record", host, path, n)
 		}
 	}
 	button := `<button name="appid" value="` + merchant + `">`
