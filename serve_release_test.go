@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,20 +13,9 @@ import (
 	"github.com/wxsidecar/wxsidecar/config"
 )
 
-// lockedBuffer is a log that may be read once the sidecar has stopped.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
 // startWithComponent starts a sidecar with a component, whose pushes and messages reach it.
-func startWithComponent(t *testing.T, sim *wechattest.Server, change func(*config.Config)) *lockedBuffer {
+// Its log may be read once it has stopped.
+func startWithComponent(t *testing.T, sim *wechattest.Server, change func(*config.Config)) *bytes.Buffer {
 	t.Helper()
 	c := accountConfig(t, sim)
 	c.Listen.Push, c.Listen.Apps, c.Accounts = "127.0.0.1:0", config.Off, nil
@@ -36,7 +24,7 @@ func startWithComponent(t *testing.T, sim *wechattest.Server, change func(*confi
 		PushToken: secret.New(scriptPushToken), EncodingAESKey: secret.New(scriptAESKey),
 	}}
 	change(&c)
-	log := &lockedBuffer{}
+	log := &bytes.Buffer{}
 	s, err := newSidecar(c, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +50,7 @@ func TestServe_ReleaseCheck(t *testing.T) {
 	sim := wechattest.New(wechattest.Options{})
 	t.Cleanup(sim.Close)
 	sim.AddComponent(wechattest.Component{AppID: scriptComponent, Secret: scriptAppSecret})
-	var log *lockedBuffer
+	var log *bytes.Buffer
 	t.Run("check", func(t *testing.T) {
 		log = startWithComponent(t, sim, func(*config.Config) {})
 		for pair := range wechattest.ReleasePairs() {
@@ -75,7 +63,7 @@ func TestServe_ReleaseCheck(t *testing.T) {
 		}
 	})
 	for _, s := range sim.Secrets() {
-		if strings.Contains(log.b.String(), s) {
+		if strings.Contains(log.String(), s) {
 			t.Errorf("the log shows the secret %q", s)
 		}
 	}
