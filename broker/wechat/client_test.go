@@ -170,11 +170,18 @@ func TestClient_UnusableAnswers(t *testing.T) {
 }
 
 func TestClient_ErrmsgShowsNoSecret(t *testing.T) {
-	c := answering(t, 200, `{"errcode":40001,"errmsg":"the secret `+accountSecret.Reveal()+` is\nwrong rid: 1"}`)
-	_, err := c.StableToken(t.Context(), account, accountSecret, false)
-	if text := err.Error(); strings.Contains(text, accountSecret.Reveal()) || strings.Contains(text, "\n") || !strings.Contains(text, "rid: 1") {
-		t.Errorf("%q", text)
+	const hidden = "a-very-secret-text"
+	c := answering(t, 200, `{"errcode":40001,"errmsg":"the secret `+hidden+` is\nwrong rid: 1"}`)
+	f := func(call string, err error) {
+		t.Helper()
+		if text := err.Error(); strings.Contains(text, hidden) || strings.Contains(text, "\n") || !strings.Contains(text, "rid: 1") {
+			t.Errorf("%s: %q", call, text)
+		}
 	}
+	_, err := c.StableToken(t.Context(), account, secret.New(hidden), false)
+	f("a secret in the body", err)
+	f("a text", c.SendText(t.Context(), secret.New("a-token"), "oUser", hidden))
+	f("a token in the query", c.SendText(t.Context(), secret.New(hidden), "oUser", "text"))
 }
 
 func TestClient_NoAnswerShowsNoToken(t *testing.T) {
