@@ -18,7 +18,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,7 +79,8 @@ func TestEvents_KillNine(t *testing.T) {
 	var killers sync.WaitGroup
 	kills := make([]int, 2)
 	for i, start := range []func() *exec.Cmd{c.sidecar, c.app} {
-		killers.Go(func() { kills[i] = c.keepKilling(ctx, uint64(i), start) })
+		c.pushed[i] = make(chan struct{}, 2*events)
+		killers.Go(func() { kills[i] = c.keepKilling(ctx, i, start) })
 	}
 	c.firstTicket()
 	c.pushAll(events)
@@ -95,8 +95,8 @@ func TestEvents_KillNine(t *testing.T) {
 
 // keepKilling starts a process, ends it, and starts it again. At the end it leaves one running
 // until the test is over. It returns the number of kills.
-func (c *killWorld) keepKilling(ctx context.Context, seed uint64, start func() *exec.Cmd) (kills int) {
-	rnd := rand.New(rand.NewPCG(1, seed))
+func (c *killWorld) keepKilling(ctx context.Context, killer int, start func() *exec.Cmd) (kills int) {
+	rnd := rand.New(rand.NewPCG(1, uint64(killer)))
 	for {
 		cmd := start()
 		if err := cmd.Start(); err != nil {
@@ -104,7 +104,7 @@ func (c *killWorld) keepKilling(ctx context.Context, seed uint64, start func() *
 			return kills
 		}
 		c.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		if c.awaitKill(ctx, rnd); ctx.Err() != nil {
+		if awaitKill(ctx, c.pushed[killer], rnd); ctx.Err() != nil {
 			return kills
 		}
 		_ = cmd.Process.Kill()
@@ -115,11 +115,18 @@ func (c *killWorld) keepKilling(ctx context.Context, seed uint64, start func() *
 
 // awaitKill waits for up to 200 more events, on a machine of any speed; every fourth time for up to
 // 200 milliseconds, which may end a process that is only starting.
-func (c *killWorld) awaitKill(ctx context.Context, rnd *rand.Rand) {
-	until, soon := c.pushed.Load()+int64(rnd.IntN(200)), rnd.IntN(4) == 0
-	deadline := time.Duration(rnd.IntN(200)) * time.Millisecond
-	for start := time.Now(); ctx.Err() == nil; time.Sleep(time.Millisecond) {
-		if soon && time.Since(start) > deadline || !soon && c.pushed.Load() > until {
+func awaitKill(ctx context.Context, pushed <-chan struct{}, rnd *rand.Rand) {
+	if rnd.IntN(4) == 0 {
+		select {
+		case <-time.After(time.Duration(rnd.IntN(200)) * time.Millisecond):
+		case <-ctx.Done():
+		}
+		return
+	}
+	for range 1 + rnd.IntN(200) {
+		select {
+		case <-pushed:
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -132,7 +139,7 @@ type killWorld struct {
 	sim        *wechattest.Server
 	upstream   string
 	merchants  []string
-	pushed     atomic.Int64 // events that were acknowledged
+	pushed     [2]chan struct{} // each killer gets a value for each event that was acknowledged
 	deliveries int
 }
 
@@ -187,9 +194,8 @@ func (c *killWorld) app() *exec.Cmd {
 
 // firstTicket brings the component's first ticket, so that codes can be exchanged.
 func (c *killWorld) firstTicket() {
-	for c.sim.PushTicket(c.t.Context(), crashComponent) != nil {
-		time.Sleep(10 * time.Millisecond)
-	}
+	c.t.Helper()
+	await(c.t, "the first ticket is taken", func() bool { return c.sim.PushTicket(c.t.Context(), crashComponent) == nil })
 }
 
 // pushAll pushes n events in a random order, several at once, each until it is acknowledged. Some come again
@@ -211,9 +217,10 @@ func (c *killWorld) pushAll(n int) {
 		pushers.Go(func() {
 			for i := range order {
 				for c.sim.Push(c.t.Context(), crashComponent, c.event(i, created)) != nil && c.t.Context().Err() == nil {
-					time.Sleep(10 * time.Millisecond)
 				}
-				c.pushed.Add(1)
+				for _, killer := range c.pushed {
+					killer <- struct{}{}
+				}
 			}
 		})
 	}
@@ -232,13 +239,12 @@ func (c *killWorld) event(i int, created time.Time) wechattest.Event {
 // mustHaveAll wants n events in the app's file within a minute, each under one ID.
 func (c *killWorld) mustHaveAll(n int) {
 	c.t.Helper()
-	var ids map[string]string
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if ids = c.got(); len(ids) == n {
-			return
-		}
-	}
-	c.t.Fatalf("the app got %d of %d events", len(ids), n)
+	var have int
+	defer func() { c.t.Logf("the app got %d of %d events", have, n) }()
+	awaitFor(c.t, time.Minute, "all events are in the app's file", func() bool {
+		have = len(c.got())
+		return have == n
+	})
 }
 
 // got returns the ID of each event that the app has, by its number.

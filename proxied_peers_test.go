@@ -103,10 +103,16 @@ func (p *realProxy) url() string {
 	return (&url.URL{Scheme: scheme, Host: "127.0.0.1:" + p.port, User: url.UserPassword(p.user, p.password)}).String()
 }
 
-// await calls done until it is true.
+// await is awaitFor with the patience of scripts.
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
+	awaitFor(t, patience, what, done)
+}
+
+// awaitFor calls done until it is true, and fails the test if it is not within the time.
+func awaitFor(t *testing.T, within time.Duration, what string, done func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(within)
 	defer deadline.Stop()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()

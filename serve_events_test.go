@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -261,17 +260,17 @@ func TestEvents_Bound(t *testing.T) {
 		t.Errorf("a ticket: %v", err)
 	}
 	close(up)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for w.push(n) != nil && ctx.Err() == nil {
-		time.Sleep(10 * time.Millisecond)
+	delivered := func() bool { waiting, dead, _ := w.sidecar.events.Stats(); return waiting+dead == 0 }
+	await(t, "the app takes what waits", delivered)
+	if err := w.push(n); err != nil {
+		t.Errorf("an event after the app took the others: %v", err)
 	}
-	for have := map[string]bool{}; len(have) <= n && ctx.Err() == nil; {
-		select {
-		case body := <-got:
-			have[eventNumber.FindString(body)] = true
-		case <-ctx.Done():
-			t.Errorf("the app got %v, want %d events", have, n+1)
-		}
+	await(t, "the app takes the last event", delivered)
+	have := map[string]bool{}
+	for range len(got) {
+		have[eventNumber.FindString(<-got)] = true
+	}
+	if len(have) != n+1 {
+		t.Errorf("the app got %v, want %d events", have, n+1)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -96,9 +95,7 @@ func deadLetterBox(t *testing.T, s *sidecar, levers memstore.Options) *outbox.Ou
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan struct{})
 	go func() { defer close(ran); box.Run(ctx) }()
-	for len(box.DeadLetters()) == 0 {
-		runtime.Gosched()
-	}
+	await(t, "the event is a dead letter", func() bool { return len(box.DeadLetters()) > 0 })
 	cancel()
 	<-ran
 	return box
