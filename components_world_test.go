@@ -69,11 +69,8 @@ func (w *componentsWorld) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func newComponentsWorld(t *testing.T) *componentsWorld {
 	t.Helper()
-	w := &componentsWorld{t: t, dir: t.TempDir()}
-	w.binary = filepath.Join(w.dir, "wxsidecar")
-	if out, err := exec.Command("go", "build", "-o", w.binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	w := &componentsWorld{t: t}
+	w.binary, w.dir = buildProgram(t)
 	w.sim = wechattest.New(wechattest.Options{Pusher: w, PushRetry: time.Millisecond, KeepRequests: 1 << 20})
 	t.Cleanup(w.sim.Close)
 	w.upstream = w.sim.Start()

@@ -145,11 +145,8 @@ type killWorld struct {
 
 func newKillWorld(t *testing.T) *killWorld {
 	t.Helper()
-	c := &killWorld{t: t, dir: t.TempDir()}
-	c.binary = filepath.Join(c.dir, "wxsidecar")
-	if out, err := exec.Command("go", "build", "-o", c.binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	c := &killWorld{t: t}
+	c.binary, c.dir = buildProgram(t)
 	c.sim = wechattest.New(wechattest.Options{PushRetry: 10 * time.Millisecond, Pusher: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -13,10 +11,7 @@ import (
 // tunnels and the fallback go through them, what fails there is told as the proxy's,
 // and nothing but its return is needed.
 func TestProxied(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "wxsidecar")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary, _ := buildProgram(t)
 	for kind, password := range map[string]string{"tinyproxy": "s3cr3t.pw", "microsocks": "s3cr3t@:/%?#"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,10 +39,7 @@ type onceTold struct {
 // upstream whose connections die at every point. No call may come whole to the upstream
 // twice, and each failure that the app sees must say what is known of it.
 func TestSentOnce(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "wxsidecar")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary, _ := buildProgram(t)
 	for _, scheme := range []string{"http", "https"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
