@@ -20,8 +20,7 @@ func ToJSON(doc []byte, l Limits) ([]byte, error) {
 	if _, err := Read(doc, nil, l); err != nil {
 		return nil, err
 	}
-	doc = bytes.TrimSpace(bytes.TrimPrefix(doc, []byte(byteOrderMark)))
-	if doc[0] == '{' {
+	if doc = trim(doc); IsJSON(doc) {
 		return bytes.Clone(doc), nil
 	}
 	root, err := parseTree(doc)

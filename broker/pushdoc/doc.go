@@ -46,16 +46,22 @@ func Read(doc []byte, wanted map[string]bool, l Limits) (Fields, error) {
 	if err := check(doc, l); err != nil {
 		return nil, err
 	}
-	doc = bytes.TrimSpace(bytes.TrimPrefix(doc, []byte(byteOrderMark)))
+	doc = trim(doc)
 	if len(doc) == 0 {
 		return nil, errors.New("it is empty")
 	}
 	base := walk{fields: Fields{}, wanted: wanted, limits: l}
-	if doc[0] == '{' {
+	if IsJSON(doc) {
 		return readJSON(doc, base)
 	}
 	return readXML(doc, base)
 }
+
+// IsJSON reports whether a document is JSON rather than XML, by its first character.
+func IsJSON(doc []byte) bool { return bytes.HasPrefix(trim(doc), []byte("{")) }
+
+// trim returns doc without a byte order mark and the white space around it.
+func trim(doc []byte) []byte { return bytes.TrimSpace(bytes.TrimPrefix(doc, []byte(byteOrderMark))) }
 
 func check(doc []byte, l Limits) error {
 	switch {

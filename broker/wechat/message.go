@@ -60,7 +60,7 @@ func ParseMessage(component, appID string, document []byte) (Message, error) {
 	m := Message{
 		Component: component, AppID: appID, MsgType: f["MsgType"],
 		FromUserName: f["FromUserName"], ToUserName: f["ToUserName"], MsgID: f["MsgId"],
-		Document: document, IsJSON: IsJSON(document),
+		Document: document, IsJSON: pushdoc.IsJSON(document),
 	}
 	if m.MsgType == MsgEvent && f.name("Event") == nil {
 		m.Event = f["Event"]
@@ -81,11 +81,6 @@ func (m *Message) id() string {
 	}
 	sum := sha256.Sum256([]byte(m.Component + " " + m.AppID + " " + what))
 	return hex.EncodeToString(sum[:16])
-}
-
-// IsJSON reports whether a push or a reply is JSON rather than XML, by its first character.
-func IsJSON(document []byte) bool {
-	return bytes.HasPrefix(bytes.TrimSpace(bytes.TrimPrefix(document, []byte("\ufeff"))), []byte("{"))
 }
 
 // replaceForbidden returns document with U+FFFD for each character that XML 1.0 has not.

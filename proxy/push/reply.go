@@ -8,7 +8,6 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 	"github.com/wxsidecar/wxsidecar/broker/pushdoc"
-	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
 // errBadReply is that a reply is not one that WeChat takes.
@@ -27,7 +26,7 @@ func plainReply(reply []byte, asJSON bool) ([]byte, error) {
 	if _, err := pushdoc.Read(reply, nil, replyLimits); err != nil {
 		return nil, fmt.Errorf("%w: %w", errBadReply, err)
 	}
-	switch isJSON := wechat.IsJSON(reply); {
+	switch isJSON := pushdoc.IsJSON(reply); {
 	case isJSON == asJSON:
 		return bytes.Clone(reply), nil // it is remembered, and the blanks around it are not to be
 	case asJSON:

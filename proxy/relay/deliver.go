@@ -117,19 +117,19 @@ func (c *Client) request(ctx context.Context, t *Target, d *Delivery) (*http.Req
 
 // encode returns a push in the target's form.
 func (t *Target) encode(body []byte) ([]byte, string, error) {
-	trimmed := bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
-	if t.options.Format != JSON && (len(trimmed) == 0 || trimmed[0] != '{') {
-		return body, "text/xml; charset=utf-8", nil
+	const xmlType, jsonType = "text/xml; charset=utf-8", "application/json; charset=utf-8"
+	switch {
+	case t.options.Format == JSON:
+		converted, err := pushdoc.ToJSON(body, documentLimits)
+		if err != nil {
+			return nil, "", fmt.Errorf("convert the push to JSON: %w", err)
+		}
+		return converted, jsonType, nil
+	case pushdoc.IsJSON(body):
+		return body, jsonType, nil
+	default:
+		return body, xmlType, nil
 	}
-	const contentType = "application/json; charset=utf-8"
-	if t.options.Format != JSON {
-		return body, contentType, nil
-	}
-	converted, err := pushdoc.ToJSON(body, documentLimits)
-	if err != nil {
-		return nil, "", fmt.Errorf("convert the push to JSON: %w", err)
-	}
-	return converted, contentType, nil
 }
 
 // set leaves out a header that is empty, or that HTTP cannot carry: WeChat's words come from
