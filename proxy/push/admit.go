@@ -1,11 +1,10 @@
 package push
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
 )
@@ -62,14 +61,14 @@ func (s *Server) find(r *request) (endpoint, *refusal) {
 		r.account, to.kind = t.account, messages
 	case known && t.what == "message" && t.account == "" && isAccount:
 		r.component, r.account, to.kind = "", t.id, messages
-		if r.method == fasthttp.MethodGet {
+		if r.method == http.MethodGet {
 			to.kind = urlCheck
 		}
 	default:
 		return to, wrongPath(r)
 	}
 	switch {
-	case r.method != fasthttp.MethodPost && to.kind != urlCheck:
+	case r.method != http.MethodPost && to.kind != urlCheck:
 		return to, &refusal{cause: "not_a_push"}
 	case to.keys == nil:
 		return to, &refusal{cause: "unknown_component", hint: "no component of this appid is configured; compare the URL in WeChat's console"}

@@ -2,8 +2,7 @@ package push
 
 import (
 	"errors"
-
-	"github.com/valyala/fasthttp"
+	"net/http"
 )
 
 // refusal is why a push is refused: cause is the metric's label, hint is for the operator.
@@ -29,8 +28,8 @@ func bodyRefusal(err error) *refusal {
 // WeChat's is logged, since a wrong URL in WeChat's console would otherwise look as if nothing
 // arrived. What scanners send has no signature.
 func wrongPath(r *request) *refusal {
-	isPush := r.method == fasthttp.MethodPost && (r.msgSignature != "" || r.signature != "")
-	isCheck := r.method == fasthttp.MethodGet && r.signature != "" && r.echo != ""
+	isPush := r.method == http.MethodPost && (r.msgSignature != "" || r.signature != "")
+	isCheck := r.method == http.MethodGet && r.signature != "" && r.echo != ""
 	if !isPush && !isCheck {
 		return &refusal{cause: "not_a_push"}
 	}
