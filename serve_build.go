@@ -165,7 +165,7 @@ func (s *sidecar) buildMetrics(c config.Config) error {
 		return nil
 	}
 	handler, err := admin.NewMetricsHandler(admin.MetricsOptions{
-		Metrics: s.metrics, Status: s.broker, Ready: s.ready, CAPEM: s.caPEM, DeadLetters: s.deadLetters,
+		Metrics: s.metrics, Status: s.broker, Ready: s.ready, CAPEM: s.caPEM, DeadLetters: s.events.DeadLetters,
 	})
 	if err != nil {
 		return err

@@ -113,14 +113,6 @@ func delivery(e *outbox.Event) *relay.Delivery {
 	return &relay.Delivery{ID: e.ID, RequestID: e.ID, AppID: e.AppID, Component: e.Component, InfoType: e.InfoType}
 }
 
-// deadLetters returns the events that no app took.
-func (s *sidecar) deadLetters() []outbox.DeadLetter {
-	if s.events == nil {
-		return nil
-	}
-	return s.events.DeadLetters()
-}
-
 // maxPerTarget is how many messages wait for one target's reply. A target that hangs then
 // costs connections of its own and none of the others'.
 const maxPerTarget = 256
