@@ -54,15 +54,6 @@ func boxFromEncodedKey(encoded string) (box, error) {
 	return newBox(key)
 }
 
-// AppID returns the component's appid.
-func (c *Codec) AppID() string { return c.appID }
-
-// Signs reports, in constant time, whether signature is the codec's [Signature]
-// of the three texts. With an empty encrypt it answers for a push without a body.
-func (c *Codec) Signs(signature, timestamp, nonce, encrypt string) bool {
-	return SignedBy(c.token, signature, timestamp, nonce, encrypt)
-}
-
 // Open verifies and decrypts a push. signature is the parameter msg_signature,
 // timestamp and nonce the parameters of those names, all decoded from the query
 // but otherwise as received; encrypt is what [ParseEnvelope] returned. The caller
@@ -70,7 +61,7 @@ func (c *Codec) Signs(signature, timestamp, nonce, encrypt string) bool {
 // belongs in the log, never in the answer. Open does not judge the timestamp and
 // keeps no memory of pushes: replays are the caller's to refuse.
 func (c *Codec) Open(signature, timestamp, nonce, encrypt string) ([]byte, error) {
-	if !c.Signs(signature, timestamp, nonce, encrypt) {
+	if !SignedBy(c.token, signature, timestamp, nonce, encrypt) {
 		return nil, ErrSignature
 	}
 	// Go's decoder would skip line breaks.

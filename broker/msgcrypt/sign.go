@@ -25,8 +25,7 @@ func Signature(token, timestamp, nonce, encrypt string) string {
 }
 
 // SignedBy reports, in constant time, whether signature is the [Signature] of the texts under
-// token. It is for pushes that are not encrypted; with an empty encrypt it says nothing about
-// their body.
+// token. With an empty encrypt it says nothing about the body of a push.
 func SignedBy(token secret.Text, signature, timestamp, nonce, encrypt string) bool {
 	return sameText(signature, Signature(token.Reveal(), timestamp, nonce, encrypt))
 }
