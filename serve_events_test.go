@@ -67,12 +67,19 @@ func (w *eventWorld) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (w *eventWorld) address(key string) string {
-	for _, l := range w.sidecar.traffic {
+	w.t.Helper()
+	return addressOf(w.t, w.sidecar, key)
+}
+
+// addressOf returns the address of a listener, by its key.
+func addressOf(t *testing.T, s *sidecar, key string) string {
+	t.Helper()
+	for _, l := range s.traffic {
 		if l.key == key {
 			return l.listener.Addr().String()
 		}
 	}
-	w.t.Fatalf("there is no listener %s", key)
+	t.Fatalf("there is no listener %s", key)
 	return ""
 }
 

@@ -136,12 +136,7 @@ func TestServe_Messages(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	at := ""
-	for _, l := range s.traffic {
-		if l.key == "listen.push" {
-			at = l.listener.Addr().String()
-		}
-	}
+	at := addressOf(t, s, "listen.push")
 	f := func(msgID int, key, want string) {
 		t.Helper()
 		document := "<xml><MsgType>text</MsgType><MsgId>" + strconv.Itoa(msgID) + "</MsgId></xml>"

@@ -35,7 +35,7 @@ func startWithComponent(t *testing.T, sim *wechattest.Server, change func(*confi
 			t.Error(err)
 		}
 	})
-	url := "http://" + s.traffic[0].listener.Addr().String() + "/wechat/" + scriptComponent
+	url := "http://" + addressOf(t, s, "listen.push") + "/wechat/" + scriptComponent
 	sim.AddComponent(wechattest.Component{
 		AppID: scriptComponent, Secret: scriptAppSecret, PushToken: scriptPushToken, EncodingAESKey: scriptAESKey,
 		PushURL: url + "/event", MessageURL: url + "/message/$APPID$",
