@@ -25,8 +25,7 @@ func (o *Outbox) Add(ctx context.Context, e Event) error {
 		o.Metrics.OutboxEvent("dropped")
 		o.Log.Error("a dead letter is dropped to make room for newer events", append(v.about(), "setting", "limits.outbox")...)
 	}
-	o.unreserve(w, nil)
-	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)))
+	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)), sizeOf(w))
 	return nil
 }
 
@@ -94,12 +93,12 @@ func (o *Outbox) stored(ctx context.Context, list []deadLetter) []deadLetter {
 	})
 }
 
-// admit queues an item whose record is durable.
-func (o *Outbox) admit(it *item) {
+// admit queues an item whose record is durable, and for which reserved bytes are counted already.
+func (o *Outbox) admit(it *item, reserved int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.items[it.ID] = it
-	o.size += it.size
+	o.size += it.size - reserved
 	o.enqueueLocked(it)
 	o.wakeUp()
 }

@@ -143,6 +143,6 @@ func (o *Outbox) redeliver(ctx context.Context, d deadLetter) error {
 	if err := o.Store.Put(ctx, deletion(d.name, has.Generation), w); err != nil {
 		return err
 	}
-	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)))
+	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)), 0)
 	return nil
 }
