@@ -156,19 +156,14 @@ func (w *componentsWorld) rekey() {
 // until waits for what comes by itself.
 func (w *componentsWorld) until(what string, done func() bool) {
 	w.t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for !done() {
-		select {
-		case <-again.C:
-		case <-deadline.C:
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.t.Fatalf("%s: never\n%s", what, &w.log)
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.t.Failed() {
+			w.t.Logf("%s", &w.log)
 		}
-	}
+	}()
+	await(w.t, what, done)
 }
 
 // push lets WeChat tell a component of an event.
