@@ -157,7 +157,7 @@ func (k caKeeper) deleteRecord(ctx context.Context) error {
 		return nil
 	}
 	if err == nil {
-		err = k.records.Put(ctx, store.Write{Name: caRecord, Base: rec.Generation})
+		err = k.records.Put(ctx, store.Write{Name: caRecord, Base: rec.Version()})
 	}
 	return err
 }

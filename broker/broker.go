@@ -22,12 +22,9 @@ type Options struct {
 	Components []ComponentConfig
 	Accounts   []AccountConfig
 	// WeChat calls WeChat. The broker takes its OnDate.
-	WeChat *wechat.Client
-	Store  store.Store
-	Seal   *seal.Keyring
-	// Locker keeps other sidecars on the same store from renewing at once; nil
-	// when there are none.
-	Locker  store.Locker
+	WeChat  *wechat.Client
+	Store   store.Store
+	Seal    *seal.Keyring
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	// Now is our clock; nil means [clock.Boot]. Rand gives jitter within [0, 1); nil
@@ -56,9 +53,6 @@ func (o *Options) setDefaults() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Locker == nil {
-		o.Locker = noLocker{}
-	}
 	if o.Now == nil {
 		o.Now = clock.Boot()
 	}
@@ -83,13 +77,6 @@ func (o *Options) setDefaults() {
 	if o.Checkpoint == nil {
 		o.Checkpoint = func(string) {}
 	}
-}
-
-// noLocker is the lock of a sidecar that is alone.
-type noLocker struct{}
-
-func (noLocker) Lock(ctx context.Context, _ string) (context.Context, func(), error) {
-	return ctx, func() {}, nil
 }
 
 // Broker keeps tokens fresh. Its methods are safe for concurrent use. It owns the parts
@@ -167,7 +154,7 @@ func (b *Broker) assemble(o Options) error {
 		refused: func(key Key) bool { return b.inbox.wasRefused(key) },
 	}}
 	b.inbox = newInbox(b.directory, b.components)
-	b.renewer = &renewer{env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components, locker: o.Locker}
+	b.renewer = &renewer{env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components}
 	return nil
 }
 

@@ -79,7 +79,7 @@ func (b *Broker) loadConfigured(ctx context.Context, next *configuration) (map[K
 		if b.table.inUse(key) != nil {
 			continue
 		}
-		rec, err := b.ledger.load(ctx, key)
+		rec, _, err := b.ledger.load(ctx, key)
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -224,7 +225,7 @@ func (c *component) noteListed(ctx context.Context, started time.Time) {
 // Whom WeChat gave a token lately had not gone then: keys in trouble may have the list read
 // each minute, and that must not use up the quotas of those whom it leaves out.
 func (c *component) renewUnclear(ctx context.Context, seen map[string]struct{}, started time.Time) error {
-	return c.ledger.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
+	return c.ledger.each(ctx, KindAuthorizer, func(key Key, r *record, _ store.Version) bool {
 		_, listed := seen[key.AppID]
 		lately := started.Sub(r.obtained).Abs() < listInterval
 		gone, bare := !listed && !lately && r.authorized.Before(started), listed && r.refreshToken.IsZero()

@@ -56,10 +56,10 @@ func (p *platformRecord) encode() ([]byte, error) {
 	return json.Marshal(w)
 }
 
-func decodePlatform(generation uint64, plain []byte) platformRecord {
+func decodePlatform(got opened) platformRecord {
 	var w wirePlatform
-	p := platformRecord{generation: generation}
-	if plain == nil || json.Unmarshal(plain, &w) != nil {
+	p := platformRecord{generation: got.version.Generation}
+	if got.plain == nil || json.Unmarshal(got.plain, &w) != nil {
 		return p // the next push and the next list bring it back
 	}
 	p.asked, p.listed = moment(w.Asked), moment(w.Listed)
@@ -101,9 +101,9 @@ type platform struct {
 func (p *platform) open(ctx context.Context) (platformRecord, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	plain, generation, err := p.ledger.read(ctx, p.name)
+	got, err := p.ledger.read(ctx, p.name)
 	if err == nil {
-		p.last = decodePlatform(generation, plain)
+		p.last = decodePlatform(got)
 	}
 	return p.last, err
 }
@@ -112,22 +112,23 @@ func (p *platform) open(ctx context.Context) (platformRecord, error) {
 func (p *platform) load(ctx context.Context) platformRecord {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	rec, _ := p.loadLocked(ctx)
+	rec, _, _ := p.loadLocked(ctx)
 	return rec
 }
 
-// loadLocked is load, and the generation that the store has: it may have gone back behind
-// what memory knows, and is then caught up with by the next change.
-func (p *platform) loadLocked(ctx context.Context) (rec platformRecord, base uint64) {
-	plain, generation, err := p.ledger.read(ctx, p.name)
+// loadLocked is load, and the version that the store has: it may have gone back behind what
+// memory knows, and is then caught up with by the next change. An error comes with what
+// memory knows.
+func (p *platform) loadLocked(ctx context.Context) (rec platformRecord, base store.Version, err error) {
+	got, err := p.ledger.read(ctx, p.name)
 	if err != nil {
-		return p.last, p.last.generation
+		return p.last, base, err
 	}
-	if generation < p.last.generation || generation == p.last.generation && plain == nil {
-		return p.last, generation
+	if g := got.version.Generation; g < p.last.generation || g == p.last.generation && got.plain == nil {
+		return p.last, got.version, nil
 	}
-	p.last = decodePlatform(generation, plain)
-	return p.last, generation
+	p.last = decodePlatform(got)
+	return p.last, got.version, nil
 }
 
 // update makes an edit of the record durable. edit returns false to leave it as it is.
@@ -135,10 +136,13 @@ func (p *platform) update(ctx context.Context, edit func(platformRecord) (platfo
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for range conflictTries {
-		cur, base := p.loadLocked(ctx)
+		cur, base, readErr := p.loadLocked(ctx)
 		next, changed := edit(cur)
 		if !changed {
 			return nil
+		}
+		if readErr != nil {
+			return readErr
 		}
 		next.generation = cur.generation + 1
 		plain, err := next.encode()

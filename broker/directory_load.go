@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // entryOf returns the entry of key, from memory or from the store. It returns
@@ -63,7 +65,7 @@ func (d *directory) load(ctx context.Context, key Key) (*entry, error) {
 	if e := d.table.entry(key); e != nil {
 		return e, nil
 	}
-	rec, err := d.ledger.load(ctx, key)
+	rec, _, err := d.ledger.load(ctx, key)
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +83,10 @@ func (d *directory) loadInUse(ctx context.Context) {
 	old := false
 	for _, kind := range []Kind{KindAuthorizer, KindJSAPITicket, KindWXCardTicket} {
 		var stray []change
-		err := d.ledger.each(ctx, kind, func(key Key, r *record) bool {
+		err := d.ledger.each(ctx, kind, func(key Key, r *record, v store.Version) bool {
 			switch {
 			case kind.IsTicket() && d.config.Load().isComponent(key.AppID):
-				stray = append(stray, deletion(key.String(), r.generation))
+				stray = append(stray, deletion(key.String(), v))
 			case kind == KindAuthorizer && key.Component == "":
 				old = true
 			case d.clock.Now().Sub(r.used) < 2*max(r.fullLife, r.dies.Sub(r.obtained)) || r.verdict == StateNeedsAuthorization:

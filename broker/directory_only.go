@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // onlyAnswer is how many appids of accounts there are, two standing for any more, and
@@ -74,7 +76,7 @@ func (d *directory) findOnly() (onlyAnswer, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	err := d.ledger.each(ctx, KindAuthorizer, func(key Key, r *record) bool {
+	err := d.ledger.each(ctx, KindAuthorizer, func(key Key, r *record, _ store.Version) bool {
 		if _, known := inMemory[key]; !known && r.known() {
 			add(key, r.verdict == StateUnauthorized)
 		}

@@ -39,7 +39,8 @@ func keptChange(name string, answer []byte, expires time.Time) (change, error) {
 func (x *inbox) kept(ctx context.Context, name string) ([]byte, bool) {
 	plain := x.unsavedAnswer(name)
 	if plain == nil {
-		plain, _, _ = x.ledger.read(ctx, name)
+		got, _ := x.ledger.read(ctx, name)
+		plain = got.plain
 	}
 	var kept keptExchange
 	if plain == nil || json.Unmarshal(plain, &kept) != nil {
@@ -90,10 +91,10 @@ func (x *inbox) saveCodes(ctx context.Context) {
 func (x *inbox) purgeExchanges(ctx context.Context) {
 	var gone []change
 	now := x.clock.Now()
-	_ = x.ledger.list(ctx, codePrefix, func(name string, generation uint64, plain []byte) bool {
+	_ = x.ledger.list(ctx, codePrefix, func(name string, got opened) bool {
 		var kept keptExchange
-		if plain == nil || json.Unmarshal(plain, &kept) != nil || now.After(moment(kept.Expires)) {
-			gone = append(gone, deletion(name, generation))
+		if got.plain == nil || json.Unmarshal(got.plain, &kept) != nil || now.After(moment(kept.Expires)) {
+			gone = append(gone, deletion(name, got.version))
 		}
 		return true
 	})

@@ -93,17 +93,17 @@ func (x *inbox) run(ctx context.Context) {
 
 // inboxRecord is an item as the store has it.
 type inboxRecord struct {
-	name       string
-	generation uint64
-	item       inboxItem
+	name    string
+	version store.Version
+	item    inboxItem
 }
 
 func (x *inbox) list(ctx context.Context) ([]inboxRecord, error) {
 	var items []inboxRecord
-	err := x.ledger.list(ctx, inboxPrefix, func(name string, generation uint64, plain []byte) bool {
+	err := x.ledger.list(ctx, inboxPrefix, func(name string, got opened) bool {
 		var item inboxItem
-		if plain != nil && json.Unmarshal(plain, &item) == nil {
-			items = append(items, inboxRecord{name, generation, item})
+		if got.plain != nil && json.Unmarshal(got.plain, &item) == nil {
+			items = append(items, inboxRecord{name, got.version, item})
 			x.markPending(item.key())
 		}
 		return ctx.Err() == nil
@@ -160,7 +160,7 @@ func (x *inbox) workAll(ctx context.Context, tried map[string]attempts) time.Dur
 func (x *inbox) work(ctx context.Context, r inboxRecord, done bool) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTimeout)
 	defer cancel()
-	item, gone := r.item, deletion(r.name, r.generation)
+	item, gone := r.item, deletion(r.name, r.version)
 	if done {
 		return x.takeOut(ctx, item, gone)
 	}

@@ -111,33 +111,33 @@ func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) b
 	return nil, outpaced(key.String())
 }
 
-// currentLocked returns the record in force and the generation that the store has. What
+// currentLocked returns the record in force and the version that the store has. What
 // memory holds is in force where the store did not take it, and where the store went
 // back: its file was repaired, or an old copy restored. The next change puts it
 // there again. s is nil for a key that is not in use.
-func (l *ledger) currentLocked(ctx context.Context, key Key, s *saved) (cur *record, base uint64, err error) {
-	stored, err := l.load(ctx, key)
+func (l *ledger) currentLocked(ctx context.Context, key Key, s *saved) (cur *record, base store.Version, err error) {
+	stored, base, err := l.load(ctx, key)
 	if err != nil {
 		if s == nil {
-			return nil, 0, err
+			return nil, base, err
 		}
-		return s.rec, 0, err
+		return s.rec, base, err
 	}
 	if s == nil {
-		return stored, stored.generation, nil
+		return stored, base, nil
 	}
 	unsaved := s.unsaved.Load()
 	switch {
 	case s.rec.generation > stored.generation,
 		s.rec.generation == stored.generation && (unsaved || stored.unreadable):
-		return s.rec, stored.generation, nil
+		return s.rec, base, nil
 	case unsaved && s.rec.authorized.After(stored.authorized):
 		// The store could not be read when this authorization came.
 		newer := *s.rec
 		newer.generation = stored.generation + 1
-		return &newer, stored.generation, nil
+		return &newer, base, nil
 	}
-	return stored, stored.generation, nil
+	return stored, base, nil
 }
 
 // current returns the record in force of a key in use.
@@ -170,7 +170,7 @@ func (l *ledger) followed(key Key, s *saved) *record {
 	return s.rec
 }
 
-func (l *ledger) save(ctx context.Context, key Key, base uint64, rec *record, with *[]change) error {
+func (l *ledger) save(ctx context.Context, key Key, base store.Version, rec *record, with *[]change) error {
 	c, err := recordChange(key, base, rec)
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ func (l *ledger) adoptLocked(key Key, s *saved, rec *record) {
 func (l *ledger) stillOpen(ctx context.Context, changes []change) []change {
 	var open []change
 	for _, c := range changes {
-		if _, generation, err := l.read(ctx, c.name); err == nil && generation == c.base {
+		if got, err := l.read(ctx, c.name); err == nil && got.version == c.base {
 			open = append(open, c)
 		}
 	}

@@ -21,27 +21,27 @@ const (
 const canaryText = "wxsidecar 2"
 
 // checkSeal tells a wrong key from damage before anything is written: the canary opens
-// under the right key only. It returns the generation of the canary, 0 for none, and
+// under the right key only. It returns the version of the canary and
 // whether its text is that of today. A damaged canary says nothing of the others.
-func (l *ledger) checkSeal(ctx context.Context) (generation uint64, current bool, err error) {
+func (l *ledger) checkSeal(ctx context.Context) (version store.Version, current bool, err error) {
 	rec, err := l.store.Get(ctx, canaryName)
 	if errors.Is(err, store.ErrNotFound) {
-		return 0, false, nil
+		return version, false, nil
 	}
 	if err != nil {
-		return 0, false, err
+		return version, false, err
 	}
 	plain, err := l.seal.Open(canaryName, rec.Generation, rec.Sealed)
 	if errors.Is(err, seal.ErrWrongKey) {
-		return 0, false, errSealedOtherwise(err)
+		return version, false, errSealedOtherwise(err)
 	}
-	return rec.Generation, string(plain) == canaryText, nil
+	return rec.Version(), string(plain) == canaryText, nil
 }
 
 // open makes sure of the seal's key and of the names of the records, and takes the skew
 // of the clocks that the last run measured.
 func (l *ledger) open(ctx context.Context, isOwn func(appID string) bool) error {
-	generation, current, err := l.checkSeal(ctx)
+	version, current, err := l.checkSeal(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (l *ledger) open(ctx context.Context, isOwn func(appID string) bool) error 
 	if _, err := l.renameOld(context.WithoutCancel(ctx), isOwn); err != nil {
 		return err
 	}
-	err = l.write(ctx, change{name: canaryName, base: generation, generation: generation + 1, plain: []byte(canaryText)})
+	err = l.write(ctx, change{name: canaryName, base: version, generation: version.Generation + 1, plain: []byte(canaryText)})
 	if errors.Is(err, store.ErrConflict) {
 		return nil // another replica was faster
 	}
@@ -70,9 +70,9 @@ type wireClock struct {
 
 // recallSkew takes the skew that the last run measured until this one has its own.
 func (l *ledger) recallSkew(ctx context.Context) {
-	plain, _, err := l.read(ctx, clockName)
+	got, err := l.read(ctx, clockName)
 	var w wireClock
-	if err == nil && plain != nil && json.Unmarshal(plain, &w) == nil {
+	if err == nil && got.plain != nil && json.Unmarshal(got.plain, &w) == nil {
 		l.clock.Assume(time.Duration(w.SkewMillis) * time.Millisecond)
 	}
 }
@@ -80,12 +80,12 @@ func (l *ledger) recallSkew(ctx context.Context) {
 func (l *ledger) saveSkew(skew time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
-	_, generation, err := l.read(ctx, clockName)
+	got, err := l.read(ctx, clockName)
 	if err != nil {
 		return // it is measured again in every run
 	}
 	plain, err := json.Marshal(wireClock{SkewMillis: skew.Milliseconds()})
 	if err == nil {
-		_ = l.write(ctx, change{name: clockName, base: generation, generation: generation + 1, plain: plain})
+		_ = l.write(ctx, change{name: clockName, base: got.version, generation: got.version.Generation + 1, plain: plain})
 	}
 }

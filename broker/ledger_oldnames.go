@@ -46,9 +46,9 @@ func (l *ledger) renameOld(ctx context.Context, isOwn func(appID string) bool) (
 func (t *renaming) all(ctx context.Context, isOwn func(appID string) bool) error {
 	prefix := KindAuthorizer.String() + "/"
 	var failed error
-	err := t.list(ctx, prefix, func(name string, _ uint64, plain []byte) bool {
+	err := t.list(ctx, prefix, func(name string, got opened) bool {
 		if appID := strings.TrimPrefix(name, prefix); !strings.Contains(appID, "/") {
-			failed = t.account(ctx, appID, plain, isOwn(appID))
+			failed = t.account(ctx, appID, got.plain, isOwn(appID))
 		}
 		return failed == nil && ctx.Err() == nil
 	})
@@ -86,20 +86,19 @@ func (t *renaming) account(ctx context.Context, appID string, plain []byte, own 
 // rename gives the record without a component the name of key. If there is one of that
 // name too, as after an older version ran once more, the younger stays.
 func (t *renaming) rename(ctx context.Context, key Key) error {
-	old, err := t.load(ctx, Key{Kind: key.Kind, AppID: key.AppID})
+	old, oldVersion, err := t.load(ctx, Key{Kind: key.Kind, AppID: key.AppID})
 	if err != nil || old.generation == 0 {
 		return err
 	}
-	there, err := t.load(ctx, key)
+	there, base, err := t.load(ctx, key)
 	if err != nil {
 		return err
 	}
-	t.changes = append(t.changes, deletion(Key{Kind: key.Kind, AppID: key.AppID}.String(), old.generation))
+	t.changes = append(t.changes, deletion(Key{Kind: key.Kind, AppID: key.AppID}.String(), oldVersion))
 	if !old.known() || there.known() && !old.lastChanged().After(there.lastChanged()) {
 		return nil
 	}
-	base := there.generation
-	old.generation = max(old.generation, base+1)
+	old.generation = max(old.generation, there.generation+1)
 	c, err := recordChange(key, base, old)
 	t.changes, t.renamed = append(t.changes, c), append(t.renamed, key)
 	return err

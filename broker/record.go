@@ -13,6 +13,7 @@ import (
 // back what a merchant took away.
 type record struct {
 	generation   uint64 // beside the sealed content, in [store.Record]
+	fence        uint64 // the same
 	token        secret.Text
 	obtained     time.Time
 	dies         time.Time

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
-	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -22,7 +21,6 @@ type renewer struct {
 	ledger     *ledger
 	directory  *directory
 	components *components
-	locker     store.Locker
 	tasks      sync.WaitGroup
 }
 
@@ -55,11 +53,6 @@ func (n *renewer) begin(ctx context.Context, e *entry) {
 // renew is one renewal.
 func (n *renewer) renew(ctx context.Context, e *entry) outcome {
 	n.checkpoint("renewal-begin")
-	ctx, unlock, err := n.locker.Lock(ctx, e.key.String())
-	if err != nil {
-		return n.failed(e, err)
-	}
-	defer unlock()
 	n.checkpoint("renewal-locked")
 	rec, newer := n.ledger.reread(ctx, e.key, &e.saved)
 	if newer && rec.tokenOf(&e.key).Alive(n.clock.Now()) {

@@ -16,7 +16,7 @@ func (w *world) overwrite(name string, rec store.Record) {
 	w.t.Helper()
 	ctx := context.Background()
 	now := must(w.store.Get(ctx, name))
-	if err := w.store.Put(ctx, store.Write{Name: name, Base: now.Generation}); err != nil {
+	if err := w.store.Put(ctx, store.Write{Name: name, Base: now.Version()}); err != nil {
 		w.t.Fatal(err)
 	}
 	if rec.Sealed == nil {

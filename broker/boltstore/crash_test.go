@@ -72,7 +72,7 @@ func childWrite(path string) {
 			fatal(err)
 		}
 		text := strings.Repeat(fmt.Sprint(old.Generation+1, " "), 1+i%400)
-		fatal(s.Put(ctx, store.Write{Name: name, Base: old.Generation, Record: store.Record{Generation: old.Generation + 1, Sealed: []byte(text)}}))
+		fatal(s.Put(ctx, store.Write{Name: name, Base: old.Version(), Record: store.Record{Generation: old.Generation + 1, Sealed: []byte(text)}}))
 		fmt.Println(name, old.Generation+1)
 	}
 }
@@ -230,7 +230,7 @@ func TestOpen_KilledAtEachStep(t *testing.T) {
 					t.Errorf("%s is lost", name)
 				}
 			}
-			mustPut(t, s, sealedWrite(testRing(t, 1), "after", 0, 1))
+			mustPut(t, s, sealedWrite(testRing(t, 1), "after", store.Record{}, 1))
 			mustClose(t, s)
 			sound(t, path)
 			mustOpen(t, options(t, path))
@@ -322,7 +322,7 @@ func TestStore_TruncatedWhileOpen(t *testing.T) {
 			if failed == 0 || s.Recovery() == nil {
 				t.Errorf("%d reads failed, repair: %+v", failed, s.Recovery())
 			}
-			mustPut(t, s, sealedWrite(testRing(t, 1), "after", 0, 1))
+			mustPut(t, s, sealedWrite(testRing(t, 1), "after", store.Record{}, 1))
 			sound(t, opts.Path)
 		})
 	}

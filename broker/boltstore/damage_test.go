@@ -106,7 +106,7 @@ func tryCopy(t *testing.T, seed int, base sample, image []byte, touched [][2]int
 	if rec != nil {
 		checkRecovery(t, seed, *rec, image, got)
 	}
-	mustPut(t, s, sealedWrite(testRing(t, 1), "after/the/repair", 0, 10))
+	mustPut(t, s, sealedWrite(testRing(t, 1), "after/the/repair", store.Record{}, 10))
 	if rec != nil || base.inSpare(touched) {
 		sound(t, path)
 	} else {
@@ -156,13 +156,14 @@ func TestOpen_LostMeta(t *testing.T) {
 	path, k := filepath.Join(t.TempDir(), "s.db"), testRing(t, 1)
 	s := mustOpen(t, options(t, path))
 	for i := range 100 {
-		mustPut(t, s, sealedWrite(k, nameOf(i), 0, 200))
+		mustPut(t, s, sealedWrite(k, nameOf(i), store.Record{}, 200))
 	}
+	stored := contents(t, s)
 	for i := range 49 {
-		mustPut(t, s, store.Write{Name: nameOf(i), Base: 1})
+		mustPut(t, s, store.Write{Name: nameOf(i), Base: stored[nameOf(i)].Version()})
 	}
 	before := contents(t, s)
-	mustPut(t, s, store.Write{Name: nameOf(49), Base: 1})
+	mustPut(t, s, store.Write{Name: nameOf(49), Base: stored[nameOf(49)].Version()})
 	after := contents(t, s)
 	mustClose(t, s)
 	image, err := os.ReadFile(path)
@@ -184,7 +185,7 @@ func TestOpen_LostMeta(t *testing.T) {
 		} else {
 			same(t, after, got)
 		}
-		mustPut(t, s, sealedWrite(k, "later", 0, 200))
+		mustPut(t, s, sealedWrite(k, "later", store.Record{}, 200))
 		mustClose(t, s)
 		sound(t, path)
 	}
@@ -216,7 +217,7 @@ func TestOpen_WrongKeyIsNotDamage(t *testing.T) {
 func TestOpen_SomeForeignRecords(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.db")
 	s := mustOpen(t, options(t, path))
-	mustPut(t, s, sealedWrite(testRing(t, 1), "ours", 0, 3000), sealedWrite(testRing(t, 9), "theirs", 0, 10))
+	mustPut(t, s, sealedWrite(testRing(t, 1), "ours", store.Record{}, 3000), sealedWrite(testRing(t, 9), "theirs", store.Record{}, 10))
 	want := contents(t, s)
 	mustClose(t, s)
 	s = mustOpen(t, options(t, path))
@@ -266,5 +267,5 @@ func TestOpen_EmptyFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := mustOpen(t, options(t, path))
-	mustPut(t, s, sealedWrite(testRing(t, 1), "a", 0, 1))
+	mustPut(t, s, sealedWrite(testRing(t, 1), "a", store.Record{}, 1))
 }

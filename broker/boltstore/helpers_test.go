@@ -35,9 +35,10 @@ func checkWith(k *seal.Keyring) func(string, store.Record) error {
 }
 
 // sealedWrite is a write over base with a content that tells its generation.
-func sealedWrite(k *seal.Keyring, name string, base uint64, size int) store.Write {
-	plain := append([]byte(fmt.Sprintf("%s %d ", name, base+1)), make([]byte, size)...)
-	return store.Write{Name: name, Base: base, Record: store.Record{Generation: base + 1, Sealed: k.Seal(name, base+1, plain)}}
+func sealedWrite(k *seal.Keyring, name string, base store.Record, size int) store.Write {
+	next := base.Generation + 1
+	plain := append([]byte(fmt.Sprintf("%s %d ", name, next)), make([]byte, size)...)
+	return store.Write{Name: name, Base: base.Version(), Record: store.Record{Generation: next, Sealed: k.Seal(name, next, plain)}}
 }
 
 func nameOf(i int) string { return fmt.Sprintf("authorizer/wx%016x", i) }
@@ -160,7 +161,7 @@ func TestStore_Reopen(t *testing.T) {
 			t.Errorf("round %d: repaired: %+v", round, rec)
 		}
 		for i := range 50 {
-			w := sealedWrite(k, nameOf(i*(round+1)), want[nameOf(i*(round+1))].Generation, i*i*3)
+			w := sealedWrite(k, nameOf(i*(round+1)), want[nameOf(i*(round+1))], i*i*3)
 			mustPut(t, s, w)
 			want[w.Name] = w.Record
 		}
@@ -189,7 +190,7 @@ func TestStore_Closed(t *testing.T) {
 	if _, err := s.List(t.Context(), "", "", 1); !errors.Is(err, errClosed) {
 		t.Errorf("List: %v", err)
 	}
-	if err := s.Put(t.Context(), sealedWrite(testRing(t, 1), "a", 0, 1)); !errors.Is(err, errClosed) {
+	if err := s.Put(t.Context(), sealedWrite(testRing(t, 1), "a", store.Record{}, 1)); !errors.Is(err, errClosed) {
 		t.Errorf("Put: %v", err)
 	}
 }
@@ -206,7 +207,7 @@ func TestStore_ErrorsNameTheFile(t *testing.T) {
 	if err := s.cur.Load().file.Close(); err != nil { // a disk that takes nothing
 		t.Fatal(err)
 	}
-	err = s.Put(t.Context(), sealedWrite(testRing(t, 1), nameOf(1), 0, 10))
+	err = s.Put(t.Context(), sealedWrite(testRing(t, 1), nameOf(1), store.Record{}, 10))
 	if err == nil || !strings.Contains(err.Error(), path+":") || strings.Contains(err.Error(), ".new") {
 		t.Errorf("got %v, want it to name %s", err, path)
 	}
@@ -220,7 +221,7 @@ func TestOpen_Symlink(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := mustOpen(t, Options{Path: link})
-	mustPut(t, s, sealedWrite(testRing(t, 1), "a", 0, 1))
+	mustPut(t, s, sealedWrite(testRing(t, 1), "a", store.Record{}, 1))
 	mustClose(t, s)
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
 		t.Errorf("the link is gone: %v, %v", info, err)
@@ -241,8 +242,8 @@ func TestStore_TooLarge(t *testing.T) {
 	if got := contents(t, s)["a"]; len(got.Sealed) != maxSealed {
 		t.Errorf("%d bytes came back", len(got.Sealed))
 	}
-	mustPut(t, s, sealedWrite(testRing(t, 1), string(bytes.Repeat([]byte("n"), maxName)), 0, 1))
-	if err := s.Put(t.Context(), sealedWrite(testRing(t, 1), string(bytes.Repeat([]byte("n"), maxName+1)), 0, 1)); err == nil {
+	mustPut(t, s, sealedWrite(testRing(t, 1), string(bytes.Repeat([]byte("n"), maxName)), store.Record{}, 1))
+	if err := s.Put(t.Context(), sealedWrite(testRing(t, 1), string(bytes.Repeat([]byte("n"), maxName+1)), store.Record{}, 1)); err == nil {
 		t.Error("a name above the limit was taken")
 	}
 }

@@ -100,7 +100,7 @@ func TestOpen_CompactsWaste(t *testing.T) {
 		if info, err := os.Stat(path); err != nil || info.Size() > int64(len(base.image)) || s.Recovery() != nil {
 			t.Errorf("%d bytes of %d are left, %v, %+v", info.Size(), len(image), err, s.Recovery())
 		}
-		mustPut(t, s, sealedWrite(testRing(t, 1), "after", 0, 1))
+		mustPut(t, s, sealedWrite(testRing(t, 1), "after", store.Record{}, 1))
 		mustClose(t, s)
 		sound(t, path)
 	}
@@ -147,8 +147,9 @@ func BenchmarkStore_Put(b *testing.B) {
 			for w := range writers {
 				wg.Go(func() {
 					for g := range uint64(b.N / writers) {
+						base := store.Record{Generation: g + 1, Sealed: make([]byte, 300)}
 						rec := store.Record{Generation: g + 2, Sealed: make([]byte, 300)}
-						if err := s.Put(b.Context(), store.Write{Name: nameOf(w * 100), Base: g + 1, Record: rec}); err != nil {
+						if err := s.Put(b.Context(), store.Write{Name: nameOf(w * 100), Base: base.Version(), Record: rec}); err != nil {
 							b.Error(err)
 							return
 						}
@@ -174,7 +175,7 @@ func benchOpen(b *testing.B, n int) {
 	for i := 0; i < n; {
 		writes := make([]store.Write, 0, 10_000)
 		for range cap(writes) {
-			writes = append(writes, sealedWrite(k, nameOf(i), 0, 240))
+			writes = append(writes, sealedWrite(k, nameOf(i), store.Record{}, 240))
 			i++
 		}
 		mustPut(b, s, writes...)

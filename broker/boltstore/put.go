@@ -128,7 +128,7 @@ func apply(b *bbolt.Bucket, writes []store.Write) error {
 				return fmt.Errorf("%q: %w", w.Name, err)
 			}
 		}
-		if stored.Generation != w.Base {
+		if stored.Version() != w.Base {
 			return fmt.Errorf("%q: %w", w.Name, store.ErrConflict)
 		}
 	}

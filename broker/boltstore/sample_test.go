@@ -35,17 +35,17 @@ func makeSample(t testing.TB, n int) sample {
 	s := mustOpen(t, options(t, path))
 	want := map[string]store.Record{}
 	for i := range n {
-		w := sealedWrite(k, nameOf(i), 0, 200+(i%50/49)*9000)
+		w := sealedWrite(k, nameOf(i), store.Record{}, 200+(i%50/49)*9000)
 		mustPut(t, s, w)
 		want[w.Name] = w.Record
 	}
 	for i := 0; i < n; i += 3 {
-		w := sealedWrite(k, nameOf(i), 1, 210)
+		w := sealedWrite(k, nameOf(i), want[nameOf(i)], 210)
 		mustPut(t, s, w)
 		want[w.Name] = w.Record
 	}
 	for i := 0; i < n; i += 10 {
-		mustPut(t, s, store.Write{Name: nameOf(i), Base: want[nameOf(i)].Generation})
+		mustPut(t, s, store.Write{Name: nameOf(i), Base: want[nameOf(i)].Version()})
 		delete(want, nameOf(i))
 	}
 	mustClose(t, s)

@@ -146,6 +146,30 @@ func (s *Store) Get(ctx context.Context, name string) (store.Record, error) {
 	return rec, nil
 }
 
+// GetAll implements [store.Store].
+func (s *Store) GetAll(ctx context.Context, names []string) ([]store.Named, error) {
+	var out []store.Named
+	err := s.read(ctx, func(b *bbolt.Bucket) error {
+		out = nil
+		for _, name := range names {
+			value := b.Get([]byte(name))
+			if value == nil {
+				continue
+			}
+			rec, err := decodeCopy(value)
+			if err != nil {
+				return fmt.Errorf("%q: %w", name, err)
+			}
+			out = append(out, store.Named{Name: name, Record: rec})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("get %d records: %w", len(names), err)
+	}
+	return out, nil
+}
+
 // List implements [store.Store].
 func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]store.Named, error) {
 	var out []store.Named

@@ -13,6 +13,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 // traps are damages over which bbolt itself ends the process, takes all memory or
@@ -104,7 +106,7 @@ func TestOpen_Traps(t *testing.T) {
 			if rec == nil || rec.Kept < len(base.records)-trap.lost {
 				t.Fatalf("Recovery() = %+v, want one, of %d records but %d", rec, len(base.records), trap.lost)
 			}
-			mustPut(t, s, sealedWrite(testRing(t, 1), "after/the/repair", 0, 10))
+			mustPut(t, s, sealedWrite(testRing(t, 1), "after/the/repair", store.Record{}, 10))
 			sound(t, opts.Path)
 		})
 	}

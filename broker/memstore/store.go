@@ -64,6 +64,22 @@ func (s *Store) Get(ctx context.Context, name string) (store.Record, error) {
 	return own(rec), nil
 }
 
+// GetAll implements [store.Store].
+func (s *Store) GetAll(ctx context.Context, names []string) ([]store.Named, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, fmt.Errorf("get %d records: %w", len(names), err)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var out []store.Named
+	for _, name := range names {
+		if rec, ok := s.records[name]; ok {
+			out = append(out, store.Named{Name: name, Record: own(rec)})
+		}
+	}
+	return out, nil
+}
+
 // Put implements [store.Store].
 func (s *Store) Put(ctx context.Context, writes ...store.Write) error {
 	if err := store.CheckWrites(writes); err != nil {
@@ -126,7 +142,7 @@ func (s *Store) apply(writes []store.Write) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range writes {
-		if s.records[w.Name].Generation != w.Base {
+		if s.records[w.Name].Version() != w.Base {
 			return fmt.Errorf("%q: %w", w.Name, store.ErrConflict)
 		}
 	}

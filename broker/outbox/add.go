@@ -25,7 +25,7 @@ func (o *Outbox) Add(ctx context.Context, e Event) error {
 		o.Metrics.OutboxEvent("dropped")
 		o.Log.Error("a dead letter is dropped to make room for newer events", append(v.about(), "setting", "limits.outbox")...)
 	}
-	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)), sizeOf(w))
+	o.admit(newItem(r, w.Name, w.Record.Version(), sizeOf(w)), sizeOf(w))
 	return nil
 }
 
@@ -34,7 +34,7 @@ func (o *Outbox) Add(ctx context.Context, e Event) error {
 func (o *Outbox) insert(ctx context.Context, r *record, w store.Write, victims []deadLetter) error {
 	writes := []store.Write{w}
 	for _, v := range victims {
-		writes = append(writes, deletion(v.name, v.generation))
+		writes = append(writes, deletion(v.name, v.version))
 	}
 	left, err := o.leftBehind(ctx, r.ID)
 	if err == nil {
@@ -76,7 +76,7 @@ func (o *Outbox) leftBehind(ctx context.Context, id string) ([]store.Write, erro
 		has, err := o.Store.Get(ctx, name)
 		switch {
 		case err == nil:
-			writes = append(writes, deletion(name, has.Generation))
+			writes = append(writes, deletion(name, has.Version()))
 		case !errors.Is(err, store.ErrNotFound):
 			return nil, err
 		}
@@ -112,7 +112,7 @@ func (o *Outbox) reserve(e *Event) (*record, []deadLetter, store.Write, error) {
 		return nil, nil, store.Write{}, nil
 	}
 	r := &record{ID: e.ID, Component: e.Component, AppID: e.AppID, InfoType: e.InfoType, Text: e.Text.Reveal(), Added: o.nextLocked()}
-	w, err := o.put(r.name(waitingPrefix), 0, r)
+	w, err := o.put(r.name(waitingPrefix), store.Version{}, r)
 	if err != nil {
 		return nil, nil, store.Write{}, err
 	}

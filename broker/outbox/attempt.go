@@ -76,7 +76,7 @@ func (o *Outbox) noteHad(it *item, target string) bool {
 func (o *Outbox) settle(ctx context.Context, it *item) error {
 	return it.save(func() error {
 		o.mu.Lock()
-		over, r, base, done := it.over, it.record(), it.generation, len(o.owedLocked(it)) == 0
+		over, r, base, done := it.over, it.record(), it.version, len(o.owedLocked(it)) == 0
 		o.mu.Unlock()
 		if over {
 			return nil
@@ -93,7 +93,7 @@ func (o *Outbox) settle(ctx context.Context, it *item) error {
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		it.generation = w.Record.Generation
+		it.version = w.Record.Version()
 		if done {
 			o.endLocked(it)
 		}
@@ -128,15 +128,15 @@ func (o *Outbox) write(ctx context.Context, it *item, writes ...store.Write) err
 	case errors.Is(getErr, store.ErrNotFound):
 		return nil // the earlier change was its end
 	case getErr == nil:
-		o.setGeneration(it, has.Generation)
+		o.setVersion(it, has.Version())
 	}
 	return err
 }
 
-func (o *Outbox) setGeneration(it *item, generation uint64) {
+func (o *Outbox) setVersion(it *item, v store.Version) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	it.generation = generation
+	it.version = v
 }
 
 // failed sees to what follows from a failure of the target.

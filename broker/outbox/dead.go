@@ -24,15 +24,15 @@ type DeadLetter struct {
 // deadLetter is a DeadLetter and its record.
 type deadLetter struct {
 	DeadLetter
-	name       string
-	generation uint64
-	size       int64
+	name    string
+	version store.Version
+	size    int64
 }
 
-func newDeadLetter(r *record, name string, generation uint64, size int64) deadLetter {
+func newDeadLetter(r *record, name string, v store.Version, size int64) deadLetter {
 	d := DeadLetter{Event: r.event(), Added: time.UnixMilli(r.Added), Died: time.UnixMilli(r.Died), Reason: r.Reason}
 	d.Text = secret.Text{} // many may be kept
-	return deadLetter{d, name, generation, size}
+	return deadLetter{d, name, v, size}
 }
 
 // DeadLetters returns the events that could not be delivered, without their texts, the oldest
@@ -51,13 +51,13 @@ func (o *Outbox) DeadLetters() []DeadLetter {
 func (o *Outbox) bury(ctx context.Context, it *item, reason string) error {
 	return it.save(func() error {
 		o.mu.Lock()
-		over, r, base := it.over, it.record(), it.generation
+		over, r, base := it.over, it.record(), it.version
 		o.mu.Unlock()
 		if over {
 			return nil
 		}
 		r.Died, r.Reason = o.Now().UnixMilli(), reason
-		w, err := o.put(r.name(deadPrefix), 0, r)
+		w, err := o.put(r.name(deadPrefix), store.Version{}, r)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (o *Outbox) bury(ctx context.Context, it *item, reason string) error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.endLocked(it)
-		o.addDeadLocked(newDeadLetter(r, w.Name, w.Record.Generation, sizeOf(w)))
+		o.addDeadLocked(newDeadLetter(r, w.Name, w.Record.Version(), sizeOf(w)))
 		return nil
 	})
 }
@@ -133,16 +133,16 @@ func (o *Outbox) redeliver(ctx context.Context, d deadLetter) error {
 		return err
 	}
 	if o.waits(r.ID) { // WeChat has pushed it again
-		return o.Store.Put(ctx, deletion(d.name, has.Generation))
+		return o.Store.Put(ctx, deletion(d.name, has.Version()))
 	}
 	r.Died, r.Reason, r.Added = 0, "", o.next()
-	w, err := o.put(r.name(waitingPrefix), 0, r)
+	w, err := o.put(r.name(waitingPrefix), store.Version{}, r)
 	if err != nil {
 		return err
 	}
-	if err := o.Store.Put(ctx, deletion(d.name, has.Generation), w); err != nil {
+	if err := o.Store.Put(ctx, deletion(d.name, has.Version()), w); err != nil {
 		return err
 	}
-	o.admit(newItem(r, w.Name, w.Record.Generation, sizeOf(w)), 0)
+	o.admit(newItem(r, w.Name, w.Record.Version(), sizeOf(w)), 0)
 	return nil
 }

@@ -129,14 +129,14 @@ func (o *Outbox) loadRecord(ctx context.Context, prefix string, named store.Name
 	o.last = max(o.last, r.Added)
 	switch {
 	case prefix == deadPrefix:
-		o.dead = append(o.dead, newDeadLetter(r, named.Name, named.Generation, size))
+		o.dead = append(o.dead, newDeadLetter(r, named.Name, named.Version(), size))
 	case o.items[r.ID] == nil:
-		o.items[r.ID] = newItem(r, named.Name, named.Generation, size)
+		o.items[r.ID] = newItem(r, named.Name, named.Version(), size)
 	default:
 		// A write whose answer was lost, and WeChat sent again. Both have one ID; if this
 		// one cannot be deleted now, the next start finds it.
 		o.size -= size
-		_ = o.Store.Put(ctx, deletion(named.Name, named.Generation))
+		_ = o.Store.Put(ctx, deletion(named.Name, named.Version()))
 	}
 }
 

@@ -120,8 +120,9 @@ func TestOpen_DamagedRecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		w := store.Write{Name: name, Base: rec.Version(), Record: rec}
 		rec.Sealed[len(rec.Sealed)-1] ^= 1
-		if err := r.store.Put(t.Context(), store.Write{Name: name, Base: rec.Generation, Record: rec}); err != nil {
+		if err := r.store.Put(t.Context(), w); err != nil {
 			t.Fatal(err)
 		}
 		r.start()

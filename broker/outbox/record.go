@@ -61,9 +61,9 @@ type item struct {
 	name  string // of its record
 	size  int64
 
-	generation uint64
-	had        []string
-	over       bool // done or dead: no longer in the outbox
+	version store.Version
+	had     []string
+	over    bool // done or dead: no longer in the outbox
 
 	saves sync.Mutex // held across a change of its record
 }
@@ -75,9 +75,9 @@ func (it *item) save(fn func() error) error {
 	return fn()
 }
 
-func newItem(r *record, name string, generation uint64, size int64) *item {
+func newItem(r *record, name string, v store.Version, size int64) *item {
 	return &item{
-		Event: r.event(), added: time.UnixMilli(r.Added), name: name, size: size, generation: generation, had: slices.Clone(r.Had),
+		Event: r.event(), added: time.UnixMilli(r.Added), name: name, size: size, version: v, had: slices.Clone(r.Had),
 	}
 }
 
@@ -89,16 +89,18 @@ func (it *item) record() *record {
 	}
 }
 
-// put returns the write that makes r the record of name, after the generation base.
-func (o *Outbox) put(name string, base uint64, r *record) (store.Write, error) {
+// put returns the write that makes r the record of name, over the version base.
+func (o *Outbox) put(name string, base store.Version, r *record) (store.Write, error) {
 	plain, err := json.Marshal(r)
 	if err != nil {
 		return store.Write{}, err
 	}
-	next := base + 1
+	next := base.Generation + 1
 	return store.Write{Name: name, Base: base, Record: store.Record{Generation: next, Sealed: o.Seal.Seal(name, next, plain)}}, nil
 }
 
-func deletion(name string, base uint64) store.Write { return store.Write{Name: name, Base: base} }
+func deletion(name string, base store.Version) store.Write {
+	return store.Write{Name: name, Base: base}
+}
 
 func sizeOf(w store.Write) int64 { return int64(len(w.Name) + len(w.Record.Sealed)) }

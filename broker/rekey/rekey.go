@@ -142,5 +142,5 @@ func (w *worker) reseal(n store.Named) (store.Write, bool) {
 		return store.Write{}, false
 	}
 	sealed := w.ring.Seal(n.Name, n.Generation, plain)
-	return store.Write{Name: n.Name, Base: n.Generation, Record: store.Record{Generation: n.Generation, Sealed: sealed}}, true
+	return store.Write{Name: n.Name, Base: n.Version(), Record: store.Record{Generation: n.Generation, Fence: n.Fence, Sealed: sealed}}, true
 }

@@ -116,9 +116,13 @@ func TestRun_OthersWrite(t *testing.T) {
 		}
 		interfering = false
 		newer := current.Seal(nameOf(3), 2, []byte(nameOf(3)))
+		held, err := s.GetAll(t.Context(), []string{nameOf(3), nameOf(4)})
+		if err != nil {
+			return err
+		}
 		return s.Put(t.Context(),
-			store.Write{Name: nameOf(3), Base: 1, Record: store.Record{Generation: 2, Sealed: newer}},
-			store.Write{Name: nameOf(4), Base: 1})
+			store.Write{Name: nameOf(3), Base: held[0].Version(), Record: store.Record{Generation: 2, Sealed: newer}},
+			store.Write{Name: nameOf(4), Base: held[1].Version()})
 	}})
 	fill(t, s, ring(t, 1, 0), 0, 10)
 	interfering = true

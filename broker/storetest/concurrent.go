@@ -29,7 +29,7 @@ func testContention(t *testing.T, s store.Store) {
 					return
 				}
 				who := fmt.Sprintf("writer %d, win %d", w, won)
-				err = s.Put(t.Context(), set("k", old.Generation, who))
+				err = s.Put(t.Context(), set("k", old, who))
 				if errors.Is(err, store.ErrConflict) {
 					continue
 				}
@@ -119,8 +119,8 @@ func move(t *testing.T, s store.Store, a, b string) {
 			return
 		}
 		err := s.Put(t.Context(),
-			store.Write{Name: a, Base: from.Generation, Record: balance(from.Generation+1, binary.BigEndian.Uint64(from.Sealed)-1)},
-			store.Write{Name: b, Base: to.Generation, Record: balance(to.Generation+1, binary.BigEndian.Uint64(to.Sealed)+1)})
+			store.Write{Name: a, Base: from.Version(), Record: balance(from.Generation+1, binary.BigEndian.Uint64(from.Sealed)-1)},
+			store.Write{Name: b, Base: to.Version(), Record: balance(to.Generation+1, binary.BigEndian.Uint64(to.Sealed)+1)})
 		if err == nil {
 			return
 		}
@@ -136,7 +136,7 @@ func move(t *testing.T, s store.Store, a, b string) {
 func testListWhileWriting(t *testing.T, s store.Store) {
 	var steady []store.Write
 	for i := range 64 {
-		steady = append(steady, set(nameOf(2*i), 0, "steady"))
+		steady = append(steady, set(nameOf(2*i), none, "steady"))
 	}
 	put(t, s, steady...)
 	var wg sync.WaitGroup
@@ -144,10 +144,10 @@ func testListWhileWriting(t *testing.T, s store.Store) {
 		wg.Go(func() {
 			for i := range 32 {
 				name := nameOf(4*i + 2*w + 1)
-				if err := s.Put(t.Context(), set(name, 0, "passing")); err != nil {
+				if err := s.Put(t.Context(), set(name, none, "passing")); err != nil {
 					t.Errorf("Put: %v", err)
 				}
-				if err := s.Put(t.Context(), remove(name, 1)); err != nil {
+				if err := s.Put(t.Context(), remove(name, rec(1, "passing"))); err != nil {
 					t.Errorf("Put: %v", err)
 				}
 			}

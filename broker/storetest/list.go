@@ -13,7 +13,7 @@ import (
 func fill(t *testing.T, s store.Store, names ...string) {
 	t.Helper()
 	for _, n := range names {
-		put(t, s, set(n, 0, "content of "+n))
+		put(t, s, set(n, none, "content of "+n))
 	}
 }
 
@@ -66,10 +66,10 @@ func testListPages(t *testing.T, s store.Store) {
 	var writes []store.Write
 	var want []string
 	for i := range 257 {
-		writes = append(writes, set(nameOf(i), 0, "x"))
+		writes = append(writes, set(nameOf(i), none, "x"))
 		want = append(want, nameOf(i))
 	}
-	put(t, s, append(writes, set("a", 0, "before"), set("z", 0, "behind"))...)
+	put(t, s, append(writes, set("a", none, "before"), set("z", none, "behind"))...)
 	for _, limit := range []int{1, 2, 16, 256, 257, 258, 1000} {
 		var got []string
 		for _, n := range all(t, s, "authorizer/", limit) {

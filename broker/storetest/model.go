@@ -18,7 +18,7 @@ type model map[string]store.Record
 
 func (m model) put(writes []store.Write) error {
 	for _, w := range writes {
-		if m[w.Name].Generation != w.Base {
+		if m[w.Name].Version() != w.Base {
 			return store.ErrConflict
 		}
 	}
@@ -48,7 +48,7 @@ func testModel(t *testing.T, open Open) {
 	s := open(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		for _, n := range all(t, s, "", 100) {
-			put(t, s, remove(n.Name, n.Generation))
+			put(t, s, remove(n.Name, n.Record))
 		}
 		m := model{}
 		rt.Repeat(map[string]func(*rapid.T){
@@ -68,12 +68,15 @@ func modelPut(t *testing.T, rt *rapid.T, s store.Store, m model) {
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[ab/]{1,3}`), 1, 4, rapid.ID[string]).Draw(rt, "names")
 	var writes []store.Write
 	for _, n := range names {
-		w := store.Write{Name: n, Base: m[n].Generation}
-		if rapid.IntRange(0, 9).Draw(rt, "stale") == 0 {
-			w.Base++
+		w := store.Write{Name: n, Base: m[n].Version()}
+		switch rapid.IntRange(0, 19).Draw(rt, "stale") {
+		case 0:
+			w.Base.Generation++
+		case 1:
+			w.Base.Revision++
 		}
 		if rapid.IntRange(0, 3).Draw(rt, "delete") > 0 {
-			w.Record = store.Record{Generation: w.Base + 1, Sealed: rapid.SliceOf(rapid.Byte()).Draw(rt, "content")}
+			w.Record = store.Record{Generation: max(1, w.Base.Generation+uint64(rapid.IntRange(0, 1).Draw(rt, "renewed"))), Sealed: rapid.SliceOf(rapid.Byte()).Draw(rt, "content")}
 		}
 		writes = append(writes, w)
 	}

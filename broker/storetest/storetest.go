@@ -33,6 +33,8 @@ func Run(t *testing.T, open Open) {
 		{"Delete", testDelete},
 		{"EmptyContentIsARecord", testEmptyContent},
 		{"CompareAndSet", testCompareAndSet},
+		{"Revisions", testRevisions},
+		{"GetAll", testGetAll},
 		{"AllOrNone", testAllOrNone},
 		{"NothingToWrite", testNothingToWrite},
 		{"Faults", testFaults},
@@ -59,13 +61,23 @@ func rec(generation uint64, content string) store.Record {
 	return store.Record{Generation: generation, Sealed: []byte(content)}
 }
 
+// none is what is stored under a name without a record.
+var none store.Record
+
 // set is a write over base that makes the next generation.
-func set(name string, base uint64, content string) store.Write {
-	return store.Write{Name: name, Base: base, Record: rec(base+1, content)}
+func set(name string, base store.Record, content string) store.Write {
+	return store.Write{Name: name, Base: base.Version(), Record: rec(base.Generation+1, content)}
+}
+
+// amend is a write over base that keeps its generation.
+func amend(name string, base store.Record, content string) store.Write {
+	return store.Write{Name: name, Base: base.Version(), Record: rec(base.Generation, content)}
 }
 
 // remove is a write over base that deletes.
-func remove(name string, base uint64) store.Write { return store.Write{Name: name, Base: base} }
+func remove(name string, base store.Record) store.Write {
+	return store.Write{Name: name, Base: base.Version()}
+}
 
 func put(t *testing.T, s store.Store, writes ...store.Write) {
 	t.Helper()
