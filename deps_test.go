@@ -55,6 +55,7 @@ var leaves = []struct {
 	{"broker/outbox", []string{"broker/seal", "broker/secret", "broker/store", "metrics"}, "a queue knows neither tokens nor how an app is reached"},
 	{"broker/boltstore", []string{"broker/seal", "broker/secret", "broker/store"}, "a store knows names and sealed bytes"},
 	{"broker/memstore", []string{"broker/store"}, "a store knows names and sealed bytes"},
+	{"broker/redisstore/redisurl", []string{"broker/secret"}, "the configuration reads a URL without Redis's client"},
 	{"broker/rekey", []string{"broker/seal", "broker/secret", "broker/store"}, "sealing anew needs no broker"},
 	{"broker/wechat", []string{"broker/pushdoc", "broker/secret"}, "it speaks WeChat's protocol and decides nothing"},
 	{"metrics", []string{"broker/secret"}, "everybody imports it"},
