@@ -8,7 +8,9 @@ import (
 )
 
 // Shared is a [Store] that several sidecars use at once. Its value is one sidecar's view of it:
-// leases and news tell that sidecar from the others.
+// leases and news tell that sidecar from the others. Put of the very writes that are stored already
+// succeeds and changes nothing, so that it can be called again when an answer was lost; where all
+// of them delete, that cannot be told, and it is [ErrConflict].
 type Shared interface {
 	Store
 	Locker
@@ -43,8 +45,8 @@ type Change struct {
 // Locker gives leases to the sidecars that share a store, so that they do not renew one key at
 // once. Correctness does not rest on it, but on the compare-and-set of [Store.Put].
 type Locker interface {
-	// Lock takes the lease of that name. It does not wait: while another sidecar has it the
-	// error is a *[HeldError]. It is [ErrConflict] where the record of that name has a later
+	// Lock takes the lease of that name; a sidecar that has it already gets it again, with the
+	// same fence. It does not wait: while another sidecar has it the error is a *[HeldError]. It is [ErrConflict] where the record of that name has a later
 	// generation than o says: then it is to be read again first. Any other error says that
 	// the store does not answer. Whoever gets the lease reads the record again before it acts.
 	Lock(ctx context.Context, name string, o LeaseOptions) (Lease, error)
@@ -93,7 +95,7 @@ func (e *HeldError) Error() string {
 // Losing them costs no promise. Values are not secrets, or sealed.
 type Memory interface {
 	// Remember keeps value under name for ttl unless there is one. It returns what is kept
-	// now, and whether that is the caller's.
+	// now, and whether this call kept it.
 	Remember(ctx context.Context, name string, value []byte, ttl time.Duration) (kept []byte, mine bool, err error)
 	// Replace keeps value for ttl in the place of old, and reports whether old was what was
 	// kept. A nil value forgets it.

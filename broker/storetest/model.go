@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"encoding/binary"
 	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -76,7 +78,7 @@ func modelPut(t *testing.T, rt *rapid.T, s store.Store, m model) {
 			w.Base.Revision++
 		}
 		if rapid.IntRange(0, 3).Draw(rt, "delete") > 0 {
-			w.Record = store.Record{Generation: max(1, w.Base.Generation+uint64(rapid.IntRange(0, 1).Draw(rt, "renewed"))), Sealed: rapid.SliceOf(rapid.Byte()).Draw(rt, "content")}
+			w.Record = store.Record{Generation: max(1, w.Base.Generation+uint64(rapid.IntRange(0, 1).Draw(rt, "renewed"))), Sealed: unique(rapid.SliceOf(rapid.Byte()).Draw(rt, "content"))}
 		}
 		writes = append(writes, w)
 	}
@@ -85,6 +87,12 @@ func modelPut(t *testing.T, rt *rapid.T, s store.Store, m model) {
 		rt.Fatalf("Put %v: %v, want %v", names, got, want)
 	}
 }
+
+// made counts contents.
+var made atomic.Uint64
+
+// unique returns content that no other write has, as that of a record sealed anew has it.
+func unique(content []byte) []byte { return binary.AppendUvarint(content, made.Add(1)) }
 
 func modelGet(t *testing.T, rt *rapid.T, s store.Store, m model) {
 	name := modelName(rt, "name")
