@@ -29,6 +29,7 @@ var only = []struct {
 	{"net/http/pprof", []string{"proxy/admin"}, "profiles are for operators"},
 	{module + "/broker/wechat/wechattest", []string{"examples"}, "a stand-in for WeChat has no place in the program"},
 	{module + "/broker/storetest", nil, "a suite for tests"},
+	{module + "/broker/redisstore/redistest", nil, "Redis servers for tests"},
 	{module + "/proxy/dial/dnstest", nil, "a DNS server for tests"},
 	{module + "/metrics/metricstest", nil, "a scrape for tests"},
 	{module + "/proxy", []string{"", "config", "examples"}, "the data path is the outermost layer; what it needs it gets from main"},
@@ -56,6 +57,7 @@ var leaves = []struct {
 	{"broker/boltstore", []string{"broker/seal", "broker/secret", "broker/store"}, "a store knows names and sealed bytes"},
 	{"broker/memstore", []string{"broker/store"}, "a store knows names and sealed bytes"},
 	{"broker/redisstore/redisurl", []string{"broker/secret"}, "the configuration reads a URL without Redis's client"},
+	{"broker/redisstore/redistest", nil, "it starts servers and knows nothing of what is kept there"},
 	{"broker/rekey", []string{"broker/seal", "broker/secret", "broker/store"}, "sealing anew needs no broker"},
 	{"broker/wechat", []string{"broker/pushdoc", "broker/secret"}, "it speaks WeChat's protocol and decides nothing"},
 	{"metrics", []string{"broker/secret"}, "everybody imports it"},
@@ -139,6 +141,7 @@ func TestImports_RulesBite(t *testing.T) {
 	f("", "go.etcd.io/bbolt", true)
 	f("", module+"/broker/wechat/wechattest", true)
 	f("examples/simulator", module+"/broker/wechat/wechattest", false)
+	f("", module+"/broker/redisstore/redistest", true)
 	f("proxy/admin", "html/template", true)
 	f("proxy", "github.com/prometheus/client_golang/prometheus", true)
 }
