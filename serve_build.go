@@ -145,15 +145,7 @@ func (s *sidecar) buildTraffic(c config.Config, keys *seal.Keyring) error {
 	if c.Listen.Push == config.Off {
 		return nil
 	}
-	pages, err := s.newPages(c, keys)
-	if err != nil {
-		return err
-	}
-	s.push, err = push.New(push.Options{
-		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: pushHandler{s.broker, s.events}, Messages: s.messageHandler(), Pages: pages, Window: c.Push.TimestampWindow, MaxConns: maxPushConns(),
-		Metrics: s.metrics, Log: s.log, BaseContext: s.base,
-	})
-	if err != nil {
+	if err := s.buildPush(c, keys); err != nil {
 		return err
 	}
 	return s.open(&s.traffic, "listen.push", c.Listen.Push, c, s.push)

@@ -6,10 +6,37 @@ import (
 	"sync"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/proxy/authorize"
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
+
+// buildPush makes what takes WeChat's pushes. The broker and the relay must be built.
+func (s *sidecar) buildPush(c config.Config, keys *seal.Keyring) error {
+	pages, err := s.newPages(c, keys)
+	if err != nil {
+		return err
+	}
+	replies, err := replyKeys(keys)
+	if err != nil {
+		return err
+	}
+	shared, _ := s.records.(store.Memory) // nil: no other sidecar uses the store
+	s.push, err = push.New(push.Options{
+		Components: pushComponents(c.Components), Accounts: pushAccounts(c.Accounts), Handler: pushHandler{s.broker, s.events},
+		Messages: s.messageHandler(), Memory: shared, Seal: replies, Pages: pages, Window: c.Push.TimestampWindow,
+		MaxConns: maxPushConns(), Metrics: s.metrics, Log: s.log, BaseContext: s.base,
+	})
+	return err
+}
+
+// replyKeys are keys of their own: one key seals no more than 2^32 times safely, and there are
+// more replies than renewals.
+func replyKeys(keys *seal.Keyring) (*seal.Keyring, error) {
+	derived := append(keys.Derive("replies to messages"), nil) // nil: there is no previous key
+	return seal.New(derived[0], derived[1])
+}
 
 // newPages returns the pages on which merchants authorise, or nil without push.public_url.
 func (s *sidecar) newPages(c config.Config, keys *seal.Keyring) (http.Handler, error) {

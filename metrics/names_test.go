@@ -29,6 +29,7 @@ wxsidecar_displaced_total counter kind
 wxsidecar_keys gauge kind state
 wxsidecar_keys_in_trouble gauge cause kind
 wxsidecar_list_items_skipped_total counter
+wxsidecar_messages_alone_total counter
 wxsidecar_messages_total counter msg_type result
 wxsidecar_outbox_dead_letters gauge
 wxsidecar_outbox_deliveries_total counter result

@@ -6,7 +6,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-type pushMetrics struct{ pushes, messages *prometheus.CounterVec }
+type pushMetrics struct {
+	pushes, messages *prometheus.CounterVec
+	alone            prometheus.Counter
+}
 
 // pushInfoTypes are the InfoTypes that WeChat documents. The label has these, other
 // and none, whatever is pushed.
@@ -33,6 +36,8 @@ func newPushMetrics(r *prometheus.Registry) pushMetrics {
 		pushes: newCounter(r, "pushes_total",
 			"Pushes from WeChat by InfoType (other for unknown ones, none where it could not be read) and result.", "info_type", "result"),
 		messages: newMessagesCounter(r),
+		alone: newCounter(r, "messages_alone_total",
+			"Messages handled without asking the other sidecars, since the store that they share did not answer.").WithLabelValues(),
 	}
 	for _, infoType := range append(slices.Clone(pushInfoTypes), "other") {
 		for _, result := range pushResults {
@@ -89,4 +94,13 @@ func (m *Metrics) Message(msgType, result string) {
 		msgType = other
 	}
 	m.push.messages.WithLabelValues(msgType, result).Inc()
+}
+
+// MessageAlone counts one message that was handled without asking the other sidecars, since the
+// store that they share did not answer.
+func (m *Metrics) MessageAlone() {
+	if m == nil {
+		return
+	}
+	m.push.alone.Inc()
 }

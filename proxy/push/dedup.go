@@ -23,6 +23,7 @@ var errAbandoned = errors.New("the handler panicked")
 // push is remembered with its reply once its handler has succeeded, and for as long as its
 // timestamp would be accepted again. It is safe for concurrent use.
 type dedup struct {
+	claims          *claims
 	mu              sync.Mutex
 	limit, maxBytes int
 	inFlight        map[string]*flight
@@ -49,13 +50,14 @@ type outcome uint8
 
 const (
 	handled  outcome = iota // by this call
-	repeated                // it had been handled before
-	shared                  // with a copy that came at the same time
+	repeated                // it had been handled before, maybe by another sidecar
+	shared                  // with a copy that came at the same time, maybe to another sidecar
 )
 
-// newDedup returns a dedup that remembers up to limit pushes and maxBytes of replies.
-func newDedup(limit, maxBytes int) *dedup {
-	return &dedup{limit: limit, maxBytes: maxBytes, inFlight: map[string]*flight{}, known: map[string]known{}}
+// newDedup returns a dedup that remembers up to limit pushes and maxBytes of replies, and asks
+// other sidecars by c.
+func newDedup(limit, maxBytes int, c *claims) *dedup {
+	return &dedup{claims: c, limit: limit, maxBytes: maxBytes, inFlight: map[string]*flight{}, known: map[string]known{}}
 }
 
 // do calls handle for the push id, unless that has succeeded before or is in flight, and
@@ -81,8 +83,9 @@ func (d *dedup) do(
 	d.mu.Unlock()
 
 	defer d.finish(id, until, f)
-	f.reply, f.err = handle(ctx)
-	return handled, f.reply, f.err
+	how, reply, err := d.claims.do(ctx, id, until.Sub(now), handle)
+	f.reply, f.err = reply, err
+	return how, reply, err
 }
 
 func (f *flight) wait(ctx context.Context) ([]byte, error) {

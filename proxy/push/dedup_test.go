@@ -24,7 +24,7 @@ func must(t *testing.T, m *dedup, id string, now, until time.Time, want outcome)
 }
 
 func TestDedup_RemembersUntil(t *testing.T) {
-	m := newDedup(10, 100)
+	m := newDedup(10, 100, nil)
 	must(t, m, "a", zero, later, handled)
 	must(t, m, "a", later, later, repeated)
 	must(t, m, "a", later.Add(time.Second), later, handled)
@@ -34,7 +34,7 @@ func TestDedup_RemembersUntil(t *testing.T) {
 }
 
 func TestDedup_IsBounded(t *testing.T) {
-	m := newDedup(100, 100)
+	m := newDedup(100, 100, nil)
 	for i := range 1000 {
 		must(t, m, fmt.Sprint(i), zero, later, handled)
 	}
@@ -51,7 +51,7 @@ func TestDedup_IsBounded(t *testing.T) {
 
 // A repeat gets the first reply, and replies take no more than their bytes.
 func TestDedup_Replies(t *testing.T) {
-	m := newDedup(10, 8)
+	m := newDedup(10, 8, nil)
 	reply := func(id, text string) (outcome, string) {
 		t.Helper()
 		how, got, err := m.do(context.Background(), id, zero, later, func(context.Context) ([]byte, error) { return []byte(text), nil })
@@ -81,7 +81,7 @@ func TestDedup_Replies(t *testing.T) {
 }
 
 func TestDedup_FailureIsForgotten(t *testing.T) {
-	m := newDedup(10, 100)
+	m := newDedup(10, 100, nil)
 	fault := errors.New("x")
 	if _, _, err := m.do(context.Background(), "a", zero, later, func(context.Context) ([]byte, error) { return nil, fault }); !errors.Is(err, fault) {
 		t.Errorf("do: %v", err)
@@ -92,7 +92,7 @@ func TestDedup_FailureIsForgotten(t *testing.T) {
 func TestDedup_CopiesShareTheOutcome(t *testing.T) {
 	for _, want := range []error{nil, errors.New("x")} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newDedup(10, 100)
+			m := newDedup(10, 100, nil)
 			release := make(chan struct{})
 			calls := 0
 			handle := func(context.Context) ([]byte, error) {
@@ -122,7 +122,7 @@ func TestDedup_CopiesShareTheOutcome(t *testing.T) {
 
 func TestDedup_WaitEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newDedup(10, 100)
+		m := newDedup(10, 100, nil)
 		release := make(chan struct{})
 		go func() {
 			_, _, _ = m.do(t.Context(), "a", zero, later, func(context.Context) ([]byte, error) { <-release; return nil, nil })
@@ -139,7 +139,7 @@ func TestDedup_WaitEndsWithContext(t *testing.T) {
 
 func TestDedup_PanicFailsTheCopies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newDedup(10, 100)
+		m := newDedup(10, 100, nil)
 		release := make(chan struct{})
 		go func() {
 			defer func() { _ = recover() }()

@@ -11,6 +11,9 @@
 // is 500 and WeChat sends the push again. A message that the app does not reply to in time is
 // answered success too: WeChat would show its user an error otherwise.
 //
+// Several servers may share a memory (claims.go): then WeChat's repeat of an event or a message is
+// known to all of them, whichever a load balancer gives it to.
+//
 // The two pages on which merchants authorise are served beside the pushes, by
 // Options.Pages. They have limits of their own, and their connections are closed like those
 // of strangers, so that visitors take nothing from WeChat.

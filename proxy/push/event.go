@@ -36,7 +36,11 @@ func (s *Server) handlePush(push wechat.Push, signedAt time.Time) answer {
 	defer cancel()
 	// After that the timestamp is outside the window, so a copy is refused.
 	until := signedAt.Add(s.window)
-	how, _, err := s.seen.do(ctx, push.ID, s.handler.Now(), until, func(ctx context.Context) ([]byte, error) {
+	known := s.events
+	if push.InfoType == wechat.InfoTicket {
+		known = s.tickets
+	}
+	how, _, err := known.do(ctx, push.ID, s.handler.Now(), until, func(ctx context.Context) ([]byte, error) {
 		return nil, s.handler.HandlePush(ctx, push)
 	})
 	about := []any{"component", push.Component, "info_type", push.InfoType, "push", push.ID}

@@ -55,16 +55,17 @@ func (s *Server) handleMessage(r *request, m *wechat.Message, codec *msgcrypt.Co
 	ctx, cancel := context.WithTimeout(s.base, messageTimeout-s.now().Sub(r.readAt))
 	defer cancel()
 	if ctx.Err() != nil {
-		s.log.Warn("message came too slowly to be handled; WeChat will send it again", about(m)...)
-		s.countMessage(m, "late")
-		return failed
+		return s.messageLate(m, ctx.Err())
 	}
 	// After that the timestamp is outside the window, so a copy is refused.
 	until := r.signedAt.Add(s.window)
 	how, reply, err := s.answered.do(ctx, m.ID, s.handler.Now(), until, func(ctx context.Context) ([]byte, error) {
 		return s.deliver(ctx, m), nil
 	})
-	if how != handled {
+	switch {
+	case how == handled && err != nil:
+		return s.messageLate(m, err)
+	case how != handled:
 		s.log.Debug("message repeated", append(about(m), "error", err)...)
 		s.countMessage(m, "repeated")
 	}
@@ -72,6 +73,19 @@ func (s *Server) handleMessage(r *request, m *wechat.Message, codec *msgcrypt.Co
 		return failed
 	}
 	return s.seal(reply, m.IsJSON, codec, r.nonce)
+}
+
+// messageLate answers a message that came too late to ask anybody.
+func (s *Server) messageLate(m *wechat.Message, err error) answer {
+	s.log.Warn("message came too slowly to be handled; WeChat will send it again", append(about(m), "error", err)...)
+	s.countMessage(m, "late")
+	return failed
+}
+
+// messageAlone notes that a message is handled without asking the other sidecars.
+func (s *Server) messageAlone(err error) {
+	s.log.Debug("message handled without asking the other sidecars; an app may get it twice", "error", err)
+	s.metrics.MessageAlone()
 }
 
 // deliver asks the handler, and returns its reply as WeChat takes it; nil if there is none, and

@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
@@ -85,6 +87,14 @@ type Options struct {
 	Pages http.Handler
 	// Messages may be nil: each message is then answered success.
 	Messages MessageHandler
+	// Memory remembers, for all sidecars that share it, which events and messages were handled,
+	// and the replies to these; nil has each process remember its own. While it does not
+	// answer, events fail, so that WeChat sends them again, and messages are handled by the
+	// memory of the process alone, as a second delivery is better than none. Tickets do not
+	// need it.
+	Memory store.Memory
+	// Seal seals the replies in Memory. It is needed with Memory.
+	Seal *seal.Keyring
 	// Window is how far a timestamp may be from Handler.Now, in the past or the
 	// future; 0 means [DefaultWindow].
 	Window time.Duration
@@ -103,6 +113,9 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	if o.Handler == nil {
 		return o, errors.New("push: Options.Handler is nil")
+	}
+	if o.Memory != nil && o.Seal == nil {
+		return o, errors.New("push: Options.Seal is nil, and Options.Memory is not")
 	}
 	if o.Window < 0 {
 		return o, errors.New("push: Options.Window is negative")

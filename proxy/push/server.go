@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/metrics"
 	"github.com/wxsidecar/wxsidecar/proxy/listeners"
 )
@@ -26,9 +28,9 @@ type Server struct {
 	log      *slog.Logger
 	base     context.Context
 	keys     atomic.Pointer[keyTable]
-	// seen are the events that were handled, answered the messages, with their replies.
-	seen, answered *dedup
-	budget         *budget
+	// tickets and events are those that were handled, answered the messages, with their replies.
+	tickets, events, answered *dedup
+	budget                    *budget
 	// recentEvents and recentMessages are what was pushed last.
 	recentEvents, recentMessages recent
 	// verifying serialises the decryption of long bodies, which copies them.
@@ -51,14 +53,27 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		handler: o.Handler, messages: o.Messages, window: o.Window, now: o.Now, metrics: o.Metrics, log: o.Log, base: o.BaseContext,
-		seen: newDedup(maxRemembered, 0), answered: newDedup(maxRemembered, maxReplies), budget: newBudget(), lingering: make(chan struct{}, maxLingering),
+		tickets: newDedup(maxRemembered, 0, nil), budget: newBudget(), lingering: make(chan struct{}, maxLingering),
 		conns: newConns(o), pages: o.Pages, making: make(chan struct{}, maxPages),
 	}
+	s.share(o.Memory, o.Seal)
 	s.listeners.OnShortage = s.makeRoom
 	if err := s.SetKeys(o.Components, o.Accounts); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// share has events and messages remembered in memory as well; nil has them remembered by this
+// process alone. Tickets need no other memory: the newest one on record decides, whoever got it.
+func (s *Server) share(memory store.Memory, keys *seal.Keyring) {
+	var events, messages *claims
+	if memory != nil {
+		events = &claims{memory: memory, kind: "push/"}
+		messages = &claims{memory: memory, kind: "message/", seal: keys, longest: claimReply, alone: s.messageAlone}
+	}
+	s.events = newDedup(maxRemembered, 0, events)
+	s.answered = newDedup(maxRemembered, maxReplies, messages)
 }
 
 // SetKeys replaces all components and accounts with their keys, at once and for each push
