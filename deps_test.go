@@ -58,6 +58,7 @@ var leaves = []struct {
 	{"broker/memstore", []string{"broker/store"}, "a store knows names and sealed bytes"},
 	{"broker/redisstore/redisurl", []string{"broker/secret"}, "the configuration reads a URL without Redis's client"},
 	{"broker/redisstore/redistest", nil, "it starts servers and knows nothing of what is kept there"},
+	{"broker/migrate", []string{"broker/seal", "broker/secret", "broker/store"}, "copying records needs no broker"},
 	{"broker/rekey", []string{"broker/seal", "broker/secret", "broker/store"}, "sealing anew needs no broker"},
 	{"broker/wechat", []string{"broker/pushdoc", "broker/secret"}, "it speaks WeChat's protocol and decides nothing"},
 	{"metrics", []string{"broker/secret"}, "everybody imports it"},
