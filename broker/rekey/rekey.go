@@ -1,11 +1,9 @@
 // Package rekey seals the records of a store anew under the current key, after the
 // seal key was changed. It works on every [store.Store], also while sidecars use
 // it, and can be stopped and begun again at any time: a record is changed by
-// compare-and-set and one that is sealed under the current key is passed over.
-//
-// Compare-and-set goes by the generation: a write of somebody else that leaves the
-// generation as it is, in the moment between our reading and writing, is lost to
-// ours. Whoever cares raises the generation with every write.
+// compare-and-set and one that is sealed under the current key is passed over. A write
+// of somebody else between our reading and writing wins, also one that leaves the
+// generation as it is: then the record is read again.
 //
 // The package makes no API promise outside this module.
 package rekey
