@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/proxy/mitm"
 )
@@ -29,8 +30,7 @@ const (
 func (s *sidecar) buildAuthority(c config.Config, keys *seal.Keyring) error {
 	ctx, cancel := context.WithTimeout(s.base, caStoreWait)
 	defer cancel()
-	keeper := caKeeper{file: caSealedFile(c, keys), beside: caBeside(c, keys), records: s.records, now: s.broker.Now, log: s.log}
-	kept, err := keeper.get(ctx)
+	kept, err := s.keptCA(ctx, c, keys)
 	if err != nil {
 		return fmt.Errorf("the CA for apps: %w", err)
 	}
@@ -40,11 +40,28 @@ func (s *sidecar) buildAuthority(c config.Config, keys *seal.Keyring) error {
 	return nil
 }
 
+// keptCA returns the CA from the store that replicas share, or from beside a local one.
+func (s *sidecar) keptCA(ctx context.Context, c config.Config, keys *seal.Keyring) ([]byte, error) {
+	shared, ok := s.records.(store.Shared)
+	if !ok {
+		return caKeeper{file: caSealedFile(c, keys), beside: caBeside(c, keys), records: s.records, now: s.broker.Now, log: s.log}.get(ctx)
+	}
+	k := sharedCA{records: shared, keys: keys, now: s.broker.Now, log: s.log}
+	if c.DataDir != "" {
+		k.beside = caBeside(c, keys)
+	}
+	return k.get(ctx)
+}
+
 // publishCertificate writes the CA's certificate into data_dir, if there is a CA. It must be
 // called once all listeners are open: a start that fails, because another sidecar has the
 // ports, say, must not replace what that one's apps trust.
 func (s *sidecar) publishCertificate(c config.Config) {
 	if s.authority == nil {
+		return
+	}
+	if c.DataDir == "" {
+		s.log.Info("no CA certificate is written, as data_dir is not set; apps find it at /ca.pem of the metrics listener")
 		return
 	}
 	path := filepath.Join(c.DataDir, caFileName)
@@ -107,7 +124,12 @@ func (p *program) caVerb() *cobra.Command {
 			"while it runs, /ca.pem of the metrics listener has it as well. Ca opens no store.\n" +
 			"Exit codes: 0 printed, 1 there is no certificate yet.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			path, err := filepath.Abs(filepath.Join(p.load(cmd.Flags()).Config.DataDir, caFileName))
+			dir := p.load(cmd.Flags()).Config.DataDir
+			if dir == "" {
+				return &exitError{exitFailure, fmt.Errorf("with a Redis store the CA certificate is written only where data_dir says\nhint: take it from /ca.pem of " +
+					"a running sidecar's metrics listener, or set data_dir and restart serve")}
+			}
+			path, err := filepath.Abs(filepath.Join(dir, caFileName))
 			if err != nil {
 				return &exitError{exitFailure, err}
 			}

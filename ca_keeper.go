@@ -19,21 +19,22 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/mitm"
 )
 
-const (
-	// caSealedName is the file beside a local store that holds the CA's certificate
-	// with its key, sealed. A store that is lost or damaged does not take it along.
-	caSealedName = "wxsidecar-ca.sealed"
-	// caRecord is where the stores of earlier versions hold the same.
-	caRecord = "meta/ca"
-)
+// caSealedName is the file beside a local store that holds the CA's certificate
+// with its key, sealed. A store that is lost or damaged does not take it along.
+const caSealedName = "wxsidecar-ca.sealed"
 
-// caSealedFile returns the file of the CA, nil for a store in memory, whose CA ends
-// with the process.
+// caSealedFile returns the file of the CA beside a local store, nil for a store in memory,
+// whose CA ends with the process, and for one that replicas share (sharedCA).
 func caSealedFile(c config.Config, keys *seal.Keyring) *seal.File {
 	path, ok := strings.CutPrefix(c.Store.Reveal(), "bolt:")
 	if !ok {
 		return nil
 	}
+	return sealedCABeside(path, keys)
+}
+
+// sealedCABeside returns the file of the CA beside the local store in the file path.
+func sealedCABeside(path string, keys *seal.Keyring) *seal.File {
 	return &seal.File{Path: filepath.Join(filepath.Dir(path), caSealedName), Keys: keys}
 }
 
@@ -45,7 +46,7 @@ func caBeside(c config.Config, keys *seal.Keyring) *seal.File {
 // certificateIsAnothers reports whether the store is in memory and the certificate in
 // data_dir belongs to the CA of a store on disk, which may be running.
 func certificateIsAnothers(c config.Config) bool {
-	if caSealedFile(c, nil) != nil {
+	if c.Store.Reveal() != config.MemoryStore {
 		return false
 	}
 	_, err := os.Stat(caBeside(c, nil).Path)

@@ -124,8 +124,12 @@ func fillGuide(text string, c config.Config) string {
 }
 
 // caFileOf returns the path of the CA certificate. Where nothing was configured and
-// nothing lies in the working directory, that is not where serve would put it.
+// nothing lies in the working directory, that is not where serve would put it. An empty
+// dataDir says that serve writes none.
 func caFileOf(dataDir string) string {
+	if dataDir == "" {
+		return exampleCAFile
+	}
 	path, err := filepath.Abs(filepath.Join(dataDir, caFileName))
 	if err != nil {
 		return exampleCAFile

@@ -11,6 +11,9 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 )
 
+// MemoryStore is the store that forgets everything at the end of the process.
+const MemoryStore = "memory:"
+
 // redisSchemes are the stores that replicas share.
 var redisSchemes = []string{"redis://", "rediss://", "redis-sentinel://", "redis-cluster://"}
 
@@ -22,7 +25,7 @@ func (l *Loaded) validateStore() {
 		return
 	}
 	store := c.Store.Reveal()
-	if store == "memory:" {
+	if store == MemoryStore {
 		l.warn("store", "with memory: every token and authorization is lost at the end of the process")
 		return
 	}
