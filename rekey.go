@@ -44,7 +44,7 @@ func (p *program) rekey(ctx context.Context, c config.Config) error {
 	if err != nil {
 		return &exitError{exitFailure, err}
 	}
-	store, err := openStore(c, keys, log)
+	store, err := openStore(ctx, c, keys, log)
 	if errors.Is(err, boltstore.ErrLocked) {
 		err = fmt.Errorf("%w\nhint: stop serve first, then run rekey again", err)
 	}

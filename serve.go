@@ -59,9 +59,9 @@ func (p *program) serveVerb() *cobra.Command {
 
 // serve starts a sidecar, runs it until it is told to stop, and stops it.
 func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger, signals <-chan os.Signal, load func() *config.Loaded) error {
-	s, err := newSidecar(l.Config, log)
-	if err != nil {
-		return &exitError{exitFailure, err}
+	s, err := p.startable(ctx, l.Config, log, signals)
+	if s == nil {
+		return err
 	}
 	s.start()
 	r := &reloader{sidecar: s, config: l.Config, files: l.Files, load: load, log: log}
@@ -79,6 +79,28 @@ func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger,
 		log.Warn("second signal: ending at once", "signal", sig.String())
 		return &exitError{code: 128 + int(sig)}
 	}
+}
+
+// startable returns a sidecar that can be started; none, with or without an error, if it
+// cannot or if a signal comes first.
+func (p *program) startable(ctx context.Context, c config.Config, log *slog.Logger, signals <-chan os.Signal) (*sidecar, error) {
+	w := watchStart(ctx, signals)
+	s, err := newSidecar(w.ctx, c, log)
+	sig := w.stop()
+	switch {
+	case sig == nil && err == nil:
+		return s, nil
+	case sig == nil:
+		return nil, &exitError{exitFailure, err}
+	}
+	log.Info("stopping before the start was complete", "signal", sig.String())
+	if err == nil {
+		err = s.closeAll()
+	}
+	if err == nil || errors.Is(err, context.Canceled) {
+		return nil, nil
+	}
+	return nil, &exitError{exitFailure, err}
 }
 
 // secondSignal passes on the next signal, which asks to end at once. Wrappers such as

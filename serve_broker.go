@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"sync"
 
@@ -12,8 +13,8 @@ import (
 )
 
 // buildBroker opens the store and makes what calls WeChat.
-func (s *sidecar) buildBroker(c config.Config, keys *seal.Keyring) error {
-	opened, err := openStore(c, keys, s.log)
+func (s *sidecar) buildBroker(ctx context.Context, c config.Config, keys *seal.Keyring) error {
+	opened, err := openStore(ctx, c, keys, s.log)
 	if err != nil {
 		return err
 	}

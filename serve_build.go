@@ -87,8 +87,9 @@ type running struct {
 }
 
 // newSidecar opens the store and the listeners and builds all parts. It calls
-// nobody and serves nothing before start. On an error nothing stays open.
-func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
+// nobody but the store and serves nothing before start. ctx ends the wait for a store that
+// does not answer yet. On an error nothing stays open.
+func newSidecar(ctx context.Context, c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 	s := &sidecar{
 		log: log, metrics: metrics.New(version()), own: &dial.OwnAddresses{},
 		listening: listening{failed: make(chan error, 1)},
@@ -108,7 +109,7 @@ func newSidecar(c config.Config, log *slog.Logger) (_ *sidecar, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.buildBroker(c, keys); err != nil {
+	if err := s.buildBroker(ctx, c, keys); err != nil {
 		return nil, err
 	}
 	if err := s.buildRelay(c, keys); err != nil {

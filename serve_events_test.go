@@ -41,7 +41,7 @@ func newEventWorld(t *testing.T, adjust func(*config.Config)) *eventWorld {
 		AppID: scriptComponent, Secret: secret.New(scriptAppSecret), PushToken: secret.New(scriptPushToken), EncodingAESKey: secret.New(scriptAESKey),
 	}}
 	adjust(&w.config)
-	s, err := newSidecar(w.config, slog.New(slog.DiscardHandler))
+	s, err := newSidecar(t.Context(), w.config, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

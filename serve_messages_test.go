@@ -126,7 +126,7 @@ func TestServe_Messages(t *testing.T) {
 	c.Listen.Push = "127.0.0.1:0"
 	c.Accounts[0].PushToken, c.Accounts[0].EncodingAESKey = secret.New(scriptPushToken), secret.New(scriptAESKey)
 	c.Events = []config.Event{{URL: echoApp(t, "one")}}
-	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
+	s, err := newSidecar(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

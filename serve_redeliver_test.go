@@ -25,7 +25,7 @@ func TestWatch_SIGTERMWhileDeadLettersAreQueued(t *testing.T) {
 	wechat.AddAccount(scriptAccount, scriptAppSecret)
 	c := accountConfig(t, wechat)
 	c.Events = []config.Event{{URL: "unix:///nobody.listens"}}
-	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
+	s, err := newSidecar(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func startWithComponent(t *testing.T, sim *wechattest.Server, change func(*confi
 	}}
 	change(&c)
 	log := &bytes.Buffer{}
-	s, err := newSidecar(c, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	s, err := newSidecar(t.Context(), c, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -45,7 +46,7 @@ func currentKey(c config.Config, log *slog.Logger) ([]byte, error) {
 		}
 		return key, nil
 	}
-	if c.Store.Reveal() == "memory:" {
+	if c.Store.Reveal() == config.MemoryStore {
 		key := make([]byte, seal.KeySize)
 		_, _ = rand.Read(key) // documented never to fail
 		return key, nil
@@ -91,12 +92,16 @@ type opened struct {
 	repaired bool
 }
 
-// openStore opens the configured store.
-func openStore(c config.Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
-	path, ok := strings.CutPrefix(c.Store.Reveal(), "bolt:")
-	if !ok {
-		return opened{Store: memstore.New(memstore.Options{}), close: func() error { return nil }}, nil
+// openStore opens the configured store. It does not wait for one that is not there.
+func openStore(_ context.Context, c config.Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
+	text := c.Store.Reveal()
+	if path, ok := strings.CutPrefix(text, "bolt:"); ok {
+		return openBolt(path, keys, log)
 	}
+	return opened{Store: memstore.New(memstore.Options{}), close: func() error { return nil }}, nil
+}
+
+func openBolt(path string, keys *seal.Keyring, log *slog.Logger) (opened, error) {
 	store, err := boltstore.Open(boltstore.Options{
 		Path: path, Log: log,
 		Check: func(name string, rec store.Record) error {

@@ -62,7 +62,7 @@ func TestNewSidecar_FailureClosesAll(t *testing.T) {
 	c.DataDir = t.TempDir()
 	c.Store = secret.New("bolt:" + c.DataDir + "/wx.db")
 	for range 2 {
-		_, err := newSidecar(c, slog.New(slog.DiscardHandler))
+		_, err := newSidecar(t.Context(), c, slog.New(slog.DiscardHandler))
 		want := "listen.metrics unix:///nonexistent/socket: cannot listen: bind: no such file or directory; the folder of the socket does not exist: make it"
 		if err == nil || err.Error() != want {
 			t.Fatalf("got %v", err)
@@ -136,7 +136,7 @@ func TestStop_WaitsForARenewal(t *testing.T) {
 	c := accountConfig(t, wechat)
 	given, release := make(chan struct{}, 1), make(chan struct{})
 	c.Upstream.URL = holdAnswers(t, c.Upstream.URL, "/cgi-bin/stable_token", given, release)
-	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
+	s, err := newSidecar(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestStop_WaitsForARenewal(t *testing.T) {
 	if n := wechat.TokensIssued(scriptAccount); n != 1 {
 		t.Errorf("WeChat gave %d tokens", n)
 	}
-	if s, err = newSidecar(c, slog.New(slog.DiscardHandler)); err != nil {
+	if s, err = newSidecar(t.Context(), c, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.closeAll() }()
@@ -196,7 +196,7 @@ func TestWatch_SIGHUPHasQuotasTriedAgain(t *testing.T) {
 	wechat.AddAccount(scriptAccount, scriptAppSecret)
 	wechat.Fault("/cgi-bin/stable_token", wechattest.Fault{Errcode: 45009})
 	c := accountConfig(t, wechat)
-	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
+	s, err := newSidecar(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
