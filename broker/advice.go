@@ -12,6 +12,8 @@ func advice(key Key, what eventKind, errcode int) string {
 		return "it is tried again by itself"
 	case what == eventQuota:
 		return "find out who else fetches tokens; it is tried again within the hour, and at once on SIGHUP"
+	case what == eventRevoked && errcode == 0: // an operator's doing
+		return "if it is still in force at WeChat, a call for it or the list of authorizers brings it back; else the merchant must authorise again"
 	case what == eventRevoked:
 		return "the merchant has taken the authorization back and must authorise again"
 	case what == eventRefreshVoid && errcode == wechat.CodePasswordChanged:
@@ -23,6 +25,14 @@ func advice(key Key, what eventKind, errcode int) string {
 	default:
 		return ""
 	}
+}
+
+// withAdvice returns ev with what a person can do about it behind its reason.
+func withAdvice(key Key, ev event) event {
+	if do := advice(key, ev.kind, ev.errcode); do != "" {
+		ev.reason += "; " + do
+	}
+	return ev
 }
 
 // cure says how to end a misconfiguration.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -40,6 +41,8 @@ type listing struct {
 	fails    int
 	retryAt  time.Time
 	reset    uint64 // of env.resets: after the next one retryAt holds no longer
+
+	shown atomic.Pointer[ListInfo] // how far the reading has come, for people; nil before the first
 }
 
 // lock waits for the turn until ctx ends: whoever has it may wait for WeChat.
@@ -150,6 +153,7 @@ func (c *component) readToEnd(ctx context.Context) error {
 	if l.seen == nil || now.Sub(l.paged) > listPatience {
 		l.offset, l.skipped, l.unsaved, l.seen, l.started = 0, 0, false, map[string]struct{}{}, now
 	}
+	l.show(ListInfo{Reading: true, ReadAt: shownTime(l.finished), Accounts: l.offset, Total: l.info().Total})
 	err := c.readPages(ctx)
 	c.table.pauseFor(err)
 	if err != nil {
@@ -157,11 +161,13 @@ func (c *component) readToEnd(ctx context.Context) error {
 		l.retryAt = c.clock.Now().Add(c.pauseAfter(err, l.fails))
 		l.reset = reset
 		c.metrics.Reconciliation("error")
+		c.list.showFailure(err, c.clock.Now())
 		c.log.Warn("the list of authorizers could not be read to its end; it goes on later", "component", c.appID, "offset", l.offset, "error", err)
 		return err
 	}
 	seen, started := l.seen, l.started
 	l.seen, l.fails, l.retryAt, l.finished = nil, 0, time.Time{}, c.clock.Now()
+	l.show(ListInfo{ReadAt: shownTime(l.finished), Accounts: l.offset, Total: l.offset})
 	c.metrics.Reconciliation("ok")
 	c.noteListed(ctx, started)
 	return c.renewUnclear(ctx, seen, started)
@@ -189,6 +195,7 @@ func (c *component) readPages(ctx context.Context) error {
 		l.skipped += page.Skipped
 		l.offset += page.Len()
 		l.paged = c.clock.Now()
+		l.show(ListInfo{Reading: true, ReadAt: shownTime(l.finished), Accounts: l.offset, Total: page.Total})
 		if page.Len() == 0 || l.offset >= page.Total {
 			return nil
 		}

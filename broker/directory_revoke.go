@@ -10,8 +10,30 @@ import (
 // revoke takes away what an authorizer's authorization gave, durably and at once,
 // unless the merchant authorised again after at.
 func (d *directory) revoke(ctx context.Context, key Key, at time.Time, reason string) error {
+	return d.takeAway(ctx, key, at, event{kind: eventRevoked, reason: reason, errcode: wechat.CodeNotAuthorized, wait: verdictMemory})
+}
+
+// forgotten is how long after now a merchant's authorization may be dated that an operator
+// has forgotten: WeChat's clock may be ahead of ours.
+const forgotten = 24 * time.Hour
+
+// forget is revoke, whatever WeChat says, and drops the key: it is in use no longer, and
+// only a call or the list of authorizers brings it back.
+func (d *directory) forget(ctx context.Context, key Key) error {
+	err := d.takeAway(ctx, key, d.clock.Now().Add(forgotten), event{kind: eventRevoked, reason: "an operator had it forgotten", wait: verdictMemory})
+	if err != nil {
+		return err
+	}
+	for _, kind := range []Kind{KindJSAPITicket, KindWXCardTicket} {
+		d.table.drop(key.account().TicketKey(kind))
+	}
+	d.table.drop(key)
+	return nil
+}
+
+// takeAway is revoke with the event that says why.
+func (d *directory) takeAway(ctx context.Context, key Key, at time.Time, ev event) error {
 	revoked := false
-	ev := event{kind: eventRevoked, reason: reason, errcode: wechat.CodeNotAuthorized, wait: verdictMemory}
 	rec, err := d.ledger.update(ctx, key, func(r *record) bool {
 		revoked = r.known() && !at.Before(r.authorized) && r.verdict != StateUnauthorized
 		if revoked {

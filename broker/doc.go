@@ -74,20 +74,22 @@
 //
 //	key.go token.go account.go errors.go   what callers see
 //	state.go advice.go                     the states of a key, and how they are worded
-//	record.go record_edit.go               what is kept of a key, and every edit of it
+//	record.go record_edit.go               what is kept of a key, and every edit of it;
+//	                                       record_status.go (how one is that is not in use)
 //	due.go backoff.go                      when to renew, and when to try again
 //	budget.go breaker.go                   how often WeChat may be asked
 //	faulty.go served.go                    what apps' calls showed of a key
 //	keylocks.go env.go                     what several parts use
-//	broker.go broker_*.go                  start and end, configuration, pushes, housekeeping
+//	broker.go broker_*.go                  start and end, configuration, pushes, housekeeping;
+//	                                       broker_admin.go, broker_accounts.go (for operators)
 //	token_wait.go                          the hit and the wait
 //	entry.go cache.go                      a key in memory, and how it is found
 //	table.go table_*.go                    change, finish, queue, call, wait, report, quota, outage,
-//	                                       clock, drop, uses, status
-//	ledger.go ledger_*.go                  records, merge (the list), uses, unsaved, meta,
-//	                                       oldnames; store/ says what a store must do
+//	                                       clock, drop, uses, status, accounts, overview
+//	ledger.go ledger_*.go                  records, accounts, merge (the list), uses, unsaved,
+//	                                       meta, oldnames; store/ says what a store must do
 //	directory.go directory_*.go            account, only, load, revoke
-//	component.go component_*.go            set, record, tickets, list
+//	component.go component_*.go            set, record, tickets, list, status
 //	inbox.go inbox_*.go                    take, recover; exchange.go, exchange_kept.go
 //	renew.go renew_*.go failure.go         component, authorizer; what an error means
 //

@@ -87,10 +87,7 @@ func (t *table) transitionLocked(e *entry, ev event, now time.Time) {
 // nextLocked returns the condition of e after ev. What only a person can cure says what
 // to do, behind WeChat's own words; the record keeps the words alone.
 func (e *entry) nextLocked(ev event, now time.Time) condition {
-	if do := advice(e.key, ev.kind, ev.errcode); do != "" {
-		ev.reason += "; " + do
-	}
-	return transition(e.cond, ev, now)
+	return transition(e.cond, withAdvice(e.key, ev), now)
 }
 
 // tellDependentsLocked has those that need e's token try again when it is usable, or
