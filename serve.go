@@ -63,6 +63,7 @@ func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger,
 	if s == nil {
 		return err
 	}
+	s.metrics.ConfigRead(true, time.Now())
 	s.start()
 	r := &reloader{sidecar: s, config: l.Config, files: l.Files, load: load, log: log}
 	first, cause := s.watch(ctx, r, signals)

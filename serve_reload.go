@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/config"
 )
@@ -25,8 +26,12 @@ func (r *reloader) poll() {
 	}
 }
 
-// reload applies all of the new configuration that can be applied, or nothing.
-func (r *reloader) reload(why string) {
+// reload applies all of the new configuration that can be applied, or nothing, and has the
+// metrics show which.
+func (r *reloader) reload(why string) { r.sidecar.metrics.ConfigRead(r.apply(why), time.Now()) }
+
+// apply reports whether the new configuration is in force.
+func (r *reloader) apply(why string) bool {
 	l := r.load()
 	// An invalid configuration is not read again either before it changes.
 	r.files = l.Files
@@ -38,7 +43,7 @@ func (r *reloader) reload(why string) {
 			}
 		}
 		r.log.Error("the changed configuration is not used; the old one stays in force", "why", why)
-		return
+		return false
 	}
 	logWarnings(r.log, l)
 	for _, key := range config.FixedChanges(&r.config, &l.Config) {
@@ -47,10 +52,11 @@ func (r *reloader) reload(why string) {
 	if err := r.sidecar.configure(&l.Config); err != nil {
 		err = errors.Join(err, r.sidecar.configure(&r.config)) // back, should a part have taken it over
 		r.log.Error("the changed configuration is not used; the old one stays in force", "why", why, "error", err)
-		return
+		return false
 	}
 	config.TakeOver(&r.config, &l.Config)
 	r.log.Info("configuration reloaded", "why", why, "components", len(l.Config.Components), "accounts", len(l.Config.Accounts), "callers", len(l.Config.Callers), "events", len(l.Config.Events))
+	return true
 }
 
 // logWarnings logs the configuration's warnings, and its keys that have no effect.

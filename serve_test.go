@@ -112,7 +112,7 @@ func TestReloader_FaultIsToldOnce(t *testing.T) {
 	var out bytes.Buffer
 	load := func() *config.Loaded { return config.Load(config.Sources{File: path}) }
 	first := load()
-	r := &reloader{config: first.Config, files: first.Files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
+	r := &reloader{sidecar: &sidecar{}, config: first.Config, files: first.Files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
 	r.poll()
 	if out.Len() != 0 {
 		t.Errorf("a file that is the same is read again:\n%s", &out)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -146,6 +148,17 @@ func BenchmarkToken_Hit(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkScrape is what a scrape costs with 100,000 authorizers in use.
+func BenchmarkScrape(b *testing.B) {
+	const n = 100_000
+	store, m := memstore.New(memstore.Options{}), metrics.New("test")
+	fill(b, store, n, time.Now())
+	inUse(b, open(b, store, func(o *broker.Options) { o.Metrics = m }), n)
+	for b.Loop() {
+		m.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	}
 }
 

@@ -52,6 +52,14 @@ func (d *dayBudget) take(now time.Time, limit int) bool {
 // left reports whether take would succeed.
 func (d dayBudget) left(now time.Time, limit int) bool { return d.take(now, limit) }
 
+// share returns how much of limit is used, from 0 to 1.
+func (d dayBudget) share(now time.Time, limit int) float64 {
+	if d.used == 0 || chinaDay(now) != d.day {
+		return 0
+	}
+	return float64(d.used) / float64(limit)
+}
+
 // China has had no daylight saving since 1991, so a fixed zone needs no zone file.
 const chinaOffset = 8 * time.Hour
 

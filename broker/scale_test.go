@@ -89,9 +89,16 @@ func TestScale_AHundredThousandOverdueAreRenewedUnderTheRateLimit(t *testing.T) 
 		return time.Duration(i%119) * time.Minute // a quarter of them is overdue
 	}}
 	inCrowd(t, c, func(w *world, before uint64) {
+		first := w.series()
 		synctest.Wait() // the list is read by then, whose garbage would count as well
 		if n := w.broker.InUse(); n != c.n+1 {
 			t.Errorf("%d keys are in use after the start, want all %d", n, c.n+1)
+		}
+		if n := w.metric("wxsidecar_keys", "kind", "authorizer"); n != float64(c.n) {
+			t.Errorf("%g authorizers are counted, want all %d", n, c.n)
+		}
+		if n := w.series(); n != first || n > 600 {
+			t.Errorf("%d series with %d authorizers, and %d before; want as many, at most 600", n, c.n, first)
 		}
 		if grown := int64(heap()-before) / int64(c.n); grown > 2000 {
 			t.Errorf("an authorizer takes %d bytes of the heap", grown)

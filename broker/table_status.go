@@ -49,11 +49,7 @@ func (t *table) status(keys map[Key]secret.Text) []KeyStatus {
 
 func (t *table) statusLocked(e *entry, now time.Time) KeyStatus {
 	s := KeyStatus{Kind: e.key.Kind.String(), AppID: e.key.AppID, State: StateLive.String(), Trouble: e.troubleLocked()}
-	token := e.token.Load()
-	if token == nil {
-		token = e.rejection.suspect
-	}
-	if token.Alive(now) {
+	if token := e.heldLocked(now); token != nil {
 		dies := token.DiesAt.UTC().Truncate(time.Second)
 		s.Generation, s.ExpiresAt = token.Generation, &dies
 	}
@@ -62,6 +58,18 @@ func (t *table) statusLocked(e *entry, now time.Time) KeyStatus {
 		s.State, s.Reason = err.State.String(), err.Reason
 	}
 	return s
+}
+
+// heldLocked returns the living token that is held, rejected or not; nil for none.
+func (e *entry) heldLocked(now time.Time) *Token {
+	token := e.token.Load()
+	if token == nil {
+		token = e.rejection.suspect
+	}
+	if !token.Alive(now) {
+		return nil
+	}
+	return token
 }
 
 // troubleLocked returns what is known against the next renewal of e, nil for nothing.
@@ -87,39 +95,6 @@ func (e *entry) stateLocked(now time.Time) State {
 		return StateUnknown
 	}
 	return shown(e.cond, e.liveLocked(now))
-}
-
-// hidden are the troubles that a living token hides.
-var hidden = []State{StateWaitingTicket, StateRetrying, StateNeedsAuthorization, StateQuotaExhausted, StateMisconfigured}
-
-// count counts the keys in use by kind and state, and those that live by kind and the
-// trouble that shows once they do not, for the metrics.
-func (t *table) count(keys, troubled func(kind, state string, n int)) {
-	// Both sorts of ticket have one label.
-	kinds := []Kind{KindComponent, KindAuthorizer, KindAccount, KindJSAPITicket}
-	type count struct{ all, hidden []int }
-	counts := map[string]count{}
-	for _, k := range kinds {
-		counts[k.Label()] = count{make([]int, len(stateNames)), make([]int, len(stateNames))}
-	}
-	t.mu.Lock()
-	now := t.clock.Now()
-	for key, e := range t.entries {
-		c, state := counts[key.Kind.Label()], e.stateLocked(now)
-		c.all[state]++
-		if state == StateLive {
-			c.hidden[e.cond.trouble]++
-		}
-	}
-	t.mu.Unlock()
-	for _, k := range kinds {
-		for _, s := range States()[1:] {
-			keys(k.Label(), s.String(), counts[k.Label()].all[s])
-		}
-		for _, s := range hidden {
-			troubled(k.Label(), s.String(), counts[k.Label()].hidden[s])
-		}
-	}
 }
 
 // logLocked says how e is, where that changed.

@@ -29,16 +29,12 @@ func newAppMetrics(r *prometheus.Registry) appMetrics {
 	m := appMetrics{
 		requests: newCounter(r, "app_requests_total",
 			"Calls of apps by family of the path and result.", "family", "result"),
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "app_request_duration_seconds",
-			Help:    "Time from the head of a call to the end of its answer.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}),
-		overhead: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "overhead_seconds",
-			Help:    "The part of a call's time that was ours: all but the waiting for WeChat and for the app.",
-			Buckets: []float64{.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, 1, 5},
-		}),
+		duration: prometheus.NewHistogram(timing("app_request_duration_seconds",
+			"Time from the head of a call to the end of its answer.",
+			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)),
+		overhead: prometheus.NewHistogram(timing("overhead_seconds",
+			"The part of a call's time that was ours: all but the waiting for WeChat and for the app.",
+			.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, 1, 5)),
 		replays: newCounter(r, "replays_total",
 			"Calls answered with a stale token, by what became of them (cured, still_stale, body_too_large, refused).", "result"),
 		errcodes: newCounter(r, "upstream_errcode_total",
@@ -108,11 +104,12 @@ func (m *Metrics) Replay(result string) {
 	}
 }
 
-// UpstreamErrcode counts an errcode of WeChat's.
-func (m *Metrics) UpstreamErrcode(errcode int) {
+// UpstreamErrcode counts an errcode of WeChat's, in an answer to a call of a family.
+func (m *Metrics) UpstreamErrcode(family string, errcode int) {
 	if m == nil {
 		return
 	}
+	m.family.count(family, errcode)
 	counter, known := m.app.byErrcode[errcode]
 	if !known {
 		counter = m.app.otherErrcode

@@ -32,18 +32,12 @@ func newBrokerMetrics(r *prometheus.Registry) brokerMetrics {
 			"Look-ups in the token cache by result (hit, miss).", "result"),
 		store: newCounter(r, "store_operations_total",
 			"Operations on the durable store by operation (get, put, list) and result (ok, conflict, error).", "op", "result"),
-		skew: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "clock_skew_seconds",
-			Help: "WeChat's clock minus ours, measured against the Date of WeChat's answers.",
-		}),
-		unsaved: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "unsaved_tokens",
-			Help: "Tokens that are served from memory because the store did not take them; saving is tried again.",
-		}),
-		paused: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "renewals_paused",
-			Help: "1 while WeChat answers nothing: renewals wait and a probe looks for its return.",
-		}),
+		skew: newGauge("clock_skew_seconds",
+			"WeChat's clock minus ours, measured against the Date of WeChat's answers."),
+		unsaved: newGauge("unsaved_tokens",
+			"Tokens that are served from memory because the store did not take them; saving is tried again."),
+		paused: newGauge("renewals_paused",
+			"1 while WeChat answers nothing: renewals wait and a probe looks for its return."),
 		listed: newCounter(r, "reconciliations_total",
 			"Comparisons with WeChat's list of authorizers by result (ok, error).", "result"),
 		skipped: prometheus.NewCounter(prometheus.CounterOpts{
@@ -64,8 +58,8 @@ func (m *Metrics) Renewal(kind, result string) {
 	}
 }
 
-// KeyStates makes wxsidecar_keys and wxsidecar_keys_in_trouble show what count says at
-// each scrape. nil takes the metrics away.
+// KeyStates has count called at each scrape for what is told of the keys in use. nil takes
+// those metrics away.
 func (m *Metrics) KeyStates(count CountKeys) {
 	if m != nil {
 		m.broker.keys.set(count)

@@ -2,7 +2,8 @@
 // names, labels and help texts stand in one place (docs/metrics.md lists them).
 //
 // Labels are bounded: path families come from the catalogue, errcodes from a
-// known list, and no label ever holds an authorizer's appid or a secret.
+// known list, the names of callers and the appids of components and own accounts
+// from the configuration, and no label ever holds an authorizer's appid or a secret.
 //
 // The methods of [Metrics] that count or show something may be called on nil, and
 // then do nothing: a part can be used without metrics. All are safe for concurrent
@@ -30,6 +31,11 @@ type Metrics struct {
 	push      pushMetrics
 	outbox    *outboxMetrics
 	authorize authorizeMetrics
+	family    *familyMetrics
+	caller    callerMetrics
+	limits    *limits
+	inflight  *inflight
+	reload    reloadMetrics
 }
 
 // New returns metrics in a registry of their own, with Go's runtime and the
@@ -51,6 +57,9 @@ func New(version string) *Metrics {
 	m.push = newPushMetrics(m.registry)
 	m.outbox = newOutboxMetrics(m.registry)
 	m.authorize = newAuthorizeMetrics(m.registry)
+	m.family, m.caller = newFamilyMetrics(m.registry), newCallerMetrics(m.registry)
+	m.limits, m.inflight, m.reload = newLimits(), newInflight(), newReloadMetrics(m.registry)
+	m.registry.MustRegister(m.limits, m.inflight)
 	m.touchKnown()
 	return m
 }
@@ -67,4 +76,8 @@ func newCounter(r *prometheus.Registry, name, help string, labels ...string) *pr
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
 	r.MustRegister(c)
 	return c
+}
+
+func newGauge(name, help string) prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 }

@@ -15,12 +15,26 @@ func useAll(m *metrics.Metrics) {
 	m.AppRequests("other", "ok").Inc()
 	m.AppRequestTime(20*time.Millisecond, 50*time.Microsecond)
 	m.Replay("cured")
-	m.UpstreamErrcode(40001)
-	m.UpstreamErrcode(123456)
+	m.UpstreamErrcode("/cgi-bin/menu", 40001)
+	m.UpstreamErrcode("other", 123456)
+	m.UpstreamTime("other").Observe(70 * time.Millisecond)
+	m.CallerRequests("shop", "refused").Inc()
+	m.CallerTime("shop").Observe(2 * time.Second)
+	m.Inflight(func() int64 { return 7 })
+	m.Limit("inflight", func() float64 { return 0.25 })
+	m.ConfigRead(true, time.UnixMilli(1500))
+	m.ConfigRead(false, time.UnixMilli(2500))
 	m.QuotaErrcodes("other", 45009).Inc()
 	m.UninspectedAnswer()
 	m.Renewal("component", "renewed")
-	m.KeyStates(func(keys, _ func(kind, state string, n int)) { keys("account", "live", 3) })
+	m.KeyStates(func() *metrics.KeyCounts {
+		return &metrics.KeyCounts{
+			Keys:    []metrics.KeyCount{{Kind: "account", Label: "live", N: 3}},
+			Refused: []metrics.Refused{{Kind: "account", Errcode: 40125, N: 2}, {Kind: "account", Errcode: 1, N: 3}, {Kind: "account", Errcode: 2, N: 4}},
+			Budgets: []metrics.Budget{{Name: "forced_renewals", Kind: "account", Used: 0.5}}, Waiting: 4,
+			Expiries: []metrics.Expiry{{Kind: "account", AppID: "wx1", At: time.Unix(60, 0)}, {Kind: "account", AppID: "wx3"}},
+		}
+	})
 	m.Displaced("account")
 	m.CacheRequest(true)
 	m.CacheRequest(false)
@@ -58,6 +72,21 @@ func TestMetrics_Count(t *testing.T) {
 		`wxsidecar_uninspected_answers_total 1`,
 		`wxsidecar_renewals_total{kind="component",result="renewed"} 1`,
 		`wxsidecar_keys{kind="account",state="live"} 3`,
+		`wxsidecar_keys_refused{errcode="40125",kind="account"} 2`,
+		`wxsidecar_keys_refused{errcode="other",kind="account"} 7`,
+		`wxsidecar_keys_refused{errcode="40013",kind="component"} 0`,
+		`wxsidecar_daily_budget_used_ratio{budget="forced_renewals",kind="account"} 0.5`,
+		`wxsidecar_waiting_requests 4`,
+		`wxsidecar_token_expiry_timestamp_seconds{appid="wx1",kind="account"} 60`,
+		`wxsidecar_token_expiry_timestamp_seconds{appid="wx3",kind="account"} 0`,
+		`wxsidecar_family_errcodes_total{errcode="40001",family="/cgi-bin/menu"} 1`,
+		`wxsidecar_upstream_request_duration_seconds_bucket{family="other",le="0.1"} 1`,
+		`wxsidecar_caller_requests_total{caller="shop",result="refused"} 1`,
+		`wxsidecar_caller_request_duration_seconds_sum{caller="shop"} 2`,
+		`wxsidecar_inflight_requests 7`,
+		`wxsidecar_limit_used_ratio{limit="inflight"} 0.25`,
+		`wxsidecar_config_last_reload_successful 0`,
+		`wxsidecar_config_last_reload_success_timestamp_seconds 1.5`,
 		`wxsidecar_displaced_total{kind="account"} 1`,
 		`wxsidecar_cache_requests_total{result="hit"} 1`,
 		`wxsidecar_cache_requests_total{result="miss"} 2`,

@@ -24,10 +24,19 @@ wxsidecar_app_requests_total counter family result
 wxsidecar_authorization_pages_total counter page result
 wxsidecar_build_info gauge goversion version
 wxsidecar_cache_requests_total counter result
+wxsidecar_caller_request_duration_seconds histogram caller
+wxsidecar_caller_requests_total counter caller result
 wxsidecar_clock_skew_seconds gauge
+wxsidecar_config_last_reload_success_timestamp_seconds gauge
+wxsidecar_config_last_reload_successful gauge
+wxsidecar_daily_budget_used_ratio gauge budget kind
 wxsidecar_displaced_total counter kind
+wxsidecar_family_errcodes_total counter errcode family
+wxsidecar_inflight_requests gauge
 wxsidecar_keys gauge kind state
 wxsidecar_keys_in_trouble gauge cause kind
+wxsidecar_keys_refused gauge errcode kind
+wxsidecar_limit_used_ratio gauge limit
 wxsidecar_list_items_skipped_total counter
 wxsidecar_messages_alone_total counter
 wxsidecar_messages_total counter msg_type result
@@ -45,6 +54,7 @@ wxsidecar_renewals_total counter kind result
 wxsidecar_replays_total counter result
 wxsidecar_store_operations_total counter op result
 wxsidecar_ticket_age_seconds gauge component
+wxsidecar_token_expiry_timestamp_seconds gauge appid kind
 wxsidecar_uninspected_answers_total counter
 wxsidecar_unsaved_tokens gauge
 wxsidecar_upstream_dials_total counter result
@@ -52,16 +62,23 @@ wxsidecar_upstream_errcode_total counter errcode
 wxsidecar_upstream_failures_total counter reason
 wxsidecar_upstream_host_out_total counter
 wxsidecar_upstream_redirects_total counter
+wxsidecar_upstream_request_duration_seconds histogram family
 wxsidecar_upstream_stale_connections_total counter
+wxsidecar_waiting_requests gauge
 `
 
 // newFull returns metrics with those that need a source.
 func newFull() *metrics.Metrics {
 	m := metrics.New("v1.2.3")
 	m.TicketAge("wx7f00c0de00000001", func() (time.Duration, bool) { return 90 * time.Second, true })
-	m.KeyStates(func(keys, troubled func(kind, state string, n int)) {
-		keys("component", "live", 1)
-		troubled("component", "misconfigured", 1)
+	m.Limit("inflight", func() float64 { return 0.5 })
+	m.KeyStates(func() *metrics.KeyCounts {
+		return &metrics.KeyCounts{
+			Keys:     []metrics.KeyCount{{Kind: "component", Label: "live", N: 1}},
+			Troubled: []metrics.KeyCount{{Kind: "component", Label: "misconfigured", N: 1}},
+			Budgets:  []metrics.Budget{{Name: "forced_renewals", Kind: "component"}},
+			Expiries: []metrics.Expiry{{Kind: "component", AppID: "wx7f00c0de00000001"}},
+		}
 	})
 	m.OutboxStats(func() (int, int, time.Duration) { return 1, 2, time.Minute })
 	return m
@@ -135,6 +152,12 @@ func TestNew_AllIsThereFromTheStart(t *testing.T) {
 		`wxsidecar_cache_requests_total{result="miss"} 0`,
 		`wxsidecar_store_operations_total{op="put",result="conflict"} 0`,
 		`wxsidecar_clock_skew_seconds 0`,
+		`wxsidecar_family_errcodes_total{errcode="other",family="other"} 0`,
+		`wxsidecar_upstream_request_duration_seconds_count{family="other"} 0`,
+		`wxsidecar_caller_requests_total{caller="none",result="refused"} 0`,
+		`wxsidecar_caller_request_duration_seconds_count{caller="none"} 0`,
+		`wxsidecar_inflight_requests 0`,
+		`wxsidecar_config_last_reload_successful 0`,
 		`wxsidecar_build_info{goversion="go`,
 		`go_goroutines `,
 		`process_start_time_seconds `,

@@ -24,7 +24,9 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 	if err == nil {
 		st, err = s.upstream.receive(r, c, resp, r.bufferLimit(resp.StatusCode()))
 	}
-	r.outside += s.now().Sub(began)
+	took := s.now().Sub(began)
+	r.outside += took
+	s.results.of(r.route.FamilyID).latency.Observe(took)
 	if err != nil {
 		return 0, s.noAnswerFault(r, err)
 	}

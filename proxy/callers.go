@@ -32,7 +32,8 @@ type Caller struct {
 // caller is a Caller who calls with one of its keys. It never changes.
 type caller struct {
 	Caller
-	key [sha256.Size]byte // the hash of that key
+	key      [sha256.Size]byte // the hash of that key
+	counters *oneCaller
 }
 
 // callers is the set of callers in force. If it is empty, anybody may call. A change
@@ -63,7 +64,7 @@ func newCallers(list []Caller) (*callers, error) {
 				return nil, fmt.Errorf("callers[%d] %q: one of its keys occurs twice: each caller needs keys of its own", i, one.Name)
 			}
 			keys[key] = true
-			c.all = append(c.all, &caller{one, key})
+			c.all = append(c.all, &caller{Caller: one, key: key})
 		}
 	}
 	return c, nil

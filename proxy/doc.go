@@ -29,7 +29,7 @@
 //	upstream.go    the hosts, connections to them, and their answers; upstream_*.go,
 //	               dial/
 //	errcode.go     the errcode in an answer; redact.go (what no answer may repeat)
-//	result.go      how a call ended, counted
+//	result.go      how a call ended, counted; callers_count.go (by caller)
 //	errors.go      what an answer of our own looks like: status, code, errcode, shape;
 //	               errors_account.go, errors_upstream.go (their words), errors_log.go
 //	               (what the log says of it)

@@ -115,3 +115,22 @@ func (i *inflight) slotOf(appid string) *slot {
 	}
 	return s
 }
+
+// fullest returns how full the slots of the busiest account are.
+func (i *inflight) fullest() float64 {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	most := int64(0)
+	for _, s := range i.slots {
+		most = max(most, s.n.Load())
+	}
+	return float64(most) / float64(i.perAccount)
+}
+
+// showLimits has the metrics show how full the limits are.
+func (s *Server) showLimits() {
+	s.metrics.Inflight(s.inflight.all.Load)
+	s.metrics.Limit("inflight", func() float64 { return float64(s.inflight.all.Load()) / float64(s.inflight.max) })
+	s.metrics.Limit("account_inflight", s.inflight.fullest)
+	s.metrics.Limit("replay_memory", func() float64 { return float64(s.memory.used.Load()) / float64(s.memory.limit) })
+}

@@ -26,12 +26,14 @@ var resultNames = [results]string{"ok", "errcode", "refused", "failed", "cut", "
 
 // maxFamilies is how many families of paths have counters of their own. Further ones are
 // counted as [routes.Other].
-const maxFamilies = 100
+const maxFamilies = 44
 
 // familyCounters are the counters of one family. They are made together, so that each
 // series begins at 0: increase() would not show the first failure of a series that begins
 // at 1.
 type familyCounters struct {
+	name                string
+	latency             metrics.Histogram // WeChat's
 	results             [results]metrics.Counter
 	exhausted, frequent metrics.Counter // 45009, 45011
 }
@@ -82,6 +84,7 @@ func (c *resultCounters) add(family int) *familyCounters {
 
 func (c *resultCounters) newCounters(family string) *familyCounters {
 	f := &familyCounters{
+		name: family, latency: c.metrics.UpstreamTime(family),
 		exhausted: c.metrics.QuotaErrcodes(family, wechat.CodeQuotaExhausted),
 		frequent:  c.metrics.QuotaErrcodes(family, wechat.CodeTooFrequent),
 	}
@@ -94,11 +97,12 @@ func (c *resultCounters) newCounters(family string) *familyCounters {
 // countErrcode counts an errcode of WeChat's. It counts those for too many calls by the
 // family of the path as well.
 func (s *Server) countErrcode(r *request, errcode int) {
-	s.metrics.UpstreamErrcode(errcode)
+	family := s.results.of(r.route.FamilyID)
+	s.metrics.UpstreamErrcode(family.name, errcode)
 	switch errcode {
 	case wechat.CodeQuotaExhausted:
-		s.results.of(r.route.FamilyID).exhausted.Inc()
+		family.exhausted.Inc()
 	case wechat.CodeTooFrequent:
-		s.results.of(r.route.FamilyID).frequent.Inc()
+		family.frequent.Inc()
 	}
 }

@@ -66,6 +66,7 @@ type settings struct {
 // state is what calls change.
 type state struct {
 	callers  atomic.Pointer[callers]
+	byCaller callerCounters
 	inflight *inflight
 	memory   replayMemory
 	results  resultCounters
@@ -100,6 +101,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	rejectOwnCertificate(s.upstream.hosts, o.Connect.TLS)
+	s.byCaller.init(o.Metrics)
 	if err := s.SetCallers(o.Callers); err != nil {
 		return nil, err
 	}
@@ -111,6 +113,7 @@ func New(o Options) (*Server, error) {
 	s.inflight = newInflight(s.limits)
 	s.memory.limit = int64(s.limits.ReplayMemory)
 	s.results.init(o.Metrics, table.Families())
+	s.showLimits()
 	s.requests.New = func() any { return &request{} }
 	s.http = s.newHTTP()
 	s.listeners.OnShortage = func(err error) {
@@ -143,6 +146,9 @@ func (s *Server) SetCallers(list []Caller) error {
 	c, err := newCallers(list)
 	if err != nil {
 		return err
+	}
+	for _, one := range c.all {
+		one.counters = s.byCaller.of(one.Name)
 	}
 	s.callers.Store(c)
 	return nil

@@ -88,6 +88,7 @@ func Open(ctx context.Context, opts Options) (*Outbox, error) {
 		return nil, fmt.Errorf("read the events that wait for delivery: %w", err)
 	}
 	o.SetTargets(opts.Targets)
+	o.Metrics.Limit("outbox", o.used)
 	return o, nil
 }
 
@@ -188,6 +189,13 @@ func (o *Outbox) Stats() (waiting, dead int, oldest time.Duration) {
 		oldest = max(oldest, o.Now().Sub(it.added))
 	}
 	return len(o.items), len(o.dead), oldest
+}
+
+// used returns how much of the bound is used, from 0 to 1.
+func (o *Outbox) used() float64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return float64(o.size) / float64(o.Limit)
 }
 
 // sortedLocked returns what waits in the order of its Adds.

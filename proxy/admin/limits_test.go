@@ -129,13 +129,14 @@ func TestMetrics_ScrapesAtOnce(t *testing.T) {
 	m := metrics.New("v1")
 	began, end := make(chan struct{}), make(chan struct{})
 	var under, most atomic.Int64
-	m.KeyStates(func(_, _ func(kind, state string, n int)) {
+	m.KeyStates(func() *metrics.KeyCounts {
 		n := under.Add(1)
 		for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
 		}
 		began <- struct{}{}
 		<-end
 		under.Add(-1)
+		return &metrics.KeyCounts{}
 	})
 	addr, _ := listen(t, admin.MetricsOptions{Status: &status{}, Metrics: m})
 	const scrapes = 4

@@ -1,6 +1,10 @@
 package push
 
-import "time"
+import (
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
 
 const (
 	// unreservedBytes is what each connection may hold without a reservation: head and
@@ -35,6 +39,18 @@ func newBudget() *budget {
 
 func newShare(slots, blockBytes int) share {
 	return share{make(chan struct{}, slots), make(chan struct{}, blockBytes/slotBytes), make(chan struct{}, maxWaiting)}
+}
+
+// used returns how full the fuller of slots and blocks is, from 0 to 1.
+func (s share) used() float64 {
+	return max(float64(len(s.slots))/float64(cap(s.slots)), float64(len(s.blocks))/float64(cap(s.blocks)))
+}
+
+// show has the metrics show how full the shares are.
+func (b *budget) show(m *metrics.Metrics) {
+	m.Limit("push_unsigned", b.unsigned.used)
+	m.Limit("push_signed", b.signed.used)
+	m.Limit("messages", b.handled.used)
 }
 
 // reservation is the memory that one request has reserved.

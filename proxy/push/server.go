@@ -58,6 +58,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.share(o.Memory, o.Seal)
 	s.listeners.OnShortage = s.makeRoom
+	s.budget.show(o.Metrics)
 	if err := s.SetKeys(o.Components, o.Accounts); err != nil {
 		return nil, err
 	}
