@@ -9,8 +9,8 @@ import (
 
 type appMetrics struct {
 	requests     *prometheus.CounterVec
-	duration     prometheus.Histogram
-	overhead     prometheus.Histogram
+	duration     Histogram
+	overhead     Histogram
 	replays      *prometheus.CounterVec
 	errcodes     *prometheus.CounterVec
 	byErrcode    map[int]prometheus.Counter // of the known ones
@@ -29,12 +29,12 @@ func newAppMetrics(r *prometheus.Registry) appMetrics {
 	m := appMetrics{
 		requests: newCounter(r, "app_requests_total",
 			"Calls of apps by family of the path and result.", "family", "result"),
-		duration: prometheus.NewHistogram(timing("app_request_duration_seconds",
-			"Time from the head of a call to the end of its answer.",
-			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)),
-		overhead: prometheus.NewHistogram(timing("overhead_seconds",
-			"The part of a call's time that was ours: all but the waiting for WeChat and for the app.",
-			.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, 1, 5)),
+		duration: newHistograms(r, "app_request_duration_seconds",
+			"Time from the head of a call to the end of its answer.", "",
+			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30).with(""),
+		overhead: newHistograms(r, "overhead_seconds",
+			"The part of a call's time that was ours: all but the waiting for WeChat and for the app.", "",
+			.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .05, 1, 5).with(""),
 		replays: newCounter(r, "replays_total",
 			"Calls answered with a stale token, by what became of them (cured, still_stale, body_too_large, refused).", "result"),
 		errcodes: newCounter(r, "upstream_errcode_total",
@@ -45,7 +45,7 @@ func newAppMetrics(r *prometheus.Registry) appMetrics {
 		}),
 	}
 	m.addUpstream(r)
-	r.MustRegister(m.duration, m.overhead, m.uninspect, m.stale, m.out, m.redirects)
+	r.MustRegister(m.uninspect, m.stale, m.out, m.redirects)
 	return m
 }
 
@@ -92,8 +92,8 @@ func (m *Metrics) AppRequests(family, result string) Counter {
 // AppRequestTime observes how long a call took in all, and how much of it was ours.
 func (m *Metrics) AppRequestTime(total, overhead time.Duration) {
 	if m != nil {
-		m.app.duration.Observe(total.Seconds())
-		m.app.overhead.Observe(overhead.Seconds())
+		m.app.duration.Observe(total)
+		m.app.overhead.Observe(overhead)
 	}
 }
 

@@ -4,7 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 type callerMetrics struct {
 	requests *prometheus.CounterVec
-	duration *prometheus.HistogramVec
+	duration *histograms
 }
 
 // NoCaller is the label of calls that show no caller's key.
@@ -14,14 +14,13 @@ func newCallerMetrics(r *prometheus.Registry) callerMetrics {
 	m := callerMetrics{
 		requests: newCounter(r, "caller_requests_total",
 			"Calls of apps by configured caller and result, where callers are configured: none for no caller's, other beyond the first 20.", "caller", "result"),
-		duration: prometheus.NewHistogramVec(timing("caller_request_duration_seconds",
-			"Time from the head of a call to the end of its answer, by configured caller.", .1, .5, 1, 5), []string{"caller"}),
+		duration: newHistograms(r, "caller_request_duration_seconds",
+			"Time from the head of a call to the end of its answer, by configured caller.", "caller", .1, .5, 1, 5),
 	}
-	r.MustRegister(m.duration)
 	for _, result := range knownResults {
 		m.requests.WithLabelValues(NoCaller, result)
 	}
-	m.duration.WithLabelValues(NoCaller)
+	m.duration.with(NoCaller)
 	return m
 }
 
@@ -40,5 +39,5 @@ func (m *Metrics) CallerTime(caller string) Histogram {
 	if m == nil {
 		return Histogram{}
 	}
-	return Histogram{m.caller.duration.WithLabelValues(caller)}
+	return m.caller.duration.with(caller)
 }

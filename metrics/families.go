@@ -13,7 +13,7 @@ const maxFamilyErrcodes = 120
 
 // familyMetrics are what is told of WeChat by family of the path.
 type familyMetrics struct {
-	latency  *prometheus.HistogramVec
+	latency  *histograms
 	errcodes *prometheus.CounterVec
 
 	mu    sync.Mutex
@@ -27,16 +27,15 @@ type familyErrcode struct {
 
 func newFamilyMetrics(r *prometheus.Registry) *familyMetrics {
 	m := &familyMetrics{
-		latency: prometheus.NewHistogramVec(timing("upstream_request_duration_seconds",
+		latency: newHistograms(r, "upstream_request_duration_seconds",
 			"Time from the first byte sent to WeChat to the answer, or to its head where it streams, by family of the path; one a try.",
-			.05, .1, .25, .5, 1, 5), []string{"family"}),
+			"family", .05, .1, .25, .5, 1, 5),
 		errcodes: newCounter(r, "family_errcodes_total",
 			"WeChat's errcodes in answers to apps, by family of the path; other for both beyond 120 pairs.", "family", "errcode"),
 		pairs: map[familyErrcode]prometheus.Counter{},
 	}
-	r.MustRegister(m.latency)
 	m.errcodes.WithLabelValues(other, other)
-	m.latency.WithLabelValues(other)
+	m.latency.with(other)
 	return m
 }
 
@@ -62,5 +61,5 @@ func (m *Metrics) UpstreamTime(family string) Histogram {
 	if m == nil {
 		return Histogram{}
 	}
-	return Histogram{m.family.latency.WithLabelValues(family)}
+	return m.family.latency.with(family)
 }

@@ -52,9 +52,6 @@ func TestHistogram_AllocatesNothing(t *testing.T) {
 		h.Observe(time.Duration(i%1000) * time.Millisecond)
 		i++
 	}
-	for range 1000 {
-		observe() // a bucket's first time makes it
-	}
 	if got := testing.AllocsPerRun(1000, observe); got != 0 {
 		t.Errorf("an observation costs %g allocations", got)
 	}
