@@ -18,7 +18,7 @@ func TestReloader_ShowsWhatBecameOfIt(t *testing.T) {
 	wechat := wechattest.New(wechattest.Options{})
 	t.Cleanup(wechat.Close)
 	c := accountConfig(t, wechat)
-	s, err := newSidecar(c, slog.New(slog.DiscardHandler))
+	s, err := newSidecar(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
