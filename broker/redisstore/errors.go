@@ -1,0 +1,120 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/rueidis"
+
+	"github.com/wxsidecar/wxsidecar/broker/redisstore/redisurl"
+)
+
+// hints say what to do about what Redis answers, by the first word of the answer.
+var hints = map[string]string{
+	"NOAUTH":      "Redis wants a password: put it into the URL, or name its file with password_file",
+	"WRONGPASS":   "Redis refuses the user or the password of the URL",
+	"READONLY":    "this server is a read-only replica: name the primary, or let Sentinels find it (redis-sentinel://)",
+	"LOADING":     "Redis still loads its data",
+	"MASTERDOWN":  "this replica has lost its primary",
+	"CLUSTERDOWN": "the Cluster does not serve the slot of these keys",
+	"TRYAGAIN":    "the slot of these keys is moving to another node",
+	"OOM":         "Redis has no memory left: raise maxmemory",
+	"MISCONF":     "Redis cannot write to its disk, and so takes no writes",
+	"NOREPLICAS":  "Redis takes no writes, as too few replicas follow it",
+	"BUSY":        "a script of somebody else keeps Redis busy",
+}
+
+// explain puts a hint before an error of an operation whose caller has ctx.
+func (s *Store) explain(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return ended
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded): // ours: the caller's has not ended
+		return errNoAnswer
+	case errors.Is(err, rueidis.ErrNoSlot):
+		return fmt.Errorf("%s: %w", hints["CLUSTERDOWN"], err)
+	}
+	answer, ok := rueidis.IsRedisErr(err)
+	if !ok {
+		return err
+	}
+	if denied(answer) {
+		return fmt.Errorf("the user lacks a right; give it all of: %s: %w", s.rights(), err)
+	}
+	if hint := hints[word(answer)]; hint != "" {
+		return fmt.Errorf("%s: %w", hint, err)
+	}
+	return err
+}
+
+// word is what an answer of Redis begins with, which tells its sort.
+func word(answer *rueidis.RedisError) string {
+	first, _, _ := strings.Cut(answer.Error(), " ")
+	return first
+}
+
+// denied: a script's command that is not allowed is told as ERR.
+func denied(answer *rueidis.RedisError) bool {
+	return word(answer) == "NOPERM" || strings.Contains(answer.Error(), "ACL failure in script") || strings.Contains(answer.Error(), "executing the script can't")
+}
+
+// causeOf tells apart what an outage may come from, so that its news is told once.
+func causeOf(err error) string {
+	var answer *rueidis.RedisError
+	switch {
+	case errors.As(err, &answer):
+		return word(answer)
+	case errors.Is(err, errNoAnswer):
+		return "no answer"
+	}
+	return "no connection"
+}
+
+// rights are the rules of Redis's access control list that a user needs.
+func (s *Store) rights() string {
+	rules := "~{" + s.target.Prefix + "}:* " + commandRules
+	if s.target.DB != 0 {
+		rules += " +select"
+	}
+	switch s.target.Kind {
+	case redisurl.Sentinel:
+		rules += " +role"
+	case redisurl.Cluster:
+		rules += " +cluster|slots +cluster|shards"
+	case redisurl.Single:
+	}
+	return rules
+}
+
+// startError says what keeps a store from being opened.
+func (s *Store) startError(err error) error {
+	return fmt.Errorf("%s: %w", s.target, s.startHint(err))
+}
+
+func (s *Store) startHint(err error) error {
+	text := err.Error()
+	switch {
+	case errors.Is(err, rueidis.ErrNoCache) && strings.Contains(text, "NOPERM"):
+		return fmt.Errorf("the user lacks a right; give it all of: %s: %s", s.rights(), firstLine(text))
+	case errors.Is(err, rueidis.ErrNoCache):
+		return fmt.Errorf("the server does not offer RESP3 with client tracking; %s is needed: %s", needed, firstLine(text))
+	case s.target.Kind == redisurl.Sentinel && strings.Contains(text, "No such master"):
+		return fmt.Errorf("the Sentinels know no primary of the name %q; it is in their line \"sentinel monitor NAME …\": %w", s.target.Master, err)
+	case s.target.Kind == redisurl.Sentinel && strings.Contains(strings.ToLower(text), "unknown command 'sentinel"):
+		return fmt.Errorf("this is no Sentinel (their port is 26379 mostly); for a server write redis://: %w", err)
+	case s.target.Kind == redisurl.Cluster && strings.Contains(text, "cluster support disabled"):
+		return fmt.Errorf("the server is not in cluster mode; write redis:// in the place of redis-cluster://: %w", err)
+	}
+	if _, ok := rueidis.IsRedisErr(err); ok {
+		return s.explain(context.Background(), err)
+	}
+	return fmt.Errorf("cannot connect; is Redis running, and the address right? %w", err)
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
