@@ -25,7 +25,8 @@ var brokerParts = []struct {
 	{"component", []string{"component"}, []string{"table", "ledger", "directory", "components", "platform"}},
 	{"inbox", []string{"inbox", "exchange"}, []string{"table", "ledger", "directory", "component", "components"}},
 	{"renewer", []string{"renew", "failure"}, []string{"table", "ledger", "directory", "component", "components"}},
-	{"Broker", []string{"broker", "token_wait"}, []string{"table", "ledger", "directory", "component", "components", "inbox", "renewer"}},
+	{"replicas", []string{"replicas"}, []string{"table", "ledger", "directory", "component", "components", "inbox"}},
+	{"Broker", []string{"broker", "token_wait"}, []string{"table", "ledger", "directory", "component", "components", "inbox", "renewer", "replicas"}},
 }
 
 // partOf returns which part a file is of, and which types it may mention.

@@ -33,6 +33,15 @@ func (b *breaker) note(key Key, now time.Time) {
 	}
 }
 
+// noteElsewhere is note of what WeChat answered to another sidecar at that time: its probe
+// counts for all.
+func (b *breaker) noteElsewhere(key Key, at, now time.Time) {
+	b.note(key, at)
+	if now.Before(b.until) {
+		b.probe = later(b.probe, at.Add(quotaProbe))
+	}
+}
+
 // allow reports whether a call may be made. While open it lets one an hour
 // through, to notice an end that came early. One for a key that has met its own
 // quota today, as met says, tells nothing of the others: it takes the place only

@@ -44,6 +44,9 @@ type Options struct {
 	// CacheSize is about how many accounts the cache holds; 0 means 1,000,000. Its
 	// memory grows with the accounts in use, not with this.
 	CacheSize int64
+	// OnNews is told what other sidecars changed in a store that they share, after the broker
+	// has followed; nil does nothing.
+	OnNews func(store.News)
 	// Checkpoint is called at named points of a renewal and of a push, for tests
 	// that end the process there; nil does nothing.
 	Checkpoint func(name string)
@@ -74,6 +77,9 @@ func (o *Options) setDefaults() {
 	if o.CacheSize == 0 {
 		o.CacheSize = 1_000_000
 	}
+	if o.OnNews == nil {
+		o.OnNews = func(store.News) {}
+	}
 	if o.Checkpoint == nil {
 		o.Checkpoint = func(string) {}
 	}
@@ -92,6 +98,7 @@ type Broker struct {
 	components *components
 	inbox      *inbox
 	renewer    *renewer
+	replicas   *replicas
 	stray      atomic.Pointer[refusedPush] // that may have been for any component; nil for none
 	learned    chan learned
 	tasks      sync.WaitGroup
@@ -132,7 +139,7 @@ func New(o Options) (*Broker, error) {
 func (b *Broker) assemble(o Options) error {
 	b.env = &env{
 		wechat: o.WeChat, clock: clock.New(o.Now), metrics: o.Metrics, log: o.Log, rand: o.Rand, checkpoint: o.Checkpoint,
-		config: &atomic.Pointer[configuration]{}, resets: &atomic.Uint64{},
+		config: &atomic.Pointer[configuration]{}, resets: &atomic.Uint64{}, coordination: newCoordination(o.Store),
 	}
 	b.env.config.Store(&configuration{})
 	b.components = newComponents(o.Wait)
@@ -155,6 +162,10 @@ func (b *Broker) assemble(o Options) error {
 	}}
 	b.inbox = newInbox(b.directory, b.components)
 	b.renewer = &renewer{env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components}
+	b.replicas = &replicas{
+		env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components, inbox: b.inbox,
+		compare: make(chan struct{}, 1), emptied: make(chan struct{}, 1), onNews: o.OnNews,
+	}
 	return nil
 }
 
@@ -170,6 +181,9 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 	for _, run := range []func(context.Context){b.table.watch, b.table.schedule, b.inbox.run, b.saveLearned, b.maintain, b.directory.loadInUse} {
 		b.tasks.Go(func() { run(ctx) })
+	}
+	if b.env.coordination != nil {
+		b.tasks.Go(func() { b.replicas.run(ctx) })
 	}
 	<-ctx.Done()
 	b.tasks.Wait()

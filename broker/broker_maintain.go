@@ -27,7 +27,6 @@ func (b *Broker) maintain(ctx context.Context) {
 		now := b.env.clock.Now()
 		if now.Sub(counted) > time.Minute {
 			b.saveUses(ctx, useSlack)
-			b.directory.changed() // another replica may have taken an authorization
 			counted = now
 		}
 		if now.Sub(purged) > time.Hour {

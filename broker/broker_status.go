@@ -30,6 +30,16 @@ func (b *Broker) Missing() []Missing {
 	return missing
 }
 
+// Coordination returns how this sidecar gets on with the others on a store that they share,
+// and false for one that is alone.
+func (b *Broker) Coordination() (CoordinationStatus, bool) {
+	if b.env.coordination == nil {
+		return CoordinationStatus{}, false
+	}
+	skew, _ := b.env.clock.Offset()
+	return b.env.coordination.status(skew), true
+}
+
 // TicketStatus says how old a component's newest component_verify_ticket is.
 type TicketStatus struct {
 	Component string

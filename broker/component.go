@@ -39,7 +39,7 @@ func newComponent(ctx context.Context, d *directory, stray *atomic.Pointer[refus
 	c := &component{
 		env: d.env, table: d.table, ledger: d.ledger, directory: d, stray: stray,
 		appID: appID, wake: make(chan struct{}, 1), listed: make(chan struct{}),
-		record: platform{ledger: d.ledger, name: "platform/" + appID},
+		record: platform{ledger: d.ledger, name: platformPrefix + appID},
 		list:   listing{turn: make(chan struct{}, 1)},
 	}
 	p, err := c.record.open(ctx)

@@ -90,6 +90,8 @@ func (c *component) readList(ctx context.Context) time.Duration {
 		return listInterval
 	case errors.As(err, &blocked):
 		return time.Minute
+	case errors.Is(err, errListTaken):
+		return listLease // its end is news
 	default:
 		return max(time.Second, c.list.retryAt.Sub(c.clock.Now()))
 	}
@@ -122,6 +124,9 @@ func latest(now time.Time, times ...time.Time) time.Time {
 	return last
 }
 
+// listLease is for how long one sidecar may read a page of the list while the others read none.
+const listLease = 30 * time.Second
+
 // errListTaken says that somebody else reads the list at the moment.
 var errListTaken = errors.New("the list of authorizers, which may have another refresh token, is being read; it is looked at again afterwards")
 
@@ -145,16 +150,47 @@ func (c *component) readListFor(ctx context.Context) error {
 	return c.readToEnd(ctx)
 }
 
-// readToEnd reads the list to its end and merges it into the store. The turn is the
-// caller's.
+// readToEnd reads the list to its end and merges it into the store, unless another sidecar
+// has just done so, and then all that it found is in the store. The turn is the caller's.
 func (c *component) readToEnd(ctx context.Context) error {
+	lease, err := c.lease(ctx, "list/"+c.appID, store.LeaseOptions{For: listLease})
+	var held *store.HeldError
+	if errors.As(err, &held) {
+		return errListTaken
+	}
+	if err != nil {
+		return fmt.Errorf("take the turn to read the list of authorizers: %w", err)
+	}
+	defer lease.Unlock()
+	if c.readElsewhere(ctx) {
+		return nil
+	}
+	return c.readLeased(ctx, lease)
+}
+
+// readElsewhere reports whether another sidecar read the list just now, and notes it.
+func (c *component) readElsewhere(ctx context.Context) bool {
+	l := &c.list
+	listed := c.record.load(ctx).listed
+	if c.coordination == nil || !listed.After(l.started) || c.clock.Now().Sub(listed).Abs() >= l.memory() {
+		return false
+	}
+	l.finished, l.fails, l.retryAt = listed, 0, time.Time{}
+	c.mu.Lock()
+	c.listWanted = false
+	c.mu.Unlock()
+	c.markListed()
+	return true
+}
+
+func (c *component) readLeased(ctx context.Context, lease store.Lease) error {
 	l := &c.list
 	now, reset := c.clock.Now(), c.resets.Load()
 	if l.seen == nil || now.Sub(l.paged) > listPatience {
 		l.offset, l.skipped, l.unsaved, l.seen, l.started = 0, 0, false, map[string]struct{}{}, now
 	}
 	l.show(ListInfo{Reading: true, ReadAt: shownTime(l.finished), Accounts: l.offset, Total: l.info().Total})
-	err := c.readPages(ctx)
+	err := c.readPages(ctx, lease)
 	c.table.pauseFor(err)
 	if err != nil {
 		l.fails++
@@ -173,9 +209,14 @@ func (c *component) readToEnd(ctx context.Context) error {
 	return c.renewUnclear(ctx, seen, started)
 }
 
-func (c *component) readPages(ctx context.Context) error {
+func (c *component) readPages(ctx context.Context, lease store.Lease) error {
 	l := &c.list
 	for {
+		if lease.Left() < listLease/2 {
+			if err := lease.Extend(ctx); err != nil {
+				return err
+			}
+		}
 		page, err := withToken(c.table, c.key(), "api_get_authorizer_list", func(token secret.Text) (wechat.Page, error) {
 			return c.wechat.AuthorizerList(ctx, c.appID, token, l.offset)
 		})
@@ -215,11 +256,7 @@ func (c *component) noteListed(ctx context.Context, started time.Time) {
 	c.mu.Lock()
 	c.listWanted = false
 	c.mu.Unlock()
-	select {
-	case <-c.listed:
-	default:
-		close(c.listed)
-	}
+	c.markListed()
 	c.log.Info("the list of authorizers was read", "component", c.appID, "authorizers", c.list.offset)
 	if n := c.list.skipped; n > 0 {
 		c.log.Warn("the list of authorizers has items without an appid that can be read; they were skipped", "component", c.appID, "skipped", n)

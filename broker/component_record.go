@@ -12,6 +12,7 @@ import (
 )
 
 const (
+	platformPrefix = "platform/"
 	// ticketLife is how long WeChat takes a component_verify_ticket.
 	// https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/troubleshooting/component_verify_ticket_troubleshooting.html
 	ticketLife  = 12 * time.Hour
@@ -159,6 +160,23 @@ func (p *platform) update(ctx context.Context, edit func(platformRecord) (platfo
 		return err
 	}
 	return outpaced(p.name)
+}
+
+// catchUp has memory follow the record, which another sidecar may have changed, and puts it
+// back where the store has lost it. It returns the newest ticket before, and the record now.
+func (p *platform) catchUp(ctx context.Context) (before ticket, now platformRecord) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before, _ = p.last.newest()
+	now, base, err := p.loadLocked(ctx)
+	if err != nil || base.Generation >= now.generation {
+		return before, now
+	}
+	if plain, err := now.encode(); err == nil {
+		// A conflict is another sidecar's doing, of which there is news.
+		_ = p.ledger.write(ctx, change{name: p.name, base: base, generation: now.generation, plain: plain})
+	}
+	return before, now
 }
 
 // noteAsked remembers when tickets were asked for although the store did not take it:

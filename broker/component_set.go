@@ -58,6 +58,32 @@ func (s *components) awaitLists(ctx context.Context, appID string) error {
 	return failed
 }
 
+// catchUp has c follow what another sidecar on the same store did: it took a ticket, asked for
+// some, or read the list.
+func (c *component) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	before, now := c.record.catchUp(ctx)
+	if t, ok := now.newest(); ok && !t.value.Equal(before.value) {
+		c.table.ticketCame(c.key())
+	}
+	if !now.listed.IsZero() {
+		c.markListed()
+	}
+	c.wakeUp()
+}
+
+// markListed notes that the list has been read: those who waited for that go on.
+func (c *component) markListed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	select {
+	case <-c.listed:
+	default:
+		close(c.listed)
+	}
+}
+
 // awaitListed waits until the list has been read once, or ctx ends.
 func (c *component) awaitListed(ctx context.Context) error {
 	select {

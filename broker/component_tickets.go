@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -15,6 +16,8 @@ const (
 	ticketPatience = 25 * time.Minute
 	// startInterval is the least time between two such requests.
 	startInterval = 10 * time.Minute
+	// startLease is for how long one sidecar may ask while the others do not.
+	startLease = 15 * time.Second
 )
 
 // ticketStart is what is known of WeChat's taking tickets, and of asking it to push some.
@@ -41,7 +44,15 @@ func (c *component) startPush(ctx context.Context) time.Duration {
 	if c.table.paused() {
 		return time.Minute // its return wakes us
 	}
-	err := c.wechat.StartPushTicket(ctx, c.appID, c.secret())
+	lease, err := c.lease(ctx, "start/"+c.appID, store.LeaseOptions{For: startLease})
+	if err != nil {
+		return startLease // another sidecar asks, or no ticket could be kept
+	}
+	defer lease.Unlock()
+	if wait := c.untilStart(c.record.load(ctx), now); wait > 0 {
+		return wait // another one asked
+	}
+	err = c.wechat.StartPushTicket(ctx, c.appID, c.secret())
 	var noAnswer *wechat.NoAnswerError
 	if errors.As(err, &noAnswer) {
 		// WeChat may have taken the call all the same. Only the end of an outage lets us

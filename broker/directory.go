@@ -58,6 +58,13 @@ func (d *directory) changed() {
 	clear(d.unknown)
 }
 
+// forgetOnly forgets which account is the only one.
+func (d *directory) forgetOnly() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.only.Store(nil)
+}
+
 // knownUnknown reports whether key is remembered as unknown, and the epoch of what
 // is known for noteUnknown.
 func (d *directory) knownUnknown(key Key, now time.Time) (known bool, epoch uint64) {

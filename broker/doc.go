@@ -29,9 +29,10 @@
 //	component   one platform: its tickets, and the list of its authorizers
 //	inbox       authorizations that wait for the exchange of their code
 //	renewer     one renewal: what WeChat is asked, and what its answer means
+//	replicas    the other sidecars on the same store: memory follows what they do
 //
 // table and ledger know nobody. directory uses both, component uses directory as well,
-// and inbox and renewer use all of these.
+// inbox and renewer use all of these, and replicas as well.
 //
 // # How a token is served and renewed
 //
@@ -56,6 +57,16 @@
 // that a thousand late reports of one token cause one renewal (table_report.go). A call
 // that is refused again with a token obtained since is at fault itself, and is remembered.
 //
+// # Several sidecars on one store
+//
+// Where the store is a store.Shared, a renewal takes the lease of its key first
+// (renew_turn.go), and its commit carries the lease's fence: of two that were made all the
+// same the one with the newer lease wins, and the key is renewed once more soon, as nobody
+// knows in which order WeChat did them. What others change is news (replicas.go): memory
+// follows at once, and puts back what the store has lost. While the store does not answer,
+// living tokens are served, and a token is renewed without the others only in its last
+// twelfth, by the sidecar that obtained it, or once it is dead or rejected.
+//
 // # How a push is taken
 //
 // [Broker.HandlePush] makes durable what a push says before it is answered. Tickets go to
@@ -79,19 +90,21 @@
 //	due.go backoff.go                      when to renew, and when to try again
 //	budget.go breaker.go                   how often WeChat may be asked
 //	faulty.go served.go                    what apps' calls showed of a key
-//	keylocks.go env.go                     what several parts use
+//	keylocks.go env.go coordination.go     what several parts use
 //	broker.go broker_*.go                  start and end, configuration, pushes, housekeeping;
 //	                                       broker_admin.go, broker_accounts.go (for operators)
 //	token_wait.go                          the hit and the wait
 //	entry.go cache.go                      a key in memory, and how it is found
 //	table.go table_*.go                    change, finish, queue, call, wait, report, quota, outage,
-//	                                       clock, drop, uses, status, accounts, overview
+//	                                       clock, drop, uses, status, accounts, overview,
+//	                                       forced, replicas
 //	ledger.go ledger_*.go                  records, accounts, merge (the list), uses, unsaved,
-//	                                       meta, oldnames; store/ says what a store must do
+//	                                       meta, oldnames, replicas; store/ says what a store must do
 //	directory.go directory_*.go            account, only, load, revoke
 //	component.go component_*.go            set, record, tickets, list, status
 //	inbox.go inbox_*.go                    take, recover; exchange.go, exchange_kept.go
-//	renew.go renew_*.go failure.go         component, authorizer; what an error means
+//	renew.go renew_*.go failure.go         turn, component, authorizer; what an error means
+//	replicas.go                            following what other sidecars on the store do
 //
 // The package makes no API promise outside this module.
 package broker

@@ -23,6 +23,8 @@ type env struct {
 	checkpoint func(name string)
 	// config is what SetConfig replaces.
 	config *atomic.Pointer[configuration]
+	// coordination is nil for a sidecar that is alone on its store.
+	coordination *coordination
 	// resets grows when an operator says that quotas were cleared: pauses that were set
 	// before hold no longer.
 	resets *atomic.Uint64

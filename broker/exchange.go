@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -82,6 +83,41 @@ func (x *inbox) exchange(ctx context.Context, e exchange) ([]byte, error) {
 	}
 }
 
+const (
+	// exchangeLease is for how long one sidecar may exchange a code while the others wait.
+	exchangeLease = 15 * time.Second
+	exchangePoll  = 200 * time.Millisecond
+)
+
+// turnOf returns what was kept of the exchange of that name, or else the lease under which it
+// may be made: a code works once, and another sidecar may come with it as well. While the
+// store does not answer the exchange is made all the same, as its code would run out.
+func (x *inbox) turnOf(ctx context.Context, name string) ([]byte, store.Lease, error) {
+	for {
+		if answer, ok := x.kept(ctx, name); ok {
+			return answer, nil, nil
+		}
+		lease, err := x.lease(ctx, name, store.LeaseOptions{For: exchangeLease})
+		var held *store.HeldError
+		switch {
+		case errors.As(err, &held):
+		case err != nil:
+			return nil, ownLease{}, nil
+		default:
+			if answer, ok := x.kept(ctx, name); ok {
+				lease.Unlock()
+				return answer, nil, nil
+			}
+			return nil, lease, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-time.After(exchangePoll):
+		}
+	}
+}
+
 // fly is the body of the goroutine that makes one exchange for all who wait.
 func (x *inbox) fly(ctx context.Context, f *flight, name string, e exchange) {
 	ctx, cancel := context.WithTimeout(ctx, renewalTimeout)
@@ -110,9 +146,11 @@ func (x *inbox) awaitFlights() {
 }
 
 func (x *inbox) exchangeOnce(ctx context.Context, name string, e exchange) ([]byte, error) {
-	if answer, ok := x.kept(ctx, name); ok {
-		return answer, nil
+	answer, lease, err := x.turnOf(ctx, name)
+	if lease == nil {
+		return answer, err
 	}
+	defer lease.Unlock()
 	x.checkpoint("exchange-sending")
 	sent := x.clock.Local()
 	got, err := withToken(x.table, componentKey(e.component), "api_query_auth", func(token secret.Text) (wechat.Exchange, error) {

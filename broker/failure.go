@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 )
 
@@ -51,6 +52,8 @@ func (n *renewer) failed(e *entry, err error) outcome {
 	var api *wechat.APIError
 	out := outcome{event: event{kind: eventFailed, reason: err.Error(), errcode: wechat.Code(err)}, result: "error"}
 	switch {
+	case errors.Is(err, store.ErrLost):
+		return *n.leaveToOther(0)
 	case errors.As(err, &blocked):
 		out.kind, out.blockedOn, out.result = eventBlocked, blocked.on, "blocked"
 	case errors.Is(err, errNoTicket):

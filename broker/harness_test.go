@@ -51,6 +51,7 @@ type world struct {
 	way     *proxyWay // nil for the straight one
 	t       *testing.T
 	sim     *wechattest.Server
+	base    *memstore.Store // behind store, if that is shared; else nil
 	store   store.Store
 	broker  *broker.Broker
 	metrics *metrics.Metrics
@@ -86,6 +87,7 @@ type worldOptions struct {
 	merchants int
 	own       bool
 	store     store.Store
+	shared    bool // by other brokers, see another
 	way       *proxyWay
 	adjust    func(*broker.Options)
 }
@@ -113,6 +115,10 @@ func newWorld(t *testing.T, o worldOptions) *world {
 	w.sim.AddComponent(wechattest.Component{AppID: componentID, Secret: appSecret})
 	for i := range o.merchants {
 		w.sim.AddAuthorizer(componentID, merchant(i))
+	}
+	if o.shared {
+		w.base = memstore.New(memstore.Options{})
+		w.store = w.base.Shared("one")
 	}
 	if w.store == nil {
 		w.store = memstore.New(memstore.Options{})

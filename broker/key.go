@@ -71,6 +71,17 @@ func keyOf(kind Kind, name string) Key {
 	return Key{Kind: kind, AppID: appID, Component: component}
 }
 
+// keyNamed is the Key whose String is name, and false where name is no key's.
+func keyNamed(name string) (Key, bool) {
+	prefix, rest, _ := strings.Cut(name, "/")
+	for _, kind := range []Kind{KindComponent, KindAuthorizer, KindAccount, KindJSAPITicket, KindWXCardTicket} {
+		if kind.String() == prefix && rest != "" {
+			return keyOf(kind, rest), true
+		}
+	}
+	return Key{}, false
+}
+
 // account returns what is known of the account of the key. A ticket's is the account
 // that it is derived from.
 func (k Key) account() Account {

@@ -37,6 +37,7 @@ type memory interface {
 	follow(Key, *record)
 	activate(Key, *record) *entry
 	useNotSaved(Key)
+	converge(Key)
 }
 
 // saved is what the ledger knows of a key in use. It stands in the key's entry, and is
@@ -44,6 +45,7 @@ type memory interface {
 type saved struct {
 	rec     *record
 	unsaved atomic.Bool // rec is ahead of the store
+	wrote   bool        // this sidecar obtained the token in rec
 }
 
 // errUnsaved says that the store did not take a change, and that memory has it.
@@ -78,16 +80,17 @@ func (l *ledger) replace(ctx context.Context, key Key, edit func(*record), with 
 func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) bool, with *[]change) (*record, error) {
 	s := l.memory.inUse(key)
 	for range conflictTries {
-		cur, base, loadErr := l.currentLocked(ctx, key, s)
+		cur, base, ahead, loadErr := l.inForceLocked(ctx, key, s)
 		switch {
 		case cur == nil && with == nil:
 			return nil, loadErr
 		case cur == nil:
 			cur = &record{}
 		}
+		repairs := ahead && !s.unsaved.Load()
 		next := *cur
 		if !edit(&next) {
-			if s == nil || !s.unsaved.Load() {
+			if !ahead {
 				l.adoptLocked(key, s, cur)
 				return cur, nil
 			}
@@ -100,6 +103,7 @@ func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) b
 		switch {
 		case err == nil:
 			l.noteSavedLocked(key, s)
+			l.noteRepaired(repairs)
 			l.adoptLocked(key, s, &next)
 			return &next, nil
 		case !errors.Is(err, store.ErrConflict):
@@ -111,33 +115,68 @@ func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) b
 	return nil, outpaced(key.String())
 }
 
-// currentLocked returns the record in force and the version that the store has. What
-// memory holds is in force where the store did not take it, and where the store went
-// back: its file was repaired, or an old copy restored. The next change puts it
-// there again. s is nil for a key that is not in use.
+// currentLocked returns the record in force and the version that the store has. s is nil for
+// a key that is not in use.
 func (l *ledger) currentLocked(ctx context.Context, key Key, s *saved) (cur *record, base store.Version, err error) {
+	cur, base, _, err = l.inForceLocked(ctx, key, s)
+	return cur, base, err
+}
+
+// inForceLocked is currentLocked, and whether the store does not have that record: it did
+// not take it, or it went back. The next change puts it there again. A store that cannot be
+// read is not known to lack anything but what it did not take.
+func (l *ledger) inForceLocked(ctx context.Context, key Key, s *saved) (cur *record, base store.Version, ahead bool, err error) {
 	stored, base, err := l.load(ctx, key)
-	if err != nil {
-		if s == nil {
-			return nil, base, err
-		}
-		return s.rec, base, err
-	}
-	if s == nil {
-		return stored, base, nil
-	}
-	unsaved := s.unsaved.Load()
 	switch {
-	case s.rec.generation > stored.generation,
-		s.rec.generation == stored.generation && (unsaved || stored.unreadable):
-		return s.rec, base, nil
-	case unsaved && s.rec.authorized.After(stored.authorized):
-		// The store could not be read when this authorization came.
-		newer := *s.rec
-		newer.generation = stored.generation + 1
-		return &newer, base, nil
+	case err != nil && s == nil:
+		return nil, base, false, err
+	case err != nil:
+		return s.rec, base, s.unsaved.Load(), err
+	case s == nil:
+		return stored, base, false, nil
 	}
-	return stored, base, nil
+	cur, rivals := s.inForce(stored)
+	if rivals {
+		l.memory.converge(key)
+	}
+	return cur, base, cur != stored, nil
+}
+
+// inForce returns which is in force of what memory holds and what the store has, and whether
+// they are rivals: two sidecars obtained a token at once, or the store lost one and got
+// another. What memory holds is in force where the store did not take it, and where the store
+// went back: its file was repaired, an old copy restored, or a failover lost its last writes.
+func (s *saved) inForce(stored *record) (cur *record, rivals bool) {
+	mine, unsaved := s.rec, s.unsaved.Load()
+	behind := mine.generation > stored.generation && mine.newerThan(stored)
+	if mine.rivals(stored) && !behind && (unsaved || mine.generation >= stored.generation) {
+		return newest(mine, stored), true
+	}
+	switch {
+	case mine.generation > stored.generation,
+		mine.generation == stored.generation && (unsaved || stored.unreadable):
+		return mine, false
+	case unsaved && mine.authorized.After(stored.authorized):
+		// The store could not be read when this authorization came.
+		newer := *mine
+		newer.generation = stored.generation + 1
+		return &newer, false
+	}
+	return stored, false
+}
+
+// newest returns which of two rivals was obtained last, under a generation that is later than
+// the other's.
+func newest(a, b *record) *record {
+	if !a.newerThan(b) {
+		a, b = b, a
+	}
+	if a.generation > b.generation {
+		return a
+	}
+	last := *a
+	last.generation = b.generation + 1
+	return &last
 }
 
 // current returns the record in force of a key in use.
@@ -157,7 +196,7 @@ func (l *ledger) reread(ctx context.Context, key Key, s *saved) (rec *record, ne
 	if err != nil {
 		return known, false
 	}
-	if cur.generation == known.generation {
+	if cur.generation == known.generation && cur.token.Equal(known.token) {
 		return cur, false
 	}
 	l.adoptLocked(key, s, cur)
@@ -188,6 +227,7 @@ func (l *ledger) adoptLocked(key Key, s *saved, rec *record) {
 	if s == nil || rec.generation < s.rec.generation {
 		return
 	}
+	s.wrote = s.wrote && rec.token.Equal(s.rec.token)
 	s.rec = rec
 	l.memory.follow(key, rec)
 }

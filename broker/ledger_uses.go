@@ -26,6 +26,10 @@ func (l *ledger) saveUses(ctx context.Context, uses map[Key]time.Time) bool {
 		if err != nil {
 			return false // the store is away; the next round tries again
 		}
+		if !used.After(cur.used) {
+			l.memory.useNotSaved(key) // another sidecar has written a later one
+			continue
+		}
 		next := *cur
 		next.used = used
 		if c, err := recordChange(key, base, &next); err == nil {

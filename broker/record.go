@@ -33,6 +33,9 @@ type record struct {
 	reason     string    // of the verdict
 	errcode    int       // of the verdict
 	quotaMet   time.Time // when WeChat last answered 45009 to a token call; zero after one that went well
+	// forced is what rejections had renewed of late, nil for nothing: the budgets count for
+	// all sidecars on the same store.
+	forced *forcedRecord
 	// unreadable: the store has a record of that generation and its content is lost.
 	// It is not stored.
 	unreadable bool
@@ -55,6 +58,8 @@ type wireRecord struct {
 	Reason       string `json:"reason,omitempty"`
 	Errcode      int    `json:"errcode,omitempty"`
 	QuotaMet     int64  `json:"quota_met,omitempty"`
+
+	Forced *forcedRecord `json:"forced,omitempty"`
 }
 
 func (r *record) encode() ([]byte, error) {
@@ -62,7 +67,7 @@ func (r *record) encode() ([]byte, error) {
 		Token: r.token.Reveal(), Obtained: millis(r.obtained), Dies: millis(r.dies),
 		RefreshToken: r.refreshToken.Reveal(), Spare: r.spare.Reveal(), FullLife: r.fullLife.Milliseconds(), Authorized: millis(r.authorized),
 		Used: millis(r.used), Judged: millis(r.judged), Reason: r.reason, Errcode: r.errcode,
-		QuotaMet: millis(r.quotaMet),
+		QuotaMet: millis(r.quotaMet), Forced: r.forced,
 	}
 	if r.verdict != StateUnknown {
 		w.Verdict = r.verdict.String()
@@ -79,7 +84,7 @@ func decodeRecord(generation uint64, plain []byte) (*record, error) {
 		generation: generation, token: secret.New(w.Token), obtained: moment(w.Obtained),
 		dies: moment(w.Dies), refreshToken: secret.New(w.RefreshToken), spare: secret.New(w.Spare), fullLife: time.Duration(w.FullLife) * time.Millisecond,
 		authorized: moment(w.Authorized), used: moment(w.Used), judged: moment(w.Judged), reason: w.Reason, errcode: w.Errcode,
-		quotaMet: moment(w.QuotaMet),
+		quotaMet: moment(w.QuotaMet), forced: w.Forced,
 	}
 	for _, s := range []State{StateUnauthorized, StateNeedsAuthorization} {
 		if w.Verdict == s.String() {

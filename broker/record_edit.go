@@ -44,6 +44,41 @@ func (r *record) overtakes(base *record) bool {
 	return r.generation != base.generation || millis(r.authorized) != millis(base.authorized)
 }
 
+// contestedSince reports whether another sidecar, whose lease was older than that of fence,
+// renewed the key after base was read.
+func (r *record) contestedSince(base *record, fence uint64) bool {
+	return r.renewedSince(base) && fence > r.fence
+}
+
+// fencedSince reports whether another sidecar, whose lease was newer than that of fence,
+// renewed the key after base was read.
+func (r *record) fencedSince(base *record, fence uint64) bool {
+	return r.renewedSince(base) && fence < r.fence
+}
+
+// renewedSince reports whether a sidecar with a lease, and nothing else, changed the record
+// since base.
+func (r *record) renewedSince(base *record) bool {
+	return r.generation != base.generation && r.fence != base.fence && millis(r.authorized) == millis(base.authorized) &&
+		r.verdict == StateUnknown && !r.token.IsZero()
+}
+
+// rivals reports whether r and o hold different tokens, both in force as far as is known.
+func (r *record) rivals(o *record) bool {
+	return !r.token.IsZero() && !o.token.IsZero() && !r.token.Equal(o.token) && r.verdict == StateUnknown && o.verdict == StateUnknown
+}
+
+// newerThan reports whether r was obtained after o. Leases order what was obtained under them;
+// what was obtained without one is ordered by WeChat's time, and within a millisecond, which is
+// what the store keeps, by generation.
+func (r *record) newerThan(o *record) bool {
+	if r.fence > 0 && o.fence > 0 && r.fence != o.fence {
+		return r.fence > o.fence
+	}
+	mine, others := millis(r.lastChanged()), millis(o.lastChanged())
+	return mine > others || mine == others && r.generation > o.generation
+}
+
 // lastChanged returns when WeChat last gave or took something.
 func (r *record) lastChanged() time.Time {
 	return later(r.obtained, later(r.judged, r.authorized))

@@ -53,10 +53,15 @@ func (n *renewer) begin(ctx context.Context, e *entry) {
 // renew is one renewal.
 func (n *renewer) renew(ctx context.Context, e *entry) outcome {
 	n.checkpoint("renewal-begin")
+	t, out := n.take(ctx, e)
+	if out != nil {
+		return *out
+	}
+	defer t.lease.Unlock()
 	n.checkpoint("renewal-locked")
 	rec, newer := n.ledger.reread(ctx, e.key, &e.saved)
-	if newer && rec.tokenOf(&e.key).Alive(n.clock.Now()) {
-		return n.renewed(e, rec, "adopted") // somebody else was faster
+	if out := n.adopted(e, rec, newer); out != nil {
+		return *out
 	}
 	if reason, wait := n.table.overBudget(e); reason != "" {
 		return outcome{event: event{
@@ -65,33 +70,38 @@ func (n *renewer) renew(ctx context.Context, e *entry) outcome {
 	}
 	n.checkpoint("renewal-sending")
 	sent := n.clock.Local()
-	g, err := n.fetch(ctx, e, rec)
+	g, err := n.fetch(ctx, e, rec, t)
 	if err != nil {
 		return n.keepVerdict(e, rec, n.judge(ctx, e, rec, n.failed(e, err)))
 	}
+	if t.solo {
+		n.coordination.noteSolo(e.key, n.clock.Local())
+	}
 	n.checkpoint("renewal-answered")
 	skew, _ := n.clock.Offset()
-	return n.save(ctx, e, rec, g, sent.Add(skew))
+	return n.save(ctx, e, rec, g, sent.Add(skew), t.lease.Fence())
 }
 
 // fetch asks WeChat for a new token of e. Nothing is stored.
-func (n *renewer) fetch(ctx context.Context, e *entry, rec *record) (wechat.Grant, error) {
+func (n *renewer) fetch(ctx context.Context, e *entry, rec *record, t turn) (wechat.Grant, error) {
 	switch e.key.Kind {
 	case KindComponent:
-		return n.fetchComponent(ctx, e)
+		return n.fetchComponent(ctx, e, t)
 	case KindAuthorizer:
-		return n.fetchAuthorizer(ctx, e, rec)
+		return n.fetchAuthorizer(ctx, e, rec, t)
 	case KindAccount:
-		// By force once WeChat has given the same token back although calls with it are
-		// refused.
-		return n.wechat.StableToken(ctx, e.key.AppID, n.config.Load().secrets[e.key], n.table.mayForceRefresh(e))
+		return callInTurn(ctx, t, func(ctx context.Context) (wechat.Grant, error) {
+			// By force once WeChat has given the same token back although calls with it are
+			// refused.
+			return n.wechat.StableToken(ctx, e.key.AppID, n.config.Load().secrets[e.key], n.table.mayForceRefresh(e))
+		})
 	default:
-		return n.fetchTicket(ctx, e)
+		return n.fetchTicket(ctx, e, t)
 	}
 }
 
 // fetchTicket asks for a ticket for pages with the account's token.
-func (n *renewer) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, error) {
+func (n *renewer) fetchTicket(ctx context.Context, e *entry, t turn) (wechat.Grant, error) {
 	account, err := n.directory.pageAccount(ctx, e.key)
 	if err != nil {
 		return wechat.Grant{}, err
@@ -101,19 +111,25 @@ func (n *renewer) fetchTicket(ctx context.Context, e *entry) (wechat.Grant, erro
 		kind = "wx_card"
 	}
 	return withToken(n.table, account, "getticket "+kind, func(token secret.Text) (wechat.Grant, error) {
-		return n.wechat.Ticket(ctx, token, kind)
+		return callInTurn(ctx, t, func(ctx context.Context) (wechat.Grant, error) { return n.wechat.Ticket(ctx, token, kind) })
 	})
 }
 
 // save makes a new token durable, then visible. If the store does not take it, it
-// is served from memory and saving goes on being tried.
-func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Grant, obtained time.Time) outcome {
+// is served from memory and saving goes on being tried. Of two sidecars that renewed the key
+// at once the one whose lease is newer wins, and both have it renewed again soon.
+func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Grant, obtained time.Time, fence uint64) outcome {
 	var result string
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	n.checkpoint("renewal-saving")
 	saved, err := n.ledger.update(ctx, e.key, func(r *record) bool {
 		switch {
+		case r.contestedSince(base, fence) && !r.token.Equal(g.Token):
+			result = "contested"
+		case r.fencedSince(base, fence):
+			result = "fenced"
+			return false
 		case r.overtakes(base):
 			result = "late"
 			return false
@@ -123,6 +139,8 @@ func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Gra
 			result = "renewed"
 		}
 		r.fill(g, obtained, e.lastUsed())
+		r.fence = max(r.fence, fence)
+		r.forced = n.table.forcedOf(e)
 		return true
 	})
 	n.checkpoint("renewal-saved")
@@ -130,15 +148,46 @@ func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Gra
 	if err != nil && !unsaved {
 		return n.failed(e, err)
 	}
-	if result == "late" {
+	switch result {
+	case "late":
 		return n.overtaken(e, saved)
+	case "fenced":
+		n.coordination.count(fenced)
+		out := n.overtaken(e, saved)
+		return n.converging(e, out, result)
 	}
 	if base.verdict == StateUnauthorized {
 		n.directory.changed() // it is back
 	}
+	if result == "renewed" && n.table.isRejected(e, base.generation) {
+		n.noteOutside(e)
+	}
 	out := n.renewed(e, saved, result)
-	if unsaved {
+	switch {
+	case unsaved:
 		out.result = "unsaved"
+	case result == "contested":
+		n.coordination.count(contested)
+		return n.converging(e, out, result)
+	}
+	n.ledger.noteWrote(e.key, &e.saved, saved)
+	return out
+}
+
+// noteOutside notes that WeChat rejected a token which no sidecar on this store had replaced.
+func (n *renewer) noteOutside(e *entry) {
+	n.metrics.OutsideRenewal(e.key.Kind.Label())
+	n.log.Warn("WeChat rejected a token before its end although no sidecar on this store had renewed it: something else renews it too, "+
+		"most likely a second sidecar with a store of its own, or a program that fetches its own tokens; "+
+		"let all sidecars share one store, and let programs call through them", "key", e.key.String())
+}
+
+// converging has a key renewed again soon that two sidecars renewed at once.
+func (n *renewer) converging(e *entry, out outcome, result string) outcome {
+	n.log.Warn("two sidecars renewed a token at once; it is renewed again within two minutes", "key", e.key.String(), "result", result)
+	out.result = result
+	if out.kind == eventRenewed {
+		out.due = n.table.convergeAt(e)
 	}
 	return out
 }

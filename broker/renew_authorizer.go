@@ -40,18 +40,19 @@ type authorizerRenewal struct {
 	e         *entry
 	rec       *record
 	component *component
+	turn      turn
 }
 
 // fetchAuthorizer renews by the refresh token, and recovers a lost or void one
 // from what WeChat itself has on record.
-func (n *renewer) fetchAuthorizer(ctx context.Context, e *entry, rec *record) (wechat.Grant, error) {
+func (n *renewer) fetchAuthorizer(ctx context.Context, e *entry, rec *record, t turn) (wechat.Grant, error) {
 	c := n.components.get(e.key.Component)
 	if c == nil {
 		return wechat.Grant{}, &blockedError{on: componentKey(e.key.Component)} // configured no longer
 	}
-	r := authorizerRenewal{renewer: n, e: e, rec: rec, component: c}
+	r := authorizerRenewal{renewer: n, e: e, rec: rec, component: c, turn: t}
 	refresh := rec.refreshToken
-	if refresh.IsZero() || rec.verdict != StateUnknown {
+	if refresh.IsZero() || rec.verdict != StateUnknown || t.solo { // another sidecar may have been given a newer one
 		found, err := r.recoverRefreshToken(ctx, secret.Text{})
 		if err != nil {
 			return wechat.Grant{}, err
@@ -79,7 +80,9 @@ func (n *renewer) fetchAuthorizer(ctx context.Context, e *entry, rec *record) (w
 func (r *authorizerRenewal) fetchBy(ctx context.Context, refresh secret.Text) (wechat.Grant, error) {
 	key := r.e.key
 	g, err := withToken(r.table, r.component.key(), "api_authorizer_token "+key.AppID, func(token secret.Text) (wechat.Grant, error) {
-		return r.wechat.AuthorizerToken(ctx, key.Component, token, key.AppID, refresh)
+		return callInTurn(ctx, r.turn, func(ctx context.Context) (wechat.Grant, error) {
+			return r.wechat.AuthorizerToken(ctx, key.Component, token, key.AppID, refresh)
+		})
 	})
 	if err != nil {
 		return g, err

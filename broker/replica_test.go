@@ -14,7 +14,7 @@ import (
 // world; halt ends it.
 func (w *world) another() *world {
 	w.t.Helper()
-	other := &world{t: w.t, sim: w.sim, store: w.store, logs: w.logs, opts: w.opts}
+	other := &world{t: w.t, sim: w.sim, base: w.base, store: w.base.Shared("another"), logs: w.logs, opts: w.opts}
 	other.start()
 	return other
 }
@@ -22,7 +22,7 @@ func (w *world) another() *world {
 // TestShared_WhoComesLaterAdopts has two brokers on one store. What one renewed the
 // other takes over when its own time comes, and makes no call.
 func TestShared_WhoComesLaterAdopts(t *testing.T) {
-	lit(t, worldOptions{merchants: 5, own: true, sim: wechattest.Options{RotateRefreshTokens: true}}, func(w *world) {
+	lit(t, worldOptions{shared: true, merchants: 5, own: true, sim: wechattest.Options{RotateRefreshTokens: true}}, func(w *world) {
 		other := w.another()
 		defer other.halt()
 		keys := append(crowd{n: 5}.keys(), ownKey, platformKey)
@@ -50,7 +50,7 @@ func TestShared_WhoComesLaterAdopts(t *testing.T) {
 // TestShared_WhatIsAdoptedMayBeDead has the other broker's token die before this one
 // looks: it is renewed with the refresh token that came with it, not with our own.
 func TestShared_WhatIsAdoptedMayBeDead(t *testing.T) {
-	lit(t, worldOptions{merchants: 1, sim: wechattest.Options{RotateRefreshTokens: true}}, func(w *world) {
+	lit(t, worldOptions{shared: true, merchants: 1, sim: wechattest.Options{RotateRefreshTokens: true}}, func(w *world) {
 		key := authorizerKey(merchant(0))
 		other := w.another()
 		other.mustCall(key)
@@ -67,17 +67,18 @@ func TestShared_WhatIsAdoptedMayBeDead(t *testing.T) {
 }
 
 // TestShared_TheOtherWasTold has a merchant authorise a second component, of which only the
-// other broker is told. A minute later a call that names no component is not for the first
+// other broker is told. A moment later a call that names no component is not for the first
 // here either.
 func TestShared_TheOtherWasTold(t *testing.T) {
-	inTwo(t, func(w *world, _ broker.Key, _ func(*world)) {
+	inTwoWith(t, func(o *worldOptions) { o.shared = true }, func(w *world, _ func(*world)) {
+		w.mustCall(authorizerKey(merchant(0)))
 		other := w.another()
 		defer other.halt()
 		if of, err := w.choose(merchant(0), broker.Choice{}); of != componentID {
 			t.Errorf("before: %q, %v", of, err)
 		}
 		other.authorizeOther(merchant(0))
-		pass(70 * time.Second)
+		pass(time.Second)
 		var ambiguous *broker.AmbiguousError
 		if of, err := w.choose(merchant(0), broker.Choice{}); !errors.As(err, &ambiguous) {
 			t.Errorf("%q, %v", of, err)

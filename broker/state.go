@@ -61,7 +61,7 @@ type condition struct {
 	// trouble is the state that shows once no token lives; StateUnknown for none.
 	// A living token hides it: the key is live, and its next renewal is awaited.
 	trouble  State
-	noAnswer bool      // WeChat did not answer the last one at all
+	noAnswer bool      // WeChat, or the store, did not answer the last one at all
 	since    time.Time // when the state began
 	troubled time.Time // since when the trouble is what it is
 	reason   string    // of the trouble, for people
@@ -91,7 +91,8 @@ const (
 	eventRefreshVoid                    // 61023 or 42007, and WeChat has no other
 	eventAuthorized                     // the merchant authorised (again)
 	eventReset                          // an operator wants it tried now
-	eventAnswered                       // WeChat, which did not answer, does so again
+	eventAnswered                       // WeChat, or the store, which did not answer, does so again
+	eventHeld                           // another sidecar renews it
 )
 
 // event is what happens to a key, with its circumstances.
@@ -103,7 +104,7 @@ type event struct {
 	wait    time.Duration
 	reason  string
 	errcode int
-	// noAnswer says that WeChat did not answer at all.
+	// noAnswer says that WeChat, or the store that sidecars share, did not answer at all.
 	noAnswer bool
 	// blocker is the state of the other key, for eventBlocked.
 	blocker State
@@ -132,6 +133,8 @@ func transition(c condition, ev event, now time.Time) condition {
 		next = troubled(c, ev, StateNeedsAuthorization, now)
 	case eventAnswered:
 		next.notBefore = time.Time{}
+	case eventHeld:
+		next.notBefore = now.Add(ev.wait)
 	case eventDue, eventDied:
 	}
 	next.state = shown(next, ev.alive)

@@ -107,6 +107,7 @@ func (t *table) follow(key Key, rec *record) {
 
 func (e *entry) followLocked(rec *record) {
 	e.usedSaved, e.fullLife = rec.used.Unix(), rec.fullLife
+	e.followForcedLocked(rec.forced)
 	token := rec.tokenOf(&e.key)
 	if token != nil {
 		token.calls = &e.calls

@@ -24,9 +24,10 @@ func (t *table) finish(e *entry, out outcome) {
 	switch {
 	case e.blocking.on != nil:
 		t.restoreIfHopelessLocked(e, now)
-	case out.kind != eventUnblocked && out.kind != eventRevoked && out.kind != eventRefreshVoid:
+	case out.kind == eventHeld, out.kind == eventUnblocked: // its successor is on its way
+	case out.kind != eventRevoked && out.kind != eventRefreshVoid:
 		e.restoreSuspectLocked()
-	case out.kind != eventUnblocked:
+	default:
 		e.rejection.suspect = nil
 	}
 	if out.kind == eventRenewed {
@@ -45,7 +46,7 @@ func nextAfter(e *entry, out outcome, again bool) when {
 	switch {
 	case out.kind == eventRenewed:
 		return when{at: out.due}
-	case out.kind == eventUnblocked:
+	case out.kind == eventUnblocked, out.kind == eventHeld:
 		return when{}
 	case e.blocking.on != nil:
 		return when{as: notAtAll} // also if it is to be tried again: the other key brings it back

@@ -62,7 +62,10 @@ func (t *table) quotaMet(e *entry) {
 func (t *table) renewed(e *entry, full time.Duration, unchanged bool) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.clock.Now()
+	return t.renewedLocked(e, full, unchanged, t.clock.Now())
+}
+
+func (t *table) renewedLocked(e *entry, full time.Duration, unchanged bool, now time.Time) time.Time {
 	token := e.token.Load()
 	if token == nil {
 		token = e.rejection.suspect // held back until the renewal ends

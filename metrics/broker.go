@@ -24,7 +24,7 @@ type brokerMetrics struct {
 func newBrokerMetrics(r *prometheus.Registry) brokerMetrics {
 	m := brokerMetrics{
 		renewals: newCounter(r, "renewals_total",
-			"Renewals of tokens and tickets by kind and result: renewed, unchanged, adopted, unsaved; late, blocked, no_ticket, over_budget; no_answer, refused, invalid, error.", "kind", "result"),
+			"Renewals of tokens and tickets by kind and result: renewed, unchanged, adopted, unsaved; late, blocked, no_ticket, over_budget; no_answer, refused, invalid, error; held, contested, fenced, store_away.", "kind", "result"),
 		keys: newKeyStates(),
 		displaced: newCounter(r, "displaced_total",
 			"Forced renewals that were refused because they came too close: someone outside this sidecar renews the same token.", "kind"),

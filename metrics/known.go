@@ -13,6 +13,7 @@ var (
 	knownRenewals = []string{
 		"renewed", "unchanged", "adopted", "late", "unsaved", "no_ticket", "no_answer",
 		"refused", "invalid", "blocked", "over_budget", "error",
+		"held", "contested", "fenced", "store_away",
 	}
 	knownReplays  = []string{"cured", "still_stale", "body_too_large", "refused"}
 	knownListings = []string{"ok", "error"}

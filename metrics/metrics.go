@@ -36,6 +36,7 @@ type Metrics struct {
 	limits    *limits
 	inflight  *inflight
 	reload    reloadMetrics
+	shared    sharedMetrics
 }
 
 // New returns metrics in a registry of their own, with Go's runtime and the
@@ -60,6 +61,7 @@ func New(version string) *Metrics {
 	m.family, m.caller = newFamilyMetrics(m.registry), newCallerMetrics(m.registry)
 	m.limits, m.inflight, m.reload = newLimits(), newInflight(), newReloadMetrics(m.registry)
 	m.registry.MustRegister(m.limits, m.inflight)
+	m.shared = newSharedMetrics(m.registry)
 	m.touchKnown()
 	return m
 }

@@ -36,6 +36,7 @@ wxsidecar_inflight_requests gauge
 wxsidecar_keys gauge kind state
 wxsidecar_keys_in_trouble gauge cause kind
 wxsidecar_keys_refused gauge errcode kind
+wxsidecar_leases_total counter result
 wxsidecar_limit_used_ratio gauge limit
 wxsidecar_list_items_skipped_total counter
 wxsidecar_messages_alone_total counter
@@ -45,14 +46,17 @@ wxsidecar_outbox_deliveries_total counter result
 wxsidecar_outbox_events_total counter result
 wxsidecar_outbox_oldest_seconds gauge
 wxsidecar_outbox_waiting gauge
+wxsidecar_outside_renewals_total counter kind
 wxsidecar_overhead_seconds histogram
 wxsidecar_pushes_total counter info_type result
 wxsidecar_quota_errcodes_total counter errcode family
 wxsidecar_reconciliations_total counter result
+wxsidecar_records_repaired_total counter
 wxsidecar_renewals_paused gauge
 wxsidecar_renewals_total counter kind result
 wxsidecar_replays_total counter result
 wxsidecar_store_operations_total counter op result
+wxsidecar_store_up gauge
 wxsidecar_ticket_age_seconds gauge component
 wxsidecar_token_expiry_timestamp_seconds gauge appid kind
 wxsidecar_uninspected_answers_total counter

@@ -1,0 +1,157 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
+)
+
+// coordination is what is known of agreeing with the other sidecars on the same store. It is
+// safe for concurrent use. A nil one is that of a sidecar that is alone.
+type coordination struct {
+	shared store.Shared
+
+	mu    sync.Mutex
+	err   error              // why the store does not answer; nil while it does
+	since time.Time          // when that began, by our own clock
+	solo  map[Key]time.Time  // when a key was last renewed without the others, by our own clock
+	tally map[tallied]uint64 // see CoordinationStatus
+}
+
+// tallied is what a coordination counts.
+type tallied uint8
+
+const (
+	contested tallied = iota
+	fenced
+	repaired
+	solo
+)
+
+func newCoordination(s store.Store) *coordination {
+	shared, ok := s.(store.Shared)
+	if !ok {
+		return nil
+	}
+	return &coordination{shared: shared, solo: map[Key]time.Time{}, tally: map[tallied]uint64{}}
+}
+
+// lost notes that the store does not answer, and reports whether that is news.
+func (c *coordination) lost(err error, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news := c.err == nil
+	if news {
+		c.since = now
+	}
+	c.err = err
+	return news
+}
+
+// found notes that the store answers, and returns for how long it did not, and false if it
+// did before.
+func (c *coordination) found(now time.Time) (away time.Duration, news bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		return 0, false
+	}
+	c.err = nil
+	clear(c.solo)
+	return now.Sub(c.since), true
+}
+
+// down returns why the store does not answer, nil while it does.
+func (c *coordination) down() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
+
+// maySolo reports whether a key may be renewed without the others at now, so long after it
+// was last.
+func (c *coordination) maySolo(key Key, now time.Time, after time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last, ok := c.solo[key]
+	return !ok || now.Sub(last) >= after
+}
+
+// noteSolo notes that a key was renewed without the others.
+func (c *coordination) noteSolo(key Key, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.solo[key] = now
+	c.tally[solo]++
+}
+
+func (c *coordination) count(what tallied) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tally[what]++
+}
+
+// CoordinationStatus says how this sidecar gets on with the others on the same store.
+type CoordinationStatus struct {
+	// State is "ok", or "degraded" while the store does not answer: living tokens are served,
+	// renewals wait until a token's last twelfth, and pushes are answered 500.
+	State string `json:"state"`
+	// Error says why it is degraded, and Since when that began; empty and nil while it is ok.
+	Error string     `json:"error,omitempty"`
+	Since *time.Time `json:"since,omitempty"`
+	// Contested counts renewals that were committed over that of a sidecar with an older
+	// lease, Fenced those that were dropped for that of one with a newer lease, Repaired
+	// records that the store had lost and this sidecar put back, and Solo renewals without
+	// the others; since the start.
+	Contested uint64 `json:"contested"`
+	Fenced    uint64 `json:"fenced"`
+	Repaired  uint64 `json:"repaired"`
+	Solo      uint64 `json:"solo"`
+}
+
+func (c *coordination) status(skew time.Duration) CoordinationStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := CoordinationStatus{
+		State: "ok", Contested: c.tally[contested], Fenced: c.tally[fenced], Repaired: c.tally[repaired], Solo: c.tally[solo],
+	}
+	if c.err != nil {
+		since := c.since.Add(skew).UTC().Truncate(time.Second)
+		s.State, s.Error, s.Since = "degraded", c.err.Error(), &since
+	}
+	return s
+}
+
+// lease takes the lease of name for a while, see [store.Locker]; that of a sidecar that is
+// alone is always had.
+func (v *env) lease(ctx context.Context, name string, o store.LeaseOptions) (store.Lease, error) {
+	if v.coordination == nil {
+		return ownLease{}, nil
+	}
+	if err := v.coordination.down(); err != nil {
+		return nil, err
+	}
+	l, err := v.coordination.shared.Lock(ctx, name, o)
+	v.metrics.Lease(leaseResult(err))
+	return l, err
+}
+
+// ownLease is the lease of a sidecar that is alone, or renews without the others.
+type ownLease struct{}
+
+// Fence implements [store.Lease].
+func (ownLease) Fence() uint64 { return 0 }
+
+// Left implements [store.Lease].
+func (ownLease) Left() time.Duration { return fullLife }
+
+// Extend implements [store.Lease].
+func (ownLease) Extend(context.Context) error { return nil }
+
+// Unlock implements [store.Lease].
+func (ownLease) Unlock() {}

@@ -1,0 +1,83 @@
+package broker
+
+import (
+	"context"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
+)
+
+// noteWrote notes that this sidecar obtained the token in rec.
+func (l *ledger) noteWrote(key Key, s *saved, rec *record) {
+	defer l.lock(key)()
+	s.wrote = s.rec.token.Equal(rec.token)
+}
+
+// wrote reports whether this sidecar obtained the token in force.
+func (l *ledger) wrote(key Key, s *saved) bool {
+	defer l.lock(key)()
+	return s.wrote
+}
+
+// noteRepaired counts a change that put back what the store had lost.
+func (l *ledger) noteRepaired(repairs bool) {
+	if repairs {
+		l.coordination.count(repaired)
+		l.metrics.Repaired()
+	}
+}
+
+// catchUp has a key in use follow the store, in which another sidecar may have changed it, and
+// puts back what the store has lost of it. It returns the record that was in force here and
+// the one that is now; nil for a key that is not in use.
+func (l *ledger) catchUp(ctx context.Context, key Key) (before, after *record, err error) {
+	defer l.lock(key)()
+	s := l.memory.inUse(key)
+	if s == nil {
+		return nil, nil, nil
+	}
+	before = s.rec
+	_, err = l.updateLocked(ctx, key, func(*record) bool { return false }, nil)
+	return before, s.rec, err
+}
+
+// behind returns those of the keys in use of which the store has something else than memory.
+func (l *ledger) behind(ctx context.Context, keys []Key) ([]Key, error) {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = key.String()
+	}
+	found, err := l.store.GetAll(ctx, names)
+	if err != nil {
+		l.metrics.StoreOperation("get", "error")
+		return nil, err
+	}
+	l.metrics.StoreOperation("get", "ok")
+	stored := make(map[string]store.Record, len(found))
+	for _, rec := range found {
+		stored[rec.Name] = rec.Record
+	}
+	var differ []Key
+	for i, key := range keys {
+		rec, ok := stored[names[i]]
+		got := opened{}
+		if ok {
+			got = l.unseal(names[i], rec)
+		}
+		if l.differs(key, l.decode(key, got)) {
+			differ = append(differ, key)
+		}
+	}
+	return differ, nil
+}
+
+// differs reports whether memory holds of a key in use something else than stored.
+func (l *ledger) differs(key Key, stored *record) bool {
+	defer l.lock(key)()
+	s := l.memory.inUse(key)
+	if s == nil || s.rec.generation == 0 && stored.generation == 0 {
+		return false
+	}
+	r := s.rec
+	return s.unsaved.Load() || r.generation != stored.generation || !r.token.Equal(stored.token) || !r.dies.Equal(stored.dies) ||
+		!r.refreshToken.Equal(stored.refreshToken) || r.verdict != stored.verdict || !r.quotaMet.Equal(stored.quotaMet) || stored.unreadable
+}

@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/store"
+)
+
+// replicas has everything in memory follow what other sidecars on the same store do, and puts
+// back what the store loses. It is safe for concurrent use.
+type replicas struct {
+	*env
+	table      *table
+	ledger     *ledger
+	directory  *directory
+	components *components
+	inbox      *inbox
+	compare    chan struct{}    // capacity 1: all that is held is to be compared with the store
+	emptied    chan struct{}    // capacity 1: and the store was emptied
+	onNews     func(store.News) // see Options
+}
+
+// run follows the store until ctx ends.
+func (r *replicas) run(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.compareWhenTold(ctx)
+	}()
+	r.coordination.shared.Watch(ctx, func(n store.News) { r.take(ctx, n) })
+	<-done
+}
+
+// take does what one news asks for.
+func (r *replicas) take(ctx context.Context, n store.News) {
+	if n.Err != nil {
+		if r.coordination.lost(n.Err, r.clock.Local()) {
+			r.metrics.StoreUp(false)
+			r.log.Error("the store that the sidecars share does not answer: living tokens are served, renewals wait, and pushes are refused so that WeChat sends them again",
+				"error", n.Err)
+		}
+		r.onNews(n)
+		return
+	}
+	if away, back := r.coordination.found(r.clock.Local()); back {
+		r.metrics.StoreUp(true)
+		r.log.Info("the store that the sidecars share answers again", "away", away.Round(time.Millisecond))
+		r.table.retryUnanswered()
+	}
+	if n.Emptied {
+		notify(r.emptied)
+	}
+	if n.Missed {
+		notify(r.compare)
+		r.inbox.wakeUp()
+		r.directory.changed()
+	}
+	for _, c := range n.Changes {
+		r.follow(ctx, c)
+	}
+	r.onNews(n)
+}
+
+// follow has what is held follow one change.
+func (r *replicas) follow(ctx context.Context, c store.Change) {
+	kind, rest, _ := strings.Cut(c.Name, "/")
+	switch kind + "/" {
+	case inboxPrefix:
+		r.inbox.wakeUp()
+	case platformPrefix:
+		if one := r.components.get(rest); one != nil {
+			one.catchUp(ctx)
+		}
+	default:
+		if key, ok := keyNamed(c.Name); ok {
+			r.followKey(ctx, key, c)
+		}
+	}
+}
+
+// followKey has a key follow the store, if it is in use. Which accounts there are may have
+// changed where its record came or went, and which is the only one where it is not in use.
+func (r *replicas) followKey(ctx context.Context, key Key, c store.Change) {
+	if key.Kind == KindAuthorizer && (c.Came || c.Went) {
+		r.directory.changed()
+	}
+	if r.table.inUse(key) == nil {
+		if key.Kind == KindAuthorizer {
+			r.directory.forgetOnly()
+		}
+		return
+	}
+	r.catchUp(ctx, key)
+}
+
+func (r *replicas) catchUp(ctx context.Context, key Key) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	before, after, err := r.ledger.catchUp(ctx, key)
+	if err != nil || before == after || before == nil {
+		return // a store that does not answer is compared with again once it does
+	}
+	if before.verdict != after.verdict {
+		r.directory.changed()
+	}
+	r.table.followed(key, before, after)
+}
+
+// compareWhenTold compares all that is held with the store each time that changes may have
+// been missed, until ctx ends.
+func (r *replicas) compareWhenTold(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.compare:
+		}
+		r.compareAll(ctx)
+		select {
+		case <-r.emptied:
+			r.refill(ctx)
+		default:
+		}
+	}
+}
+
+// comparedAtOnce is how many keys are compared with the store in one request.
+const comparedAtOnce = 500
+
+func (r *replicas) compareAll(ctx context.Context) {
+	for _, c := range r.components.list() {
+		c.catchUp(ctx)
+	}
+	keys := r.table.keys()
+	for len(keys) > 0 && ctx.Err() == nil {
+		some := keys[:min(len(keys), comparedAtOnce)]
+		keys = keys[len(some):]
+		differ, err := r.ledger.behind(ctx, some)
+		if err != nil {
+			return // news of its return has all compared again
+		}
+		for _, key := range differ {
+			r.catchUp(ctx, key)
+		}
+	}
+}
+
+// refill brings back what nobody holds in memory, as the store was emptied.
+func (r *replicas) refill(ctx context.Context) {
+	r.log.Error("the store that the sidecars share was emptied: what is held in memory was put back, and WeChat is asked for the rest")
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := r.ledger.open(ctx, r.config.Load().isOwn); err != nil {
+		r.log.Error("the store that was emptied cannot be made anew", "error", err)
+	}
+	for _, c := range r.components.list() {
+		c.reconcile()
+	}
+}

@@ -1,0 +1,39 @@
+package broker
+
+// forcedRecord is what is kept of the renewals that rejections forced, so that a restart does
+// not begin anew and all sidecars on one store have one budget. At is when a rejection last
+// took from it, in milliseconds since 1970. It is immutable.
+type forcedRecord struct {
+	At         int64   `json:"at"`
+	Spent      float64 `json:"spent,omitempty"`
+	Day        int64   `json:"day,omitempty"`
+	Used       int     `json:"used,omitempty"`
+	RefreshDay int64   `json:"refresh_day,omitempty"`
+	Refreshes  int     `json:"refreshes,omitempty"`
+	RefreshAt  int64   `json:"refresh_at,omitempty"`
+}
+
+// forcedOf returns what is to be kept of e's forced renewals; nil where there were none today.
+func (t *table) forcedOf(e *entry) *forcedRecord {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, q := &e.rejection, &e.quota
+	if at := r.forced.at; at.IsZero() || chinaDay(at) != chinaDay(t.clock.Now()) {
+		return nil
+	}
+	return &forcedRecord{
+		At: millis(r.forced.at), Spent: r.forced.spent, Day: q.forced.day, Used: q.forced.used,
+		RefreshDay: r.refreshes.day, Refreshes: r.refreshes.used, RefreshAt: millis(r.refreshAt),
+	}
+}
+
+// followForcedLocked takes over what another sidecar, or an earlier run, has spent since.
+func (e *entry) followForcedLocked(f *forcedRecord) {
+	if f == nil || !moment(f.At).After(e.rejection.forced.at) {
+		return
+	}
+	e.rejection.forced = forcedBudget{spent: f.Spent, at: moment(f.At)}
+	e.quota.forced = dayBudget{day: f.Day, used: f.Used}
+	e.rejection.refreshes = dayBudget{day: f.RefreshDay, used: f.Refreshes}
+	e.rejection.refreshAt = moment(f.RefreshAt)
+}
