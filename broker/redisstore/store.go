@@ -49,7 +49,7 @@ type Store struct {
 var _ store.Shared = (*Store)(nil)
 
 // Open connects to Redis and checks that it can serve as a store: version, rights, role. An error
-// says what to do. The caller closes the store.
+// says what to do, and wraps [ErrUnavailable] where waiting may do. The caller closes the store.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	target, err := redisurl.Parse(o.URL.Reveal())
 	if err != nil {
@@ -69,11 +69,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.connect(); err != nil {
-		return nil, err
+		return nil, markUnavailable(err)
 	}
 	if err := s.start(ctx, o.Log); err != nil {
 		s.client.Close()
-		return nil, err
+		return nil, markUnavailable(err)
 	}
 	return s, nil
 }
