@@ -136,6 +136,36 @@ func TestRun_OthersWrite(t *testing.T) {
 	}
 }
 
+// A write that leaves the generation as it is wins as well.
+func TestRun_SameGenerationWins(t *testing.T) {
+	var s *memstore.Store
+	current, interfering := ring(t, 2, 1), false
+	s = memstore.New(memstore.Options{FailPut: func([]store.Write) error {
+		if !interfering {
+			return nil
+		}
+		interfering = false
+		held, err := s.Get(t.Context(), nameOf(0))
+		if err != nil {
+			return err
+		}
+		sealed := ring(t, 1, 2).Seal(nameOf(0), 1, []byte("last use")) // a replica that has not been restarted yet
+		return s.Put(t.Context(), store.Write{Name: nameOf(0), Base: held.Version(), Record: store.Record{Generation: 1, Sealed: sealed}})
+	}})
+	fill(t, s, ring(t, 1, 0), 0, 3)
+	interfering = true
+	if got, err := rekey.Run(t.Context(), s, current); err != nil || got.Resealed != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	rec, err := s.Get(t.Context(), nameOf(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := ring(t, 2, 0).Open(nameOf(0), 1, rec.Sealed); err != nil || string(plain) != "last use" {
+		t.Errorf("it has %q, %v", plain, err)
+	}
+}
+
 func TestRun_Cancelled(t *testing.T) {
 	s := memstore.New(memstore.Options{})
 	fill(t, s, ring(t, 1, 0), 0, 3)
