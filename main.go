@@ -132,7 +132,7 @@ var configFlags = []configFlag{
 	{"listen-metrics", "where /metrics, /livez, /readyz and /tokenz are", []any{"listen", "metrics"}},
 	{"listen-admin", "where the status page will be; nothing opens there in this version", []any{"listen", "admin"}},
 	{"upstream-url", "where WeChat's API is", []any{"upstream", "url"}},
-	{"store", "bolt:PATH, or memory: for trials", []any{"store"}},
+	{"store", "bolt:PATH, a Redis URL, or memory: for trials", []any{"store"}},
 	{"data-dir", "where the key file and the CA certificate lie", []any{"data_dir"}},
 	{"log-level", "debug, info, warn or error", []any{"log", "level"}},
 	{"log-format", "text, json or auto", []any{"log", "format"}},
@@ -147,8 +147,8 @@ func addConfigFlags(flags *pflag.FlagSet, names ...string) {
 	}
 }
 
-// load reads the configuration for a verb.
-func (p *program) load(flags *pflag.FlagSet) *config.Loaded {
+// load reads the configuration for a verb, which may set keys of its own.
+func (p *program) load(flags *pflag.FlagSet, own ...config.Assignment) *config.Loaded {
 	src := config.Sources{
 		File: p.configFile, FileFrom: config.FromFlag("--config"), Env: p.env,
 	}
@@ -164,6 +164,7 @@ func (p *program) load(flags *pflag.FlagSet) *config.Loaded {
 			From: config.FromFlag("--" + f.name), Path: f.path, Value: given.Value.String(),
 		})
 	}
+	src.Flags = append(src.Flags, own...)
 	return config.Load(src)
 }
 

@@ -19,9 +19,9 @@ func (p *program) rekeyVerb() *cobra.Command {
 		Short: "Seal the store anew under a new key",
 		Long: "Rekey seals every record that is still under seal.previous_key_file, and the CA's file beside a bolt store, anew\n" +
 			"under seal.key_file.\n" +
-			"Set both, restart serve whenever it suits (it reads under either key), and run rekey while serve is\n" +
-			"stopped, since a bolt store has one owner. After it has ended well the previous key can go. It can be\n" +
-			"stopped and begun again at any time.\n" +
+			"Set both, restart serve whenever it suits (it reads under either key), and run rekey: on a bolt store while serve\n" +
+			"is stopped, since that has one owner, on Redis at any time, once every replica has been restarted with both.\n" +
+			"After it has ended well the previous key can go. It can be stopped and begun again at any time.\n" +
 			"Exit codes: 0 nothing needs the previous key any more, 1 something does, 2 the configuration is at fault.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := p.loadValid(cmd.Flags())

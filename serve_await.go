@@ -2,9 +2,47 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"syscall"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/redisstore"
 )
+
+const (
+	// storePatience is how long serve waits at its start for a store that does not answer:
+	// a pod may be there before its Redis.
+	storePatience = time.Minute
+	// storeRetry is the pause between two attempts.
+	storeRetry = 3 * time.Second
+)
+
+// awaitStore opens the store, and tries again for storePatience while nobody answers there. A
+// store that answers and cannot be used is an error at once, and so is the end of ctx.
+func awaitStore(ctx context.Context, log *slog.Logger, open func(context.Context) (opened, error)) (opened, error) {
+	patience := time.NewTimer(storePatience)
+	defer patience.Stop()
+	for {
+		o, err := open(ctx)
+		if err == nil || !errors.Is(err, redisstore.ErrUnavailable) || ctx.Err() != nil {
+			return o, err
+		}
+		log.Warn("the store does not answer yet; trying again", "error", err, "gives_up_after", storePatience.String())
+		pause := time.NewTimer(storeRetry)
+		select {
+		case <-pause.C:
+		case <-patience.C:
+			pause.Stop()
+			return opened{}, fmt.Errorf("nobody answered within %s: %w", storePatience, err)
+		case <-ctx.Done():
+			pause.Stop()
+			return opened{}, ctx.Err()
+		}
+	}
+}
 
 // startWatch listens for the signal that ends a start.
 type startWatch struct {

@@ -14,7 +14,7 @@ import (
 
 // buildBroker opens the store and makes what calls WeChat.
 func (s *sidecar) buildBroker(ctx context.Context, c config.Config, keys *seal.Keyring) error {
-	opened, err := openStore(ctx, c, keys, s.log)
+	opened, err := awaitStore(ctx, s.log, func(ctx context.Context) (opened, error) { return openStore(ctx, c, keys, s.log) })
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/boltstore"
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
+	"github.com/wxsidecar/wxsidecar/broker/redisstore"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/config"
 )
@@ -93,10 +95,13 @@ type opened struct {
 }
 
 // openStore opens the configured store. It does not wait for one that is not there.
-func openStore(_ context.Context, c config.Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
+func openStore(ctx context.Context, c config.Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
 	text := c.Store.Reveal()
 	if path, ok := strings.CutPrefix(text, "bolt:"); ok {
 		return openBolt(path, keys, log)
+	}
+	if config.IsRedis(text) {
+		return openRedis(ctx, c.Store, log)
 	}
 	return opened{Store: memstore.New(memstore.Options{}), close: func() error { return nil }}, nil
 }
@@ -113,4 +118,13 @@ func openBolt(path string, keys *seal.Keyring, log *slog.Logger) (opened, error)
 		return opened{}, fmt.Errorf("open the store bolt:%s: %w", path, err)
 	}
 	return opened{Store: store, close: store.Close, repaired: store.Recovery() != nil}, nil
+}
+
+// openRedis opens the store at url, which it does not show.
+func openRedis(ctx context.Context, url secret.Text, log *slog.Logger) (opened, error) {
+	store, err := redisstore.Open(ctx, redisstore.Options{URL: url, Log: log})
+	if err != nil {
+		return opened{}, fmt.Errorf("open the store: %w", err)
+	}
+	return opened{Store: store, close: store.Close}, nil
 }

@@ -29,12 +29,12 @@ type Config struct {
 	Alias      Alias       `yaml:"alias"`
 	Limits     Limits      `yaml:"limits"`
 	Renewal    Renewal     `yaml:"renewal"`
-	// DataDir is where the key file and the CA certificate lie. Empty means the
-	// folder of the bolt file, else the working directory; [Load] fills it.
+	// DataDir is where the key file and the CA certificate lie. Empty means the folder of
+	// the bolt file, and with memory: the working directory; [Load] fills it. With a Redis
+	// store it stays empty, and the certificate is in no file.
 	DataDir string `yaml:"data_dir"`
-	// Store is bolt:PATH or memory:; a Redis URL is refused in this version, without
-	// being shown, as it may hold a password. ${NAME} anywhere in it stands for a
-	// variable.
+	// Store is bolt:PATH, the URL of a Redis store, which may hold a password, or memory:.
+	// ${NAME} anywhere in it stands for a variable.
 	Store     secret.Text `yaml:"store"`
 	StoreFile string      `yaml:"store_file"`
 	Seal      Seal        `yaml:"seal"`

@@ -191,7 +191,7 @@ func (l *Loaded) fillDefaults() {
 	if path, ok := strings.CutPrefix(c.Store.Reveal(), boltPrefix); ok && c.DataDir == "" {
 		c.DataDir = filepath.Dir(path)
 	}
-	if c.DataDir == "" {
+	if c.DataDir == "" && !IsRedis(c.Store.Reveal()) {
 		c.DataDir = "."
 	}
 }

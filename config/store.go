@@ -14,9 +14,6 @@ import (
 // MemoryStore is the store that forgets everything at the end of the process.
 const MemoryStore = "memory:"
 
-// redisSchemes are the stores that replicas share.
-var redisSchemes = []string{"redis://", "rediss://", "redis-sentinel://", "redis-cluster://"}
-
 func (l *Loaded) validateStore() {
 	c := &l.Config
 	l.keyFile("seal.key_file", c.Seal.KeyFile)
@@ -43,15 +40,14 @@ func (l *Loaded) validateStore() {
 		}
 		return
 	}
-	for _, scheme := range redisSchemes {
-		if strings.HasPrefix(store, scheme) {
-			l.fault("store", "", "a Redis store is not in this version", "use bolt:PATH")
-			return
-		}
+	if l.faulty("store") || l.faulty("store_file") {
+		return
 	}
-	if !l.faulty("store") && !l.faulty("store_file") {
-		l.fault("store", "", "not a store", `write bolt:PATH, or for trials "memory:" in quotes`)
+	if IsRedis(store) {
+		l.validateRedis(store)
+		return
 	}
+	l.fault("store", "", "not a store", `write bolt:PATH, redis://HOST, or for trials "memory:" in quotes`)
 }
 
 // storeUnknown reports whether the store is the default for no better reason than that
