@@ -110,6 +110,7 @@ func (p *program) verbs() []*cobra.Command {
 		p.checkVerb(),
 		p.serveVerb(),
 		p.rekeyVerb(),
+		p.migrateVerb(),
 		p.waitVerb(),
 		p.healthVerb(),
 		p.routesVerb(),
