@@ -151,6 +151,7 @@ func TestDocs_ExamplesLoad(t *testing.T) {
 	for name, value := range map[string]string{
 		"component_secret": scriptAppSecret, "account_secret": scriptAppSecret, "push_token": "token",
 		"encoding_aes_key": "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
+		"redis_url":        "redis://user:password@redis.example:6379", "seal_key": strings.Repeat("1", 64),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600); err != nil {
 			t.Fatal(err)
