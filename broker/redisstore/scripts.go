@@ -112,8 +112,10 @@ local function later(a, b)
 end
 `
 
-// acquireLua takes a lease; an owner that has it gets it again, for no less than it had. The counter is one for all names, so it is lifted where a failover
-// lost its last steps: above what the record carries and what the caller has seen.
+// acquireLua takes a lease; an owner that has it gets it again, for no less than it had. The
+// counter is one for all names. It is lifted where a failover lost its last steps: above what the
+// record carries, what the caller has seen, and the server's time, without which a fence could be
+// given twice that only its dead holder knew.
 //
 // KEYS: lease, record, fence. ARGV: owner, milliseconds, generation (0 for any), greatest fence
 // seen. It returns 'stale', or 'held' and the milliseconds left, or 'mine' and the fence.
@@ -132,6 +134,9 @@ local counter = redis.call('GET', KEYS[3]) or '0'
 local greatest = counter
 if r[2] and later(r[2], greatest) then greatest = r[2] end
 if later(ARGV[4], greatest) then greatest = ARGV[4] end
+local time = redis.call('TIME')
+local floor = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+if later(floor, greatest) then greatest = floor end
 if greatest ~= counter then redis.call('SET', KEYS[3], greatest) end
 redis.call('INCR', KEYS[3])
 local fence = redis.call('GET', KEYS[3])
