@@ -122,6 +122,7 @@ func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Gra
 	var result string
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
+	rejected := n.table.isRejected(e, base.generation)
 	n.checkpoint("renewal-saving")
 	saved, err := n.ledger.update(ctx, e.key, func(r *record) bool {
 		switch {
@@ -159,7 +160,7 @@ func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Gra
 	if base.verdict == StateUnauthorized {
 		n.directory.changed() // it is back
 	}
-	if result == "renewed" && n.table.isRejected(e, base.generation) {
+	if result == "renewed" && rejected {
 		n.noteOutside(e)
 	}
 	out := n.renewed(e, saved, result)
