@@ -52,7 +52,7 @@ func (s *sidecar) request(send, late func()) error {
 	}
 	switch {
 	case fate == comesLate && late != nil:
-		s.trial.late = append(s.trial.late, late)
+		s.late = append(s.late, late)
 		return errNetwork
 	case fate == arrives || fate == comesLate:
 		send()
