@@ -16,7 +16,7 @@ import (
 const (
 	needed = "Redis 6.2 or later, or Valkey,"
 	// commandRules are the commands of the scripts and of this package, as a user's rules.
-	commandRules = "+client|tracking +ping +eval +evalsha +get +set +del +incr +pttl +pexpire +hset +hmget +zadd +zrem +zrangebylex +xadd +xrange +xrevrange +info"
+	commandRules = "+client|tracking +ping +eval +evalsha +get +set +del +incr +pttl +pexpire +hset +hmget +zadd +zrem +zrangebylex +xadd +xrange +xrevrange +time +info"
 )
 
 // checkServer asks what is at the other end. HELLO needs no right.
@@ -110,7 +110,7 @@ func (s *Store) trials(key string) []rueidis.Completed {
 		b().Hset().Key(key).FieldValue().FieldValue("g", "1").Build(), soon(), b().Hmget().Key(key).Field("g").Build(), remove(),
 		b().Zadd().Key(key).ScoreMember().ScoreMember(0, "n").Build(), soon(), b().Zrangebylex().Key(key).Min("-").Max("+").Build(), b().Zrem().Key(key).Member("n").Build(), remove(),
 		b().Xadd().Key(key).Id("*").FieldValue().FieldValue("n", "1").Build(), soon(), b().Xrange().Key(key).Start("-").End("+").Build(), b().Xrevrange().Key(key).End("+").Start("-").Build(), remove(),
-		b().Eval().Script("return 1").Numkeys(1).Key(key).Build(), b().Evalsha().Sha1(strings.Repeat("0", 40)).Numkeys(1).Key(key).Build(),
+		b().Eval().Script("return redis.call('TIME')").Numkeys(1).Key(key).Build(), b().Evalsha().Sha1(strings.Repeat("0", 40)).Numkeys(1).Key(key).Build(),
 	}
 }
 

@@ -17,11 +17,12 @@
 //	{wxsidecar}:names    sorted set of all names, score 0: List goes along it
 //	{wxsidecar}:changes  stream of the last 16,384 changes or so: n name, c came, went or put, w who
 //	{wxsidecar}:id       random text, made by whoever finds none: another one, and the store was emptied
-//	{wxsidecar}:fence    counter: the greatest fence given
+//	{wxsidecar}:fence    counter: the greatest fence given, of the size of the time in microseconds
 //	{wxsidecar}:l:NAME   a lease, which ends by itself: its owner and fence
 //	{wxsidecar}:m:NAME   a value of [store.Memory], which ends by itself
 //
-// Times to live are relative, so no sidecar's clock matters. Leases that Redis has lost are given
+// Times to live are relative, so no sidecar's clock matters. That of Redis keeps fences from being
+// given again after a loss; while nothing is lost, it may jump. Leases that Redis has lost are given
 // again; that costs a renewal, not a token, since [store.Store.Put] compares.
 //
 // # Faults

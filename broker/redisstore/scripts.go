@@ -114,8 +114,8 @@ end
 
 // acquireLua takes a lease; an owner that has it gets it again, for no less than it had. The
 // counter is one for all names. It is lifted where a failover lost its last steps: above what the
-// record carries, what the caller has seen, and the server's time, without which a fence could be
-// given twice that only its dead holder knew.
+// record carries, what the caller has seen, and the server's time in microseconds, which no count of
+// leases overtakes and without which a fence could be given twice that only its dead holder knew.
 //
 // KEYS: lease, record, fence. ARGV: owner, milliseconds, generation (0 for any), greatest fence
 // seen. It returns 'stale', or 'held' and the milliseconds left, or 'mine' and the fence.
@@ -135,7 +135,7 @@ local greatest = counter
 if r[2] and later(r[2], greatest) then greatest = r[2] end
 if later(ARGV[4], greatest) then greatest = ARGV[4] end
 local time = redis.call('TIME')
-local floor = time[1] .. string.format('%03d', math.floor(time[2] / 1000))
+local floor = string.format('%d%06d', time[1], time[2])
 if later(floor, greatest) then greatest = floor end
 if greatest ~= counter then redis.call('SET', KEYS[3], greatest) end
 redis.call('INCR', KEYS[3])

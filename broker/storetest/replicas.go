@@ -22,6 +22,8 @@ type World struct {
 	LeaseLife time.Duration
 	// Expire ends the lease of a name. Its holder was paused and does not know.
 	Expire func(name string)
+	// NewFences says that no fence is given again even by a store that has lost that it gave it.
+	NewFences bool
 	// Empty empties the store.
 	Empty func()
 	// Save and Restore have the store lose what was written in between, as a failover may. Nil
@@ -89,7 +91,7 @@ func newTrial(t testing.TB, rt *rapid.T, w World, name string) *trial {
 	for i := range tr.sidecars {
 		tr.sidecars[i] = &sidecar{trial: tr, view: i}
 	}
-	tr.truth.lost(false)
+	tr.truth.lost(false, false)
 	return tr
 }
 
@@ -100,7 +102,7 @@ func (tr *trial) run() {
 		"the store is emptied": func(rt *rapid.T) {
 			tr.seldom(rt)
 			tr.world.Empty()
-			tr.truth.lost(false)
+			tr.truth.lost(false, tr.world.NewFences)
 			tr.look()
 		},
 	}
@@ -116,7 +118,7 @@ func (tr *trial) run() {
 		actions["restore"] = func(rt *rapid.T) {
 			tr.seldom(rt)
 			tr.world.Restore()
-			tr.truth.lost(true)
+			tr.truth.lost(true, tr.world.NewFences)
 			tr.look()
 		}
 	}

@@ -21,14 +21,18 @@ type truth struct {
 	tokens map[uint64]string // generation: the token of which a renewal was acknowledged
 	holder int               // view
 	fence  uint64            // of the holder
-	fences map[uint64]int    // all that were given: to which view
+	fences map[uint64]int    // all that were given: to which view; perhaps before that too
 	losing bool              // the next look may see less
 	losses int               // how often the store has lost something
 }
 
 // lost says that the store has lost something. Leases may have come back.
-func (tr *truth) lost(leases bool) {
-	*tr = truth{tokens: map[uint64]string{}, fences: map[uint64]int{}, holder: nobody, losing: true, losses: tr.losses + 1}
+func (tr *truth) lost(leases, keepFences bool) {
+	fences := tr.fences
+	if !keepFences {
+		fences = map[uint64]int{}
+	}
+	*tr = truth{tokens: map[uint64]string{}, fences: fences, holder: nobody, losing: true, losses: tr.losses + 1}
 	if leases {
 		tr.holder = unknown
 	}
