@@ -87,7 +87,7 @@ func (o *Outbox) Redeliver(ctx context.Context) (int, error) {
 	o.redelivers.Lock()
 	defer o.redelivers.Unlock()
 	for n := 0; ; n++ {
-		d, ok := o.takeOldestDead()
+		d, ok := o.takeDead(func(*deadLetter) bool { return true })
 		if !ok {
 			return n, nil
 		}
@@ -98,16 +98,18 @@ func (o *Outbox) Redeliver(ctx context.Context) (int, error) {
 	}
 }
 
-func (o *Outbox) takeOldestDead() (deadLetter, bool) {
+// takeDead takes out the oldest dead letter that matches.
+func (o *Outbox) takeDead(match func(*deadLetter) bool) (deadLetter, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.dead) == 0 {
-		return deadLetter{}, false
+	for i := range o.dead {
+		if d := o.dead[i]; match(&d) {
+			o.dead = slices.Delete(o.dead, i, i+1)
+			o.size -= d.size
+			return d, true
+		}
 	}
-	d := o.dead[0]
-	o.dead = slices.Delete(o.dead, 0, 1)
-	o.size -= d.size
-	return d, true
+	return deadLetter{}, false
 }
 
 func (o *Outbox) putBackDead(d deadLetter) {
@@ -145,4 +147,19 @@ func (o *Outbox) redeliver(ctx context.Context, d deadLetter) error {
 	}
 	o.admit(newItem(r, w.Name, w.Record.Version(), sizeOf(w)), 0)
 	return nil
+}
+
+// RedeliverOne queues the dead letter of that event again, and reports whether there was one.
+func (o *Outbox) RedeliverOne(ctx context.Context, id string) (bool, error) {
+	o.redelivers.Lock()
+	defer o.redelivers.Unlock()
+	d, ok := o.takeDead(func(d *deadLetter) bool { return d.ID == id })
+	if !ok {
+		return false, nil
+	}
+	if err := o.redeliver(ctx, d); err != nil {
+		o.putBackDead(d)
+		return false, fmt.Errorf("queue the event %s again: %w", d.ID, err)
+	}
+	return true, nil
 }

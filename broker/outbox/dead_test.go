@@ -192,3 +192,32 @@ func TestAdd_DeadLettersMakeRoom(t *testing.T) {
 		}
 	})
 }
+
+// One is queued again, and the others stay.
+func TestRedeliverOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := &app{name: "a"}
+		a.answerWith(down)
+		r := newRig(t, memstore.Options{}, a)
+		r.start()
+		defer func() { r.stop() }()
+		r.add("m", 1)
+		r.add("m", 2)
+		r.add("n", 3)
+		time.Sleep(50 * time.Hour)
+		r.mustStats(0, 3)
+		a.answerWith(nil)
+		f := func(id string, want bool) {
+			t.Helper()
+			if found, err := r.box.RedeliverOne(t.Context(), id); found != want || err != nil {
+				t.Errorf("%s: %t, %v", id, found, err)
+			}
+		}
+		f("m-2", true)
+		f("m-2", false)
+		f("x", false)
+		synctest.Wait()
+		a.mustHave(t, "m-2")
+		r.mustStats(0, 2)
+	})
+}
