@@ -28,16 +28,14 @@ func (p *program) linkVerb() *cobra.Command {
 				return err
 			}
 			component, err := componentOf(l.Config, args)
-			if err == nil && l.Config.Push.PublicURL == "" {
-				err = errors.New("push.public_url is not set: write the address at which the world reaches the push listener, like https://wx.example.com")
-			}
+			link := ""
 			if err == nil {
-				err = r.Check()
+				link, err = pageLink(l.Config.Push.PublicURL, component, r)
 			}
 			if err != nil {
 				return &exitError{exitUsage, fmt.Errorf("link: %w", err)}
 			}
-			fmt.Fprintln(p.std.out, authorize.PageURL(l.Config.Push.PublicURL, component, r))
+			fmt.Fprintln(p.std.out, link)
 			return nil
 		},
 	}
@@ -47,6 +45,17 @@ func (p *program) linkVerb() *cobra.Command {
 	flags.StringVar(&r.CategoryIDList, "category-id-list", "", "ids of permission sets, with | between them")
 	flags.StringVar(&r.State, "state", "", "what push.landing_url gets back, at most 128 bytes")
 	return cmd
+}
+
+// pageLink returns the address of the page on which a merchant authorises the component.
+func pageLink(publicURL, component string, r authorize.Request) (string, error) {
+	if publicURL == "" {
+		return "", errors.New("push.public_url is not set: write the address at which the world reaches the push listener, like https://wx.example.com")
+	}
+	if err := r.Check(); err != nil {
+		return "", err
+	}
+	return authorize.PageURL(publicURL, component, r), nil
 }
 
 // componentOf returns the component that args name, or the only one.

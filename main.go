@@ -131,7 +131,7 @@ var configFlags = []configFlag{
 	{"listen-apps", "where apps call: host:port, unix:///path or off", []any{"listen", "apps"}},
 	{"listen-push", "where WeChat pushes to", []any{"listen", "push"}},
 	{"listen-metrics", "where /metrics, /livez, /readyz and /tokenz are", []any{"listen", "metrics"}},
-	{"listen-admin", "where the status page will be; nothing opens there in this version", []any{"listen", "admin"}},
+	{"listen-admin", "where operators look, and the verbs that ask a running sidecar", []any{"listen", "admin"}},
 	{"upstream-url", "where WeChat's API is", []any{"upstream", "url"}},
 	{"store", "bolt:PATH, a Redis URL, or memory: for trials", []any{"store"}},
 	{"data-dir", "where the key file and the CA certificate lie", []any{"data_dir"}},

@@ -45,12 +45,13 @@ func (p *program) serveVerb() *cobra.Command {
 				fmt.Fprintln(p.std.err, err)
 				return &exitError{code: exitUsage}
 			}
-			log := newLogger(p.std.err, l.Config.Log)
+			level := &slog.LevelVar{}
+			log := newLogger(p.std.err, l.Config.Log, level)
 			logWarnings(log, l)
 			if err := harden(); err != nil {
 				log.Warn("a core dump could show secrets", "error", err)
 			}
-			return p.serve(cmd.Context(), l, log, signals, func() *config.Loaded { return p.load(cmd.Flags()) })
+			return p.serve(cmd.Context(), l, log, level, signals, func() *config.Loaded { return p.load(cmd.Flags()) })
 		},
 	}
 	addConfigFlags(cmd.Flags())
@@ -58,11 +59,12 @@ func (p *program) serveVerb() *cobra.Command {
 }
 
 // serve starts a sidecar, runs it until it is told to stop, and stops it.
-func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger, signals <-chan os.Signal, load func() *config.Loaded) error {
+func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger, level *slog.LevelVar, signals <-chan os.Signal, load func() *config.Loaded) error {
 	s, err := p.startable(ctx, l.Config, log, signals)
 	if s == nil {
 		return err
 	}
+	s.control.level = level
 	s.metrics.ConfigRead(true, time.Now())
 	s.start()
 	r := &reloader{sidecar: s, config: l.Config, files: l.Files, load: load, log: log}
@@ -151,6 +153,11 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 			r.reload("SIGHUP")
 			s.broker.RetryStopped()              // an operator may have cured what stopped them
 			s.redeliveries.Go(s.redeliverEvents) // many take minutes, in which a signal must be heard
+		case result := <-s.control.reloads:
+			result <- r.reload("the admin API")
+		case <-s.control.quits:
+			s.log.Info("stopping", "why", "the admin API")
+			return syscall.SIGTERM, nil
 		case <-poll.C:
 			r.poll()
 		case err := <-s.failed:

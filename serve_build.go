@@ -54,6 +54,7 @@ type sidecar struct {
 	listening
 	storage
 	running
+	control *control
 }
 
 // listening is what is known of the listeners.
@@ -96,6 +97,7 @@ func newSidecar(ctx context.Context, c config.Config, log *slog.Logger) (_ *side
 		storage:   storage{closeStore: func() error { return nil }},
 		running:   running{brokerDone: make(chan struct{}), brokerGrace: brokerGrace, stopRelease: func() {}},
 	}
+	s.control = newControl(&s.state)
 	s.base, s.stopBroker = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -119,6 +121,9 @@ func newSidecar(ctx context.Context, c config.Config, log *slog.Logger) (_ *side
 		return nil, err
 	}
 	if err := s.buildMetrics(c); err != nil {
+		return nil, err
+	}
+	if err := s.buildAdmin(c); err != nil {
 		return nil, err
 	}
 	if err := s.checkLoop(); err != nil {

@@ -12,9 +12,8 @@ import (
 )
 
 // newLogger returns the logger that the configuration describes, which was
-// validated.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
-	var level slog.Level
+// validated, and sets level, which it then follows.
+func newLogger(w io.Writer, c config.Log, level *slog.LevelVar) *slog.Logger {
 	_ = level.UnmarshalText([]byte(c.Level)) // debug, info, warn and error are slog's own names
 	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: spellDuration}
 	if c.Format == "text" || c.Format == "auto" && isTerminal(w) {

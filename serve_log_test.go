@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,7 @@ import (
 func TestLogger_LimitsLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := newLogger(&out, config.Log{Level: "info", Format: "json"})
+		log := newLogger(&out, config.Log{Level: "info", Format: "json"}, &slog.LevelVar{})
 		count := func(part string, want int) {
 			t.Helper()
 			if n := strings.Count(out.String(), part); n != want {

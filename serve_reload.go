@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/config"
+	"github.com/wxsidecar/wxsidecar/proxy/admin"
 )
 
 // reloader applies a changed configuration. One goroutine uses it.
@@ -26,12 +27,18 @@ func (r *reloader) poll() {
 	}
 }
 
-// reload applies all of the new configuration that can be applied, or nothing, and has the
-// metrics show which.
-func (r *reloader) reload(why string) { r.sidecar.metrics.ConfigRead(r.apply(why), time.Now()) }
+// reload applies all of the new configuration that can be applied, or nothing, and says
+// what came of it.
+func (r *reloader) reload(why string) admin.ReloadResult {
+	result, now := r.apply(why), time.Now()
+	result.At = now.UTC().Truncate(time.Second)
+	r.sidecar.metrics.ConfigRead(result.Applied, now)
+	r.sidecar.control.last.Store(&result)
+	return result
+}
 
-// apply reports whether the new configuration is in force.
-func (r *reloader) apply(why string) bool {
+func (r *reloader) apply(why string) admin.ReloadResult {
+	result := admin.ReloadResult{Why: why, Faults: []string{}, NeedRestart: []string{}, Warnings: []string{}}
 	l := r.load()
 	// An invalid configuration is not read again either before it changes.
 	r.files = l.Files
@@ -40,32 +47,34 @@ func (r *reloader) apply(why string) bool {
 		if errors.As(err, &faults) {
 			for _, line := range faults.Faults() {
 				r.log.Error("fault in the changed configuration", "fault", line)
+				result.Faults = append(result.Faults, line)
 			}
 		}
 		r.log.Error("the changed configuration is not used; the old one stays in force", "why", why)
-		return false
+		return result
 	}
 	logWarnings(r.log, l)
+	result.Warnings = append(result.Warnings, l.Warnings...)
 	for _, key := range config.FixedChanges(&r.config, &l.Config) {
+		result.NeedRestart = append(result.NeedRestart, key)
 		r.log.Warn("a change of this key needs a restart", "key", key)
 	}
 	if err := r.sidecar.configure(&l.Config); err != nil {
 		err = errors.Join(err, r.sidecar.configure(&r.config)) // back, should a part have taken it over
 		r.log.Error("the changed configuration is not used; the old one stays in force", "why", why, "error", err)
-		return false
+		result.Faults = append(result.Faults, err.Error())
+		return result
 	}
 	config.TakeOver(&r.config, &l.Config)
 	r.log.Info("configuration reloaded", "why", why, "components", len(l.Config.Components), "accounts", len(l.Config.Accounts), "callers", len(l.Config.Callers), "events", len(l.Config.Events))
-	return true
+	result.Applied = true
+	return result
 }
 
-// logWarnings logs the configuration's warnings, and its keys that have no effect.
+// logWarnings logs the configuration's warnings.
 func logWarnings(log *slog.Logger, l *config.Loaded) {
 	for _, w := range l.Warnings {
 		log.Warn(w)
-	}
-	for _, key := range l.Inert() {
-		log.Warn("this key has no effect in this version", "key", key)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -39,7 +40,7 @@ func TestNewLogger(t *testing.T) {
 	f := func(level, format string, wantText, wantDebug bool) {
 		t.Helper()
 		var out bytes.Buffer
-		log := newLogger(&out, config.Log{Level: level, Format: format})
+		log := newLogger(&out, config.Log{Level: level, Format: format}, &slog.LevelVar{})
 		log.Debug("d")
 		log.Error("e")
 		if got := strings.Contains(out.String(), "level=ERROR"); got != wantText {
@@ -112,7 +113,7 @@ func TestReloader_FaultIsToldOnce(t *testing.T) {
 	var out bytes.Buffer
 	load := func() *config.Loaded { return config.Load(config.Sources{File: path}) }
 	first := load()
-	r := &reloader{sidecar: &sidecar{}, config: first.Config, files: first.Files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
+	r := &reloader{sidecar: &sidecar{control: newControl(&atomic.Int32{})}, config: first.Config, files: first.Files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
 	r.poll()
 	if out.Len() != 0 {
 		t.Errorf("a file that is the same is read again:\n%s", &out)

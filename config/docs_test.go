@@ -61,9 +61,6 @@ func TestDocs_Configuration(t *testing.T) {
 		if !slices.Contains(k.types, row[1]) {
 			t.Errorf("%s: type %s, want one of %v", k.path, row[1], k.types)
 		}
-		if unused := strings.HasPrefix(row[4], "†"); unused != isLater(k.path) {
-			t.Errorf("%s: marked † as unused: %t, want %t", k.path, unused, !unused)
-		}
 		if k.value != "" && row[2] != "`"+k.value+"`" {
 			t.Errorf("%s: default %s, want `%s`", k.path, row[2], k.value)
 		}
@@ -71,14 +68,6 @@ func TestDocs_Configuration(t *testing.T) {
 			t.Errorf("%s: variable %s, want %s", k.path, row[3], want)
 		}
 	}
-}
-
-// isLater reports whether nothing uses a key yet.
-func isLater(path string) bool {
-	// Nothing listens there, but its default is set, so that serve does not tell.
-	return path == "listen.admin" || slices.ContainsFunc(later, func(key string) bool {
-		return path == key || strings.HasPrefix(path, key+"[]")
-	})
 }
 
 // keyDoc is what the document must say of a key. An empty value says that there is

@@ -190,7 +190,7 @@ func ParseSocketMode(text string) (fs.FileMode, error) {
 func (c *Config) Summary() string {
 	var listeners []string
 	for _, k := range c.ListenKeys() {
-		if k.Value != Off && k.Key != AdminKey {
+		if k.Value != Off {
 			listeners = append(listeners, k.Key[strings.Index(k.Key, ".")+1:]+" "+k.Value)
 		}
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -24,24 +23,5 @@ func TestFixedChanges(t *testing.T) {
 	want := []string{"listen.apps", "apps.default_component", "upstream.fallback", "upstream.proxy", "store"}
 	if diff := cmp.Diff(want, FixedChanges(&old, &changed)); diff != "" {
 		t.Error(diff)
-	}
-}
-
-func TestInert(t *testing.T) {
-	f := func(text string, want ...string) {
-		t.Helper()
-		l := loadText(t, minimal+text, nil)
-		if got := l.Inert(); l.Err() != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: %v, got %q", text, l.Err(), got)
-		}
-	}
-	f("")
-	f("log: {level: debug}\nadmin: {pprof: true}\nevents: [{url: 'http://127.0.0.1:3000'}]\n", "admin.pprof")
-	f("listen: {admin: 127.0.0.1:7083}\n", "listen.admin") // the default, by hand
-	f("listen: {admin: 'off'}\n")
-	for _, key := range later {
-		if path, typ := pathOfVariable(variableOfPath(key)); typ == nil {
-			t.Errorf("%s is no key (%v)", key, path)
-		}
 	}
 }

@@ -6,6 +6,17 @@ import (
 	"time"
 )
 
+// adminWriteTimeout is longer than an operation waits, and than a profile of half a minute
+// takes.
+const adminWriteTimeout = 75 * time.Second
+
+// NewAdminServer is [NewServer] for the handler of [NewHandler], which may wait.
+func NewAdminServer(h http.Handler, log *slog.Logger) *http.Server {
+	s := NewServer(h, log)
+	s.WriteTimeout = adminWriteTimeout
+	return s
+}
+
 // NewServer returns a server for h with limits against slow peers and against many
 // connections. net/http logs its errors to log as warnings; a nil log discards them.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {

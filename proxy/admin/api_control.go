@@ -1,0 +1,112 @@
+package admin
+
+import (
+	_ "embed" // openapi.yaml
+	"log/slog"
+	"net/http"
+)
+
+// Hosts is WeChat's API hosts, the configured one first.
+type Hosts struct {
+	// Outage is why nothing is renewed at the moment; empty while renewals go on.
+	Outage string `json:"outage,omitempty"`
+	Hosts  []Host `json:"hosts"`
+}
+
+func (a *api) listHosts(r *http.Request) (any, error) { return a.hosts(), known(r) }
+
+func (a *api) hosts() Hosts {
+	h := Hosts{Outage: a.Broker.Outage(), Hosts: []Host{}}
+	if a.Upstream != nil {
+		h.Hosts = append(h.Hosts, a.Upstream()...)
+	}
+	return h
+}
+
+func (a *api) reload(r *http.Request) (any, error) {
+	if err := known(r); err != nil {
+		return nil, err
+	}
+	result, err := a.Control.Reload(r.Context())
+	if err != nil {
+		return nil, fault(http.StatusServiceUnavailable, "not_now", "%v", err)
+	}
+	return result, nil
+}
+
+// LogSettings is what is logged.
+type LogSettings struct {
+	// Level is debug, info, warn or error.
+	Level string `json:"level"`
+	// Access says that each call of an app is logged in a line.
+	Access bool `json:"access"`
+}
+
+func (a *api) logSettings() LogSettings {
+	return LogSettings{Level: levelName(a.Control.LogLevel().Level()), Access: a.Control.AccessLog().Load()}
+}
+
+func (a *api) showLog(r *http.Request) (any, error) { return a.logSettings(), known(r) }
+
+// levels are those that the configuration knows.
+var levels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+
+var levelNames = [...]string{"debug", "info", "warn", "error"}
+
+func levelName(l slog.Level) string {
+	for i, known := range levels {
+		if known == l {
+			return levelNames[i]
+		}
+	}
+	return l.String()
+}
+
+// setLog changes what the body names, until the process ends.
+func (a *api) setLog(r *http.Request) (any, error) {
+	if err := known(r); err != nil {
+		return nil, err
+	}
+	var want struct {
+		Level  *string `json:"level"`
+		Access *bool   `json:"access"`
+	}
+	if err := readBody(r, &want); err != nil {
+		return nil, err
+	}
+	if want.Level != nil {
+		i := indexOf(levelNames[:], *want.Level)
+		if i < 0 {
+			return nil, fault(http.StatusBadRequest, "bad_request", "level is %q: give debug, info, warn or error", clip(*want.Level))
+		}
+		a.Control.LogLevel().Set(levels[i])
+	}
+	if want.Access != nil {
+		a.Control.AccessLog().Store(*want.Access)
+	}
+	return a.logSettings(), nil
+}
+
+func indexOf(all []string, one string) int {
+	for i, s := range all {
+		if s == one {
+			return i
+		}
+	}
+	return -1
+}
+
+func (a *api) quit(r *http.Request) (any, error) {
+	if err := known(r); err != nil {
+		return nil, err
+	}
+	a.Control.Quit()
+	return accepted{Done{"the sidecar stops as on SIGTERM: calls under way may end within shutdown.grace"}}, nil
+}
+
+//go:embed openapi.yaml
+var openAPIText string
+
+func openAPI(*http.Request) (any, error) {
+	return document{"application/yaml", openAPIText}, nil
+}

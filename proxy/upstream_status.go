@@ -1,0 +1,29 @@
+package proxy
+
+import "time"
+
+// HostStatus says how calls to one of WeChat's hosts go.
+type HostStatus struct {
+	Name string
+	// Failures is how many calls failed in a row.
+	Failures int
+	// OutUntil is when a host that is out is tried again; zero for one that is not out.
+	OutUntil time.Time
+}
+
+// Hosts returns how the upstream's hosts are, the first one first. The caller owns the slice.
+func (s *Server) Hosts() []HostStatus {
+	all := make([]HostStatus, len(s.upstream.hosts))
+	for i, h := range s.upstream.hosts {
+		all[i] = h.status()
+	}
+	return all
+}
+
+func (h *host) status() HostStatus {
+	st := HostStatus{Name: h.name, Failures: int(h.failures.Load())}
+	if st.Failures >= hostFailures {
+		st.OutUntil = time.Unix(0, h.outUntil.Load())
+	}
+	return st
+}
