@@ -83,7 +83,7 @@ func (s *Store) rights() string {
 	case redisurl.Sentinel:
 		rules += " +role"
 	case redisurl.Cluster:
-		rules += " +cluster|slots +cluster|shards"
+		rules += " +cluster|slots +cluster|shards +asking"
 	case redisurl.Single:
 	}
 	return rules

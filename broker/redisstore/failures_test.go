@@ -45,7 +45,7 @@ func TestStore_ClusterFailovers(t *testing.T) {
 	for range rounds() {
 		c.Failover("{wxsidecar}:fence")
 		rs.goOn("a failover")
-		c.MoveSlot("{wxsidecar}:fence")
+		c.MoveSlot("{wxsidecar}:fence", nil)
 		rs.goOn("a move of the slot")
 		c.Await()
 	}

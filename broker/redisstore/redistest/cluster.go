@@ -160,8 +160,9 @@ func (c *Cluster) Failover(key string) {
 }
 
 // MoveSlot moves the slot of a key, with all that lies there, to another primary: clients are
-// answered ASK and TRYAGAIN while the keys go one by one, MOVED afterwards.
-func (c *Cluster) MoveSlot(key string) {
+// answered ASK and TRYAGAIN while the keys go one by one, MOVED afterwards. Between, unless it is
+// nil, runs when all keys have gone and the slot has not: each request is then answered ASK.
+func (c *Cluster) MoveSlot(key string, between func()) {
 	c.t.Helper()
 	from := c.Primary(key)
 	to := c.otherPrimary(from)
@@ -175,6 +176,9 @@ func (c *Cluster) MoveSlot(key string) {
 			break
 		}
 		from.MustDo(c.migrate(to, fmt.Sprint(keys[0]))...)
+	}
+	if between != nil {
+		between()
 	}
 	to.MustDo("CLUSTER", "SETSLOT", slot, "NODE", toID)
 	from.MustDo("CLUSTER", "SETSLOT", slot, "NODE", toID)

@@ -60,7 +60,7 @@ func TestCluster_MoveSlot(t *testing.T) {
 	for _, key := range []string{"{tag}1", "{tag}2", "{tag}3"} {
 		from.MustDo("SET", key, key)
 	}
-	c.MoveSlot("{tag}1")
+	c.MoveSlot("{tag}1", func() { refuses(t, from, "ASK", "GET", "{tag}2") })
 	if c.Primary("{tag}1") == from {
 		t.Error("the slot is where it was")
 	}
