@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -111,6 +112,27 @@ func TestRedis_ReplicasShareTheCA(t *testing.T) {
 	}
 	if _, errs, code := w.run("ca", "--config", "none.yaml"); code != 1 || !strings.Contains(errs, "written only where data_dir says") {
 		t.Errorf("wxsidecar ca: %d %s", code, errs)
+	}
+}
+
+// A replica writes no file: its root file system may be read-only.
+func TestRedis_ReadOnlyRoot(t *testing.T) {
+	t.Parallel()
+	w := newRedisWorld(t)
+	w.configure("c.yaml", redisLines...)
+	r := w.launch(exec.Command("unshare", "--map-root-user", "--mount", "sh", "-c",
+		`mount --make-rprivate / && mount --bind "$PWD" "$PWD" && cd "$PWD" && mount -o remount,ro,bind "$PWD" && mount -o remount,ro,bind / && `+
+			"! touch x 2>/dev/null && exec wxsidecar serve --config c.yaml"))
+	r.ready()
+	r.serves(scriptAccount)
+	if _, pem := r.get("metrics", "/ca.pem"); !strings.Contains(pem, "BEGIN CERTIFICATE") {
+		t.Errorf("/ca.pem: %s", pem)
+	}
+	if strings.Contains(r.text(), "read-only file system") {
+		t.Error("it tried to write")
+	}
+	if code := r.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 

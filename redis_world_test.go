@@ -116,7 +116,13 @@ type replica struct {
 // begin starts serve with a configuration file, and waits for nothing. It ends with the test.
 func (w *redisWorld) begin(config string) *replica {
 	w.t.Helper()
-	r := &replica{w: w, cmd: exec.Command("wxsidecar", "serve", "--config", config), address: map[string]string{}}
+	return w.launch(exec.Command("wxsidecar", "serve", "--config", config))
+}
+
+// launch starts serve by a command line.
+func (w *redisWorld) launch(cmd *exec.Cmd) *replica {
+	w.t.Helper()
+	r := &replica{w: w, cmd: cmd, address: map[string]string{}}
 	r.cmd.Dir, r.cmd.Stderr = w.dir, r
 	if err := r.cmd.Start(); err != nil {
 		w.t.Fatal(err)
