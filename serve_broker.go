@@ -7,6 +7,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 	"github.com/wxsidecar/wxsidecar/config"
 	"github.com/wxsidecar/wxsidecar/proxy/dial"
 	"github.com/wxsidecar/wxsidecar/proxy/releasecheck"
@@ -28,6 +29,7 @@ func (s *sidecar) buildBroker(ctx context.Context, c config.Config, keys *seal.K
 		WeChat: client, Store: opened.Store, Seal: keys, Metrics: s.metrics, Log: s.log,
 		RenewAt: c.Renewal.At, Rate: c.Renewal.Rate, Workers: c.Renewal.Workers,
 		Checkpoint: checkpoint(),
+		OnNews:     func(n store.News) { s.events.Follow(n) }, // none comes before start
 	})
 	if err != nil {
 		return err

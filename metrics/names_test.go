@@ -42,6 +42,7 @@ wxsidecar_list_items_skipped_total counter
 wxsidecar_messages_alone_total counter
 wxsidecar_messages_total counter msg_type result
 wxsidecar_outbox_dead_letters gauge
+wxsidecar_outbox_deliverer gauge
 wxsidecar_outbox_deliveries_total counter result
 wxsidecar_outbox_events_total counter result
 wxsidecar_outbox_oldest_seconds gauge

@@ -11,6 +11,7 @@ import (
 // counted at each scrape, as an event grows older without anybody setting a gauge.
 type outboxMetrics struct {
 	events, deliveries    *prometheus.CounterVec
+	deliverer             prometheus.Gauge
 	waiting, dead, oldest *prometheus.Desc
 
 	mu    sync.Mutex
@@ -26,8 +27,12 @@ func newOutboxMetrics(r *prometheus.Registry) *outboxMetrics {
 		events: newCounter(r, "outbox_events_total",
 			"Authorization events: taken in for delivery, refused at the bound, given up, or dropped to make room.", "result"),
 		deliveries: newCounter(r, "outbox_deliveries_total", "Attempts to deliver an authorization event to an app.", "result"),
-		waiting:    prometheus.NewDesc(namespace+"_outbox_waiting", "Authorization events that an app has not got yet.", nil, nil),
-		dead:       prometheus.NewDesc(namespace+"_outbox_dead_letters", "Authorization events that could not be delivered and are kept.", nil, nil),
+		deliverer: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "outbox_deliverer",
+			Help: "1 while this sidecar delivers authorization events, 0 while another one that shares its store does.",
+		}),
+		waiting: prometheus.NewDesc(namespace+"_outbox_waiting", "Authorization events that an app has not got yet.", nil, nil),
+		dead:    prometheus.NewDesc(namespace+"_outbox_dead_letters", "Authorization events that could not be delivered and are kept.", nil, nil),
 		oldest: prometheus.NewDesc(namespace+"_outbox_oldest_seconds",
 			"Age of the oldest authorization event that an app has not got yet, 0 for none.", nil, nil),
 	}
@@ -37,7 +42,7 @@ func newOutboxMetrics(r *prometheus.Registry) *outboxMetrics {
 	for _, result := range []string{"delivered", "failed"} {
 		m.deliveries.WithLabelValues(result)
 	}
-	r.MustRegister(m)
+	r.MustRegister(m, m.deliverer)
 	return m
 }
 
@@ -79,6 +84,13 @@ func (m *Metrics) OutboxEvent(result string) {
 func (m *Metrics) OutboxDelivery(result string) {
 	if m != nil {
 		m.outbox.deliveries.WithLabelValues(result).Inc()
+	}
+}
+
+// OutboxDeliverer says whether this sidecar delivers events.
+func (m *Metrics) OutboxDeliverer(delivers bool) {
+	if m != nil {
+		m.outbox.deliverer.Set(map[bool]float64{true: 1}[delivers])
 	}
 }
 

@@ -17,16 +17,24 @@ func (o *Outbox) Add(ctx context.Context, e Event) error {
 	if r == nil || err != nil {
 		return err
 	}
+	if o.sharing.store != nil {
+		return o.addShared(ctx, r, w, victims)
+	}
 	if err := o.insert(ctx, r, w, victims); err != nil {
 		return fmt.Errorf("keep the event for delivery: %w", err)
 	}
+	o.noteAdded(victims)
+	o.admit(newItem(r, w.Name, w.Record.Version(), sizeOf(w)), sizeOf(w))
+	return nil
+}
+
+// noteAdded counts an event, and what made room for it.
+func (o *Outbox) noteAdded(victims []deadLetter) {
 	o.Metrics.OutboxEvent("added")
 	for _, v := range victims {
 		o.Metrics.OutboxEvent("dropped")
 		o.Log.Error("a dead letter is dropped to make room for newer events", append(v.about(), "setting", "limits.outbox")...)
 	}
-	o.admit(newItem(r, w.Name, w.Record.Version(), sizeOf(w)), sizeOf(w))
-	return nil
 }
 
 // insert makes the record of an event durable in the place of victims, and of one that an earlier
@@ -97,8 +105,14 @@ func (o *Outbox) stored(ctx context.Context, list []deadLetter) []deadLetter {
 func (o *Outbox) admit(it *item, reserved int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.size -= reserved
+	o.queueLocked(it)
+}
+
+// queueLocked takes an item in.
+func (o *Outbox) queueLocked(it *item) {
 	o.items[it.ID] = it
-	o.size += it.size - reserved
+	o.size += it.size
 	o.enqueueLocked(it)
 	o.wakeUp()
 }
@@ -112,7 +126,7 @@ func (o *Outbox) reserve(e *Event) (*record, []deadLetter, store.Write, error) {
 		return nil, nil, store.Write{}, nil
 	}
 	r := &record{ID: e.ID, Component: e.Component, AppID: e.AppID, InfoType: e.InfoType, Text: e.Text.Reveal(), Added: o.nextLocked()}
-	w, err := o.put(r.name(waitingPrefix), store.Version{}, r)
+	w, err := o.put(o.waitingName(r), store.Version{}, r)
 	if err != nil {
 		return nil, nil, store.Write{}, err
 	}

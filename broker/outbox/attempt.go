@@ -81,6 +81,11 @@ func (o *Outbox) settle(ctx context.Context, it *item) error {
 		if over {
 			return nil
 		}
+		if done {
+			if err := o.noteDone(ctx, it.ID); err != nil {
+				return err
+			}
+		}
 		w := deletion(it.name, base)
 		if !done {
 			var err error
@@ -88,13 +93,14 @@ func (o *Outbox) settle(ctx context.Context, it *item) error {
 				return err
 			}
 		}
-		if err := o.write(ctx, it, w); err != nil {
+		gone, err := o.write(ctx, it, w)
+		if err != nil {
 			return err
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		it.version = w.Record.Version()
-		if done {
+		if done || gone {
 			o.endLocked(it)
 		}
 		return nil
@@ -109,34 +115,30 @@ func (o *Outbox) endLocked(it *item) {
 	it.over = true
 	o.size -= it.size
 	delete(o.items, it.ID)
+	o.touchLocked(it.name)
 	for target := range o.queues {
 		o.removeLocked(it, target)
 	}
 }
 
-// write changes the item's record. Where the answer to an earlier change was lost, and that
-// was not its end already, it fails, and the next one knows what the store has.
-func (o *Outbox) write(ctx context.Context, it *item, writes ...store.Write) error {
+// write changes the item's record. Where the answer to an earlier change was lost, or another
+// sidecar made one, it fails, and the next one knows what the store has. It succeeds as well
+// where the record is gone: the earlier change was its end.
+func (o *Outbox) write(ctx context.Context, it *item, writes ...store.Write) (gone bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	err := o.Store.Put(ctx, writes...)
+	err = o.Store.Put(ctx, writes...)
 	if !errors.Is(err, store.ErrConflict) {
-		return err
+		return false, err
 	}
 	has, getErr := o.Store.Get(ctx, it.name)
 	switch {
 	case errors.Is(getErr, store.ErrNotFound):
-		return nil // the earlier change was its end
+		return true, nil
 	case getErr == nil:
-		o.setVersion(it, has.Version())
+		o.merge(it, has)
 	}
-	return err
-}
-
-func (o *Outbox) setVersion(it *item, v store.Version) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	it.version = v
+	return false, err
 }
 
 // failed sees to what follows from a failure of the target.

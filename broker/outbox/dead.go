@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -61,7 +60,8 @@ func (o *Outbox) bury(ctx context.Context, it *item, reason string) error {
 		if err != nil {
 			return err
 		}
-		if err := o.write(ctx, it, deletion(it.name, base), w); err != nil {
+		gone, err := o.write(ctx, it, deletion(it.name, base), w)
+		if err != nil {
 			return err
 		}
 		o.Metrics.OutboxEvent("dead")
@@ -69,13 +69,20 @@ func (o *Outbox) bury(ctx context.Context, it *item, reason string) error {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.endLocked(it)
+		if gone && o.sharing.store != nil { // another sidecar may have delivered it
+			o.markLocked(w.Name)
+			return nil
+		}
 		o.addDeadLocked(newDeadLetter(r, w.Name, w.Record.Version(), sizeOf(w)))
 		return nil
 	})
 }
 
 func (o *Outbox) addDeadLocked(d deadLetter) {
-	i, _ := slices.BinarySearchFunc(o.dead, d, func(a, b deadLetter) int { return strings.Compare(a.name, b.name) })
+	i, known := slices.BinarySearchFunc(o.dead, d, func(a, b deadLetter) int { return strings.Compare(a.name, b.name) })
+	if known {
+		return // Follow was faster
+	}
 	o.dead = slices.Insert(o.dead, i, d)
 	o.size += d.size
 }
@@ -126,18 +133,18 @@ func (o *Outbox) redeliver(ctx context.Context, d deadLetter) error {
 	case err != nil:
 		return err
 	}
-	plain, err := o.Seal.Open(d.name, has.Generation, has.Sealed)
+	r, err := o.decode(store.Named{Name: d.name, Record: has})
 	if err != nil {
-		return err
-	}
-	r := &record{}
-	if err := json.Unmarshal(plain, r); err != nil {
 		return err
 	}
 	if o.waits(r.ID) { // WeChat has pushed it again
 		return o.Store.Put(ctx, deletion(d.name, has.Version()))
 	}
-	r.Died, r.Reason, r.Added = 0, "", o.next()
+	r.Died, r.Reason = 0, ""
+	if o.sharing.store != nil {
+		return o.redeliverShared(ctx, r, d)
+	}
+	r.Added = o.next()
 	w, err := o.put(r.name(waitingPrefix), store.Version{}, r)
 	if err != nil {
 		return err

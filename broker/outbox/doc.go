@@ -8,6 +8,13 @@
 //	attempt.go    one attempt and what its outcome means
 //	dead.go       events that could not be delivered: kept, listed, queued again
 //
+// and where several sidecars share the store:
+//
+//	deliverer.go  which one delivers
+//	place.go      taking an event in, in one order for all, once
+//	follow.go     what is not known of what the others did
+//	mirror.go     reading that, and putting back what the store lost
+//
 // # What it promises
 //
 //   - An event whose Add returned nil is delivered at least once to each target that wants it,
@@ -26,6 +33,20 @@
 // is done once at least one target has had it and none is owed it. So a change of targets
 // loses nothing: an app that moved to another URL gets there what it had not got at the old
 // one, and an event that no target wants any more waits for one until it is a dead letter.
+//
+// # Several sidecars
+//
+// Where the store is a [store.Shared], each outbox that has it takes events in, knows what waits
+// by the store's news, and shows and redelivers the dead letters of all. One delivers: who holds
+// the lease. It is one for all targets, as one sidecar can easily deliver what WeChat pushes. When it dies
+// another goes on within the lease, 20 seconds, and five more; when it stops in order, within five.
+//
+// The promises above hold for all together, whatever the sidecars' clocks say. The next deliverer
+// repeats what was under way when the last one died. An event that is added on
+// two sidecars waits once, and for a day it is remembered that an app has it. While the store does not answer,
+// Add fails, and an attempt begins only while no other sidecar can have the lease. What a failover of the store
+// loses the deliverer puts back, and what is lost when it is emptied all of them do, but
+// for dead letters: these are in the store alone.
 //
 // The package makes no API promise outside this module.
 package outbox

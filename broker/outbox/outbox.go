@@ -2,12 +2,10 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +35,8 @@ type Target interface {
 
 // Options configure an [Outbox]. Store and Seal are needed; the rest has useful zero values.
 type Options struct {
+	// Store keeps the events. Where it is a [store.Shared], one of the outboxes that have it
+	// delivers, and [Outbox.Follow] must get the news of it.
 	Store store.Store
 	Seal  *seal.Keyring
 	// Targets are the apps, until [Outbox.SetTargets].
@@ -69,6 +69,7 @@ type Outbox struct {
 	// unanswered has the names of records that may be in the store, though their Puts failed, by
 	// the events' IDs.
 	unanswered map[string][]string
+	sharing    sharing
 }
 
 // Open returns an outbox with what the store has of it. It delivers nothing; [Outbox.Run] does. A
@@ -83,7 +84,10 @@ func Open(ctx context.Context, opts Options) (*Outbox, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	o := &Outbox{Options: opts, wake: make(chan struct{}, 1), items: map[string]*item{}, queues: map[string]*queue{}, unanswered: map[string][]string{}}
+	o := &Outbox{
+		Options: opts, wake: make(chan struct{}, 1), items: map[string]*item{}, queues: map[string]*queue{},
+		unanswered: map[string][]string{}, sharing: newSharing(opts.Store),
+	}
 	if err := o.load(ctx); err != nil {
 		return nil, fmt.Errorf("read the events that wait for delivery: %w", err)
 	}
@@ -98,31 +102,34 @@ const listPage = 256
 // load reads the store. Nobody else has the outbox yet.
 func (o *Outbox) load(ctx context.Context) error {
 	for _, prefix := range []string{waitingPrefix, deadPrefix} {
-		for after := ""; ; {
-			page, err := o.Store.List(ctx, prefix, after, listPage)
-			if err != nil {
-				return err
-			}
-			for _, named := range page {
-				o.loadRecord(ctx, prefix, named)
-				after = named.Name
-			}
-			if len(page) < listPage {
-				break
-			}
+		err := o.walk(ctx, prefix, func(named store.Named) { o.loadRecord(ctx, prefix, named) })
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (o *Outbox) loadRecord(ctx context.Context, prefix string, named store.Named) {
-	plain, err := o.Seal.Open(named.Name, named.Generation, named.Sealed)
-	r := &record{}
-	if err == nil {
-		err = json.Unmarshal(plain, r)
+// walk calls fn with what the store has below prefix, in the order of names.
+func (o *Outbox) walk(ctx context.Context, prefix string, fn func(store.Named)) error {
+	for after := ""; ; {
+		page, err := o.Store.List(ctx, prefix, after, listPage)
+		if err != nil {
+			return err
+		}
+		for _, named := range page {
+			fn(named)
+			after = named.Name
+		}
+		if len(page) < listPage {
+			return nil
+		}
 	}
-	if err != nil {
-		o.Log.Error("an event in the store cannot be read and is not delivered", "record", named.Name, "error", err)
+}
+
+func (o *Outbox) loadRecord(ctx context.Context, prefix string, named store.Named) {
+	r, ok := o.open(named)
+	if !ok {
 		return
 	}
 	size := int64(len(named.Name) + len(named.Sealed))
@@ -139,6 +146,15 @@ func (o *Outbox) loadRecord(ctx context.Context, prefix string, named store.Name
 		o.size -= size
 		_ = o.Store.Put(ctx, deletion(named.Name, named.Version()))
 	}
+}
+
+// open returns the record, unless it cannot be read, which is logged.
+func (o *Outbox) open(named store.Named) (*record, bool) {
+	r, err := o.decode(named)
+	if err != nil {
+		o.Log.Error("an event in the store cannot be read and is not delivered", "record", named.Name, "error", err)
+	}
+	return r, err == nil
 }
 
 // SetTargets replaces the targets. What waits is then owed to the new ones, as the package says.
@@ -204,6 +220,6 @@ func (o *Outbox) sortedLocked() []*item {
 	for _, it := range o.items {
 		all = append(all, it)
 	}
-	slices.SortFunc(all, func(a, b *item) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(all, func(a, b *item) int { return a.added.Compare(b.added) })
 	return all
 }

@@ -50,7 +50,8 @@ func holdPause(n int) time.Duration {
 	return min(50*time.Millisecond<<n, longest)
 }
 
-// enqueueLocked puts an item, the newest, into the lanes of those that it is owed to.
+// enqueueLocked puts an item into the lanes of those that it is owed to, behind what was added
+// before it.
 func (o *Outbox) enqueueLocked(it *item) {
 	for _, target := range o.owedLocked(it) {
 		q := o.queues[target]
@@ -64,7 +65,11 @@ func (o *Outbox) enqueueLocked(it *item) {
 			q.lanes[l.merchant] = l
 			heap.Push(&q.due, l)
 		}
-		l.items = append(l.items, it)
+		i := len(l.items)
+		for i > 0 && l.items[i-1].added.After(it.added) {
+			i-- // another sidecar's may come late
+		}
+		l.items = slices.Insert(l.items, i, it)
 	}
 }
 

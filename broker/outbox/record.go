@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -51,7 +50,7 @@ func (r *record) event() Event {
 	return Event{ID: r.ID, Component: r.Component, AppID: r.AppID, InfoType: r.InfoType, Text: secret.New(r.Text)}
 }
 
-// name returns the name of the record, which sorts by Added.
+// name returns a name of the record that sorts by Added.
 func (r *record) name(prefix string) string { return fmt.Sprintf("%s%013d-%s", prefix, r.Added, r.ID) }
 
 // item is an event that waits. Outbox.mu guards what can change.
@@ -65,19 +64,20 @@ type item struct {
 	had     []string
 	over    bool // done or dead: no longer in the outbox
 
-	saves sync.Mutex // held across a change of its record
+	saves chan struct{} // capacity 1, full during a change of its record
 }
 
 // save runs fn, which changes the item's record, while nobody else does.
 func (it *item) save(fn func() error) error {
-	it.saves.Lock()
-	defer it.saves.Unlock()
+	it.saves <- struct{}{} // no mutex: the store may take long
+	defer func() { <-it.saves }()
 	return fn()
 }
 
 func newItem(r *record, name string, v store.Version, size int64) *item {
 	return &item{
 		Event: r.event(), added: time.UnixMilli(r.Added), name: name, size: size, version: v, had: slices.Clone(r.Had),
+		saves: make(chan struct{}, 1),
 	}
 }
 
@@ -87,6 +87,16 @@ func (it *item) record() *record {
 		ID: it.ID, Component: it.Component, AppID: it.AppID, InfoType: it.InfoType, Text: it.Text.Reveal(),
 		Added: it.added.UnixMilli(), Had: slices.Clone(it.had),
 	}
+}
+
+// decode returns the event that a record of the store has.
+func (o *Outbox) decode(named store.Named) (*record, error) {
+	plain, err := o.Seal.Open(named.Name, named.Generation, named.Sealed)
+	if err != nil {
+		return nil, err
+	}
+	r := &record{}
+	return r, json.Unmarshal(plain, r)
 }
 
 // put returns the write that makes r the record of name, over the version base.

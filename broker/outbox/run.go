@@ -20,10 +20,11 @@ const (
 	patience = 24 * time.Hour
 )
 
-// Run delivers what is due until ctx ends, and returns when no delivery is under way. It must be
-// called once.
+// Run delivers what is due until ctx ends, and returns when no delivery is under way. Where the
+// store is shared, it does so while no other sidecar does. It must be called once.
 func (o *Outbox) Run(ctx context.Context) {
-	var attempts sync.WaitGroup
+	var attempts, others sync.WaitGroup
+	o.startSharing(ctx, &others)
 	until, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	sweep := time.NewTicker(sweepInterval)
@@ -41,6 +42,8 @@ func (o *Outbox) Run(ctx context.Context) {
 	}
 	defer time.AfterFunc(stopGrace, cancel).Stop()
 	attempts.Wait()
+	others.Wait()
+	o.resign()
 }
 
 // startDue starts what is due, and returns after how long it is to be called again.
@@ -48,6 +51,9 @@ func (o *Outbox) startDue(start func(attempt)) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now, wait := o.Now(), sweepInterval
+	if !o.deliversLocked() {
+		return wait // who makes it deliver wakes Run up
+	}
 	for _, q := range o.queues {
 		for q.running < perTarget && len(q.due) > 0 {
 			l := q.due[0]
@@ -79,7 +85,11 @@ func (o *Outbox) sweep(ctx context.Context) {
 	}
 	var ends []end
 	o.mu.Lock()
-	for _, it := range o.items {
+	items := o.items
+	if !o.deliversLocked() {
+		items = nil
+	}
+	for _, it := range items {
 		if len(o.owedLocked(it)) > 0 {
 			continue
 		}
