@@ -70,23 +70,17 @@ for i = 1, n do
 end
 return {0, entry}`
 
-// listLua returns one moment's records, of each name, generation, fence and content.
+// listLua returns one moment's records, of each name, generation, fence and content. A generation
+// of "" is for a record that is not at hand: while the slot moves to another node of a Cluster,
+// key by key, the names may be here and some records there, which to ask for is an error.
 //
 // The keys of records are not in KEYS, as only the script finds their names; they are in the slot
 // of the others. KEYS: names. ARGV: what the key of a record begins with, from, to, limit.
 const listLua = `
-local out, from, limit = {}, ARGV[2], tonumber(ARGV[4])
-while #out < limit * 4 do
-  local want = limit - #out / 4
-  local names = redis.call('ZRANGEBYLEX', KEYS[1], from, ARGV[3], 'LIMIT', 0, want)
-  for _, name in ipairs(names) do
-    local r = redis.call('HMGET', ARGV[1] .. name, 'g', 'f', 'b')
-    if r[1] then
-      out[#out+1], out[#out+2], out[#out+3], out[#out+4] = name, r[1], r[2], r[3]
-    end
-    from = '(' .. name
-  end
-  if #names < want then break end
+local out = {}
+for _, name in ipairs(redis.call('ZRANGEBYLEX', KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, ARGV[4])) do
+  local r = redis.pcall('HMGET', ARGV[1] .. name, 'g', 'f', 'b')
+  out[#out+1], out[#out+2], out[#out+3], out[#out+4] = name, r[1] or '', r[2] or '', r[3] or ''
 end
 return out`
 
