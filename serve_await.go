@@ -34,14 +34,12 @@ func awaitStore(ctx context.Context, log *slog.Logger, open func(context.Context
 		pause := time.NewTimer(storeRetry)
 		select {
 		case <-pause.C:
+		case <-patience.C:
+			pause.Stop()
+			return opened{}, fmt.Errorf("nobody answered within %s: %w", storePatience, err)
 		case <-ctx.Done():
 			pause.Stop()
 			return opened{}, ctx.Err()
-		}
-		select {
-		case <-patience.C:
-			return opened{}, fmt.Errorf("nobody answered within %s: %w", storePatience, err)
-		default:
 		}
 	}
 }

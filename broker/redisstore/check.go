@@ -90,11 +90,11 @@ func (s *Store) checkRights(ctx context.Context) error {
 		switch {
 		case err == nil, rueidis.IsRedisNil(err):
 		case !isAnswer:
-			return fmt.Errorf("%s: %w", s.target, s.explain(ctx, err))
+			return fmt.Errorf("%s: %w", s.target, s.explain(ctx, within, err))
 		case denied(answer):
 			return fmt.Errorf("%s: the user may not %s the keys {%s}:*; give it all of: %s: %w", s.target, names[i], s.target.Prefix, s.rights(), err)
 		case word(answer) != "NOSCRIPT" && word(answer) != "WRONGTYPE":
-			return fmt.Errorf("%s: %s: %w", s.target, names[i], s.explain(ctx, err))
+			return fmt.Errorf("%s: %s: %w", s.target, names[i], s.explain(ctx, within, err))
 		}
 	}
 	return nil

@@ -26,15 +26,24 @@ var hints = map[string]string{
 	"BUSY":        "a script of somebody else keeps Redis busy",
 }
 
-// explain puts a hint before an error of an operation whose caller has ctx.
-func (s *Store) explain(ctx context.Context, err error) error {
+// explain puts a hint before an error of an operation whose caller has ctx, and which had within.
+func (s *Store) explain(ctx, within context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended
 	}
-	switch {
-	case errors.Is(err, context.DeadlineExceeded): // ours: the caller's has not ended
+	if errors.Is(err, context.DeadlineExceeded) {
+		ours, _ := within.Deadline()
+		if callers, ok := ctx.Deadline(); ok && !ours.Before(callers) {
+			return context.DeadlineExceeded // a connection may see the end before the context does
+		}
 		return errNoAnswer
-	case errors.Is(err, rueidis.ErrNoSlot):
+	}
+	return s.hint(err)
+}
+
+// hint says what to do about what Redis answers.
+func (s *Store) hint(err error) error {
+	if errors.Is(err, rueidis.ErrNoSlot) {
 		return fmt.Errorf("%s: %w", hints["CLUSTERDOWN"], err)
 	}
 	answer, ok := rueidis.IsRedisErr(err)
@@ -61,16 +70,14 @@ func denied(answer *rueidis.RedisError) bool {
 	return word(answer) == "NOPERM" || strings.Contains(answer.Error(), "ACL failure in script") || strings.Contains(answer.Error(), "executing the script can't")
 }
 
-// causeOf tells apart what an outage may come from, so that its news is told once.
+// causeOf tells apart what an outage may come from, so that its news is told once. Silence is one
+// cause: a frozen server is met as no answer, a cut connection and a refused one in turn.
 func causeOf(err error) string {
 	var answer *rueidis.RedisError
-	switch {
-	case errors.As(err, &answer):
+	if errors.As(err, &answer) {
 		return word(answer)
-	case errors.Is(err, errNoAnswer):
-		return "no answer"
 	}
-	return "no connection"
+	return "silence"
 }
 
 // rights are the rules of Redis's access control list that a user needs.
@@ -109,7 +116,7 @@ func (s *Store) startHint(err error) error {
 		return fmt.Errorf("the server is not in cluster mode; write redis:// in the place of redis-cluster://: %w", err)
 	}
 	if _, ok := rueidis.IsRedisErr(err); ok {
-		return s.explain(context.Background(), err)
+		return s.hint(err)
 	}
 	return fmt.Errorf("cannot connect; is Redis running, and the address right? %w", err)
 }

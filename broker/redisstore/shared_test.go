@@ -51,13 +51,16 @@ func passesSuite(t *testing.T, url string) {
 }
 
 func TestStore_Single(t *testing.T) {
+	t.Parallel()
 	passesSuite(t, redistest.Start(t, redistest.Options{}).URL())
 }
 
 func TestStore_Sentinel(t *testing.T) {
+	t.Parallel()
 	passesSuite(t, redistest.StartSentinel(t, redistest.Options{}).URL())
 }
 
 func TestStore_Cluster(t *testing.T) {
+	t.Parallel()
 	passesSuite(t, redistest.StartCluster(t, redistest.Options{}).URL())
 }

@@ -129,7 +129,7 @@ func (s *Store) do(ctx context.Context, script *rueidis.Lua, keys, args []string
 	}
 	msg, err := script.Exec(within, s.client, keys, args).ToMessage()
 	if err != nil {
-		return rueidis.RedisMessage{}, s.explain(ctx, err)
+		return rueidis.RedisMessage{}, s.explain(ctx, within, err)
 	}
 	return msg, nil
 }
@@ -146,7 +146,7 @@ func (s *Store) ask(ctx context.Context, commands ...rueidis.Completed) ([]rueid
 	for i, result := range s.client.DoMulti(within, commands...) {
 		msg, err := result.ToMessage()
 		if err != nil && !rueidis.IsRedisNil(err) {
-			return nil, s.explain(ctx, err)
+			return nil, s.explain(ctx, within, err)
 		}
 		answers[i] = msg
 	}
