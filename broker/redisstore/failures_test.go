@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,6 +83,16 @@ func TestStore_Heals(t *testing.T) {
 	f("another type under the record's key", func() {
 		s.MustDo("EVAL", "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], 'x')", "1", "{wxsidecar}:r:"+renewed)
 	}, "DEL", "{wxsidecar}:r:"+renewed)
+	f("eviction", func() {
+		for _, key := range []string{"r:" + renewed, "fence", "changes", "names"} {
+			s.MustDo("DEL", "{wxsidecar}:"+key)
+			rs.goOn("eviction of " + key)
+		}
+	})
+	f("a script of somebody else", func() {
+		s.MustDo("CONFIG", "SET", "busy-reply-threshold", "50")
+		go s.Do("EVAL", "while true do end", "0")
+	}, "SCRIPT", "KILL")
 	f("READONLY", func() { replicate(t, s, other) }, "REPLICAOF", "NO", "ONE")
 	f("a server that is stopped", func() {
 		s.Stop()
@@ -106,6 +117,21 @@ func TestStore_Heals(t *testing.T) {
 		rs.goOn("a slow network")
 		link.Heal()
 	})
+}
+
+// A server that still loads its data is waited for.
+func TestStore_HealsAfterLoading(t *testing.T) {
+	s := redistest.Start(t, redistest.Options{Config: []string{"key-load-delay 10000", "loading-process-events-interval-bytes 1024"}})
+	rs := startRenewers(t, viewsOf(t, s.URL())...)
+	rs.goOn("the start")
+	s.MustDo("EVAL", "for i = 1, 300 do redis.call('SET', 'k' .. i, string.rep('x', 100)) end", "0")
+	s.MustDo("SAVE")
+	rs.goOn("a save")
+	s.Restart()
+	rs.goOn("a start that took its time")
+	if reads := s.Info("cmdstat_hmget"); reads == "" || strings.Contains(reads, "rejected_calls=0,") {
+		t.Errorf("no read was answered LOADING, so nothing was tried: %s", reads)
+	}
 }
 
 // replicate makes s a replica of another server, with the data of that one.
