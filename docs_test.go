@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/config"
@@ -119,9 +120,16 @@ func TestDocs_VerbsExist(t *testing.T) {
 	verbs := map[string]func(string) bool{}
 	p := &program{}
 	root := p.rootVerb()
-	for _, verb := range root.Commands() {
-		verbs[verb.Name()] = func(flag string) bool {
+	root.InitDefaultCompletionCmd()
+	add := func(name string, verb *cobra.Command) {
+		verbs[name] = func(flag string) bool {
 			return verb.Flags().Lookup(flag) != nil || root.PersistentFlags().Lookup(flag) != nil || flag == "help"
+		}
+	}
+	for _, verb := range root.Commands() {
+		add(verb.Name(), verb)
+		for _, under := range verb.Commands() {
+			add(verb.Name()+" "+under.Name(), under)
 		}
 	}
 	for doc, text := range documents(t) {
@@ -131,7 +139,13 @@ func TestDocs_VerbsExist(t *testing.T) {
 		}
 		for _, line := range lines {
 			words := strings.Fields(line)
-			hasFlag, ok := verbs[words[0]]
+			name := words[0]
+			if len(words) > 1 {
+				if _, ok := verbs[name+" "+words[1]]; ok {
+					name += " " + words[1]
+				}
+			}
+			hasFlag, ok := verbs[name]
 			if !ok {
 				t.Errorf("%s: there is no verb %s", doc, words[0])
 				continue

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wxsidecar/wxsidecar/proxy/admin"
+)
+
+func (p *program) statusVerb() *cobra.Command {
+	return p.adminVerb("status", "Show what is wrong with a running sidecar, and how everything is",
+		"Status asks the sidecar what is wrong, the worst first, and what to do about it; then it shows its components, own\n"+
+			"accounts and merchants.\n"+
+			"Exit codes: 0 nothing is critical, 1 something is, or no answer came, 2 the command line or the address is at fault.",
+		func(a *asker, _ []string) error {
+			s, err := show(a, http.MethodGet, "status", nil, nil, a.printStatus)
+			if err != nil {
+				return err
+			}
+			for _, f := range s.Findings {
+				if f.Severity == admin.Critical {
+					return &exitError{code: exitFailure} // it has been told
+				}
+			}
+			return nil
+		})
+}
+
+func (a *asker) printStatus(s admin.Status) {
+	out := a.std.out
+	fmt.Fprintf(out, "wxsidecar %s, %s since %s, store %s\n\n", s.Version, s.State, s.StartedAt.Format("2006-01-02 15:04:05Z07:00"), s.Store)
+	if len(s.Findings) == 0 {
+		fmt.Fprintln(out, "nothing is wrong")
+	}
+	for _, f := range s.Findings {
+		who := f.Kind + " " + f.AppID
+		if f.AppID == "" {
+			who = f.Component
+		}
+		fmt.Fprintf(out, "%s: %s %s: %s\n    do: %s\n", f.Severity, f.Code, orDash(who), orDash(f.Message), f.Cure)
+	}
+	fmt.Fprintln(out)
+	table(out, "COMPONENT STATE EXPIRES TICKET LIST-READ MERCHANTS", func(row func(...any)) {
+		for _, c := range s.Components {
+			row(c.AppID, c.State, shownAt(c.ExpiresAt), shownAt(c.Ticket.ReceivedAt), shownAt(c.List.ReadAt), c.List.Accounts)
+		}
+	})
+	if len(s.Accounts) > 0 {
+		fmt.Fprintln(out)
+		accountRows(out, s.Accounts)
+	}
+	fmt.Fprintln(out)
+	table(out, "KEYS-IN-USE STATE COUNT", func(row func(...any)) {
+		for _, kind := range []string{"authorizer", "ticket"} {
+			for _, state := range sortedKeys(s.Keys.Counts[kind]) {
+				if n := s.Keys.Counts[kind][state]; n > 0 {
+					row(kind, state, n)
+				}
+			}
+		}
+	})
+}
+
+// errNotDone ends a verb with 1 after it has printed why.
+func errNotDone(why string) error { return &exitError{exitFailure, errors.New(why)} }
