@@ -73,6 +73,18 @@ func (c *component) catchUp(ctx context.Context) {
 	c.wakeUp()
 }
 
+// relist has the list read soon as in a store that never had it.
+func (c *component) relist(ctx context.Context) {
+	err := c.record.update(ctx, func(p platformRecord) (platformRecord, bool) {
+		p.listed = time.Time{}
+		return p, true
+	})
+	if err != nil {
+		c.log.Warn("that the list of authorizers is to be read could not be saved", "component", c.appID, "error", err)
+	}
+	c.reconcile()
+}
+
 // markListed notes that the list has been read: those who waited for that go on.
 func (c *component) markListed() {
 	c.mu.Lock()

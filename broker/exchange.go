@@ -176,6 +176,7 @@ func (x *inbox) exchangeOnce(ctx context.Context, name string, e exchange) ([]by
 		x.keepUnsaved(kept)
 	}
 	if err == nil || errors.Is(err, errUnsaved) {
+		x.ledger.noteWroteNow(key)
 		x.authorized(key)
 		return got.Answer, nil
 	}

@@ -33,16 +33,22 @@ type inbox struct {
 	listed     atomic.Bool   // pending has what an earlier run left
 
 	mu      sync.Mutex
-	pending map[Key]chan struct{} // closed once exchanged
-	flights map[string]*flight    // exchanges under way, by the name of their code
-	unsaved map[string]change     // exchanges that the store did not take, by their record's name
-	refused map[Key]time.Time     // authorizations that the store did not take, and when, by our own clock
+	pending map[Key]*pending
+	flights map[string]*flight // exchanges under way, by the name of their code
+	unsaved map[string]change  // exchanges that the store did not take, by their record's name
+	refused map[Key]time.Time  // authorizations that the store did not take, and when, by our own clock
+}
+
+// pending is an authorization that waits.
+type pending struct {
+	done chan struct{} // closed once exchanged
+	kept bool          // its item is in the store, or was
 }
 
 func newInbox(d *directory, all *components) *inbox {
 	return &inbox{
 		env: d.env, table: d.table, ledger: d.ledger, directory: d, components: all, wake: make(chan struct{}, 1),
-		pending: map[Key]chan struct{}{}, flights: map[string]*flight{}, unsaved: map[string]change{},
+		pending: map[Key]*pending{}, flights: map[string]*flight{}, unsaved: map[string]change{},
 		refused: map[Key]time.Time{},
 	}
 }
@@ -100,16 +106,21 @@ type inboxRecord struct {
 
 func (x *inbox) list(ctx context.Context) ([]inboxRecord, error) {
 	var items []inboxRecord
+	gone := x.keptPending()
 	err := x.ledger.list(ctx, inboxPrefix, func(name string, got opened) bool {
 		var item inboxItem
 		if got.plain != nil && json.Unmarshal(got.plain, &item) == nil {
 			items = append(items, inboxRecord{name, got.version, item})
-			x.markPending(item.key())
+			x.markPending(item.key(), true)
+			delete(gone, item.key())
 		}
 		return ctx.Err() == nil
 	})
 	if err == nil && ctx.Err() == nil {
 		x.listed.Store(true)
+		for key := range gone {
+			x.markDone(key) // another sidecar exchanged it
+		}
 	}
 	return items, err
 }

@@ -25,11 +25,12 @@ func (x *inbox) take(ctx context.Context, p wechat.Push) error {
 		return err
 	}
 	name := inboxName(p.Component, p.CreateTime, p.ID)
-	x.markPending(item.key()) // before run can know of it, and end the wait
+	x.markPending(item.key(), false) // before run can know of it, and end the wait
 	x.checkpoint("push-saving")
 	err = x.ledger.write(ctx, change{name: name, generation: 1, plain: plain})
 	x.checkpoint("push-saved")
 	if errors.Is(err, store.ErrConflict) {
+		x.markPending(item.key(), true)
 		return nil // a repeat of one that waits already
 	}
 	if err != nil {
@@ -37,6 +38,7 @@ func (x *inbox) take(ctx context.Context, p wechat.Push) error {
 		x.markDone(item.key())
 		return fmt.Errorf("keep the authorization of %s: %w", p.AuthorizerAppID, err)
 	}
+	x.markPending(item.key(), true)
 	x.forgetRefused(item.key())
 	x.wakeUp()
 	return nil
@@ -76,21 +78,38 @@ func (x *inbox) wasRefused(key Key) bool {
 // wakeUp has run look at what waits. It never blocks.
 func (x *inbox) wakeUp() { notify(x.wake) }
 
-// markPending notes that the authorization of key waits.
-func (x *inbox) markPending(key Key) {
+// markPending notes that the authorization of key waits, and whether the store has it.
+func (x *inbox) markPending(key Key, kept bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if key.AppID != "" && x.pending[key] == nil {
-		x.pending[key] = make(chan struct{})
+	switch p := x.pending[key]; {
+	case key.AppID == "":
+	case p == nil:
+		x.pending[key] = &pending{done: make(chan struct{}), kept: kept}
+	case kept:
+		p.kept = true
 	}
+}
+
+// keptPending returns the keys of the authorizations that wait and that the store has, or had.
+func (x *inbox) keptPending() map[Key]bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	keys := map[Key]bool{}
+	for key, p := range x.pending {
+		if p.kept {
+			keys[key] = true
+		}
+	}
+	return keys
 }
 
 // markDone ends the wait of those who call for key.
 func (x *inbox) markDone(key Key) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if done := x.pending[key]; done != nil {
-		close(done)
+	if p := x.pending[key]; p != nil {
+		close(p.done)
 		delete(x.pending, key)
 	}
 }
@@ -100,7 +119,10 @@ func (x *inbox) markDone(key Key) {
 func (x *inbox) pendingOf(key Key) <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.pending[key]
+	if p := x.pending[key]; p != nil {
+		return p.done
+	}
+	return nil
 }
 
 // isPending reports whether the authorization of key waits, or may: what an earlier run left

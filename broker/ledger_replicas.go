@@ -12,6 +12,14 @@ func (l *ledger) noteWrote(key Key, s *saved, rec *record) {
 	s.wrote = s.rec.token.Equal(rec.token)
 }
 
+// noteWroteNow notes that this sidecar obtained the token in force of a key.
+func (l *ledger) noteWroteNow(key Key) {
+	defer l.lock(key)()
+	if s := l.memory.inUse(key); s != nil {
+		s.wrote = true
+	}
+}
+
 // wrote reports whether this sidecar obtained the token in force.
 func (l *ledger) wrote(key Key, s *saved) bool {
 	defer l.lock(key)()

@@ -156,6 +156,6 @@ func (r *replicas) refill(ctx context.Context) {
 		r.log.Error("the store that was emptied cannot be made anew", "error", err)
 	}
 	for _, c := range r.components.list() {
-		c.reconcile()
+		c.relist(ctx)
 	}
 }

@@ -181,7 +181,10 @@ func TestReplicas_ShareVerdicts(t *testing.T) {
 		f.all[2].authorize(merchant(7))
 		f.all[1].authorize(merchant(0))
 		pass(time.Second)
-		for _, w := range f.all {
+		for i, w := range f.all {
+			if w.broker.AuthorizationPending(componentID, merchant(7)) || w.broker.AuthorizationPending(componentID, merchant(0)) {
+				t.Errorf("replica %d still waits for what was exchanged", i)
+			}
 			w.mustCall(fresh)
 			w.mustCall(key)
 		}
