@@ -45,8 +45,8 @@
 // repeats what was under way when the last one died. An event that is added on
 // two sidecars waits once, and for a day it is remembered that an app has it. While the store does not answer,
 // Add fails, and an attempt begins only while no other sidecar can have the lease. What a failover of the store
-// loses the deliverer puts back, and what is lost when it is emptied all of them do, but
-// for dead letters: these are in the store alone.
+// loses the deliverer puts back, and what is lost when it is emptied all of them do, so that what was
+// delivered just before can come again. Dead letters are lost then: these are in the store alone.
 //
 // The package makes no API promise outside this module.
 package outbox

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/store"
+	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
 // A sidecar that is stopped in order hands over within seconds, and nothing comes twice.
@@ -32,6 +33,51 @@ func TestTakeover_Stopped(t *testing.T) {
 		a.mustHave(t, ids("m", 0, 9)...)
 		f.mustAgree(0, 0, 1, 2)
 	})
+}
+
+// One sidecar says that it delivers, also while it alone is left.
+func TestTakeover_Metric(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(t, &app{name: "a"})
+		var all []*metrics.Metrics
+		for range 3 {
+			f.opts.Metrics = metrics.New("test")
+			all = append(all, f.opts.Metrics)
+			f.start(1)
+		}
+		says := func(want ...float64) {
+			t.Helper()
+			for i, m := range all {
+				if got := deliverer(t, m); got != want[i] {
+					t.Errorf("sidecar %d: wxsidecar_outbox_deliverer is %v, want %v", i, got, want[i])
+				}
+			}
+		}
+		says(1, 0, 0)
+		f.members[0].stop()
+		time.Sleep(askAgain)
+		if sum := deliverer(t, all[1]) + deliverer(t, all[2]); deliverer(t, all[0]) != 0 || sum != 1 {
+			t.Errorf("one stopped, and %v of the others deliver", sum)
+		}
+		f.members[1].stop()
+		time.Sleep(askAgain)
+		says(0, 0, 1)
+	})
+}
+
+func deliverer(t *testing.T, m *metrics.Metrics) float64 {
+	t.Helper()
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "wxsidecar_outbox_deliverer" {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatal("there is no wxsidecar_outbox_deliverer")
+	return 0
 }
 
 // Restarts of all, one after the other, while events come: each is delivered once.
