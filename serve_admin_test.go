@@ -367,3 +367,40 @@ func TestAdmin_StatusSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("%+v", status().Findings)
 	}
 }
+
+// The level of the log, and a line for each call, are changed while it runs; no secret of the
+// run is in any line at any level.
+func TestAdmin_LogAtRunTime(t *testing.T) {
+	t.Parallel()
+	w := newAdminWorld(t)
+	w.ticket()
+	call := func() {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+w.at("apps")+"/cgi-bin/getcallbackip", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Wechat-Appid", scriptAuthorizer)
+		req.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	lines := func(part string) int { return strings.Count(w.log.String(), part) }
+	call()
+	if n := lines(`"msg":"call"`); n != 0 {
+		t.Errorf("%d lines that nobody wants", n)
+	}
+	w.want(200, `"access":true`, "POST", "/api/v1/log", "", `{"level":"debug","access":true}`)
+	call()
+	if n := lines(`"msg":"call","request_id":"`); n != 1 || lines(`"appid":"`+scriptAuthorizer+`","component":"`+scriptComponent+`"`) == 0 || lines(`"trace_id":"0af7651916cd43dd8448eb211c80319c"`) != 1 {
+		t.Errorf("%d lines:\n%s", n, w.log.String())
+	}
+	w.want(200, `"level":"error","access":true`, "POST", "/api/v1/log", "", `{"level":"error"}`)
+	call()
+	if n := lines(`"msg":"call"`); n != 1 {
+		t.Errorf("%d lines at level error", n)
+	}
+}

@@ -28,6 +28,8 @@ func (s *sidecar) buildApps(c config.Config, keys *seal.Keyring) error {
 	options.Source, options.Exchange, options.HandleKeys = s.broker, s.broker, keys.Derive("handles")
 	options.Metrics, options.Log, options.BaseContext = s.metrics, s.log, s.base
 	options.Upstream.Own, options.Upstream.Proxy = s.own, s.proxy
+	options.AccessLog = &s.control.access
+	s.control.access.Store(c.Log.Access)
 	options.Connect.TLS = s.authority.TLSConfig("api.weixin.qq.com")
 	if s.apps, err = proxy.New(options); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/config"
+	"github.com/wxsidecar/wxsidecar/proxy"
 )
 
 // newLogger returns the logger that the configuration describes, which was
@@ -76,6 +77,9 @@ func limitLines(h slog.Handler) slog.Handler {
 
 // Handle implements [slog.Handler].
 func (l lineLimiter) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == proxy.AccessMessage {
+		return l.Handler.Handle(ctx, r) // somebody has asked for all of them
+	}
 	lines, dropped := l.count(r.Message, r.Time)
 	if dropped > 0 {
 		l.notice(ctx, r, "lines were left out, as too many of them came", "left_out", dropped)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/config"
+	"github.com/wxsidecar/wxsidecar/proxy"
 )
 
 func TestLogger_LimitsLines(t *testing.T) {
@@ -40,4 +41,16 @@ func TestLogger_LimitsLines(t *testing.T) {
 		}
 		count(`"left_out"`, 1)
 	})
+}
+
+// Lines that somebody has asked for are all written.
+func TestLogger_WritesEachCall(t *testing.T) {
+	var out bytes.Buffer
+	log := newLogger(&out, config.Log{Level: "info", Format: "json"}, &slog.LevelVar{})
+	for range maxLines + 50 {
+		log.Info(proxy.AccessMessage)
+	}
+	if n := strings.Count(out.String(), `"msg":"call"`); n != maxLines+50 {
+		t.Errorf("%d lines", n)
+	}
 }

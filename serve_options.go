@@ -79,7 +79,7 @@ func appsOptions(c config.Config) (proxy.Options, error) {
 			MaxInflight: c.Limits.MaxInflight, MaxInflightPerAccount: c.Limits.MaxInflightPerAccount,
 			ReplayBody: int(c.Limits.ReplayBody), ReplayMemory: int(c.Limits.ReplayMemory),
 		},
-		Callers: callers, ExposeTokens: c.Tokens.Expose, Connect: proxy.ConnectOptions{Allow: c.Connect.Allow},
+		Callers: callers, ExposeTokens: c.Tokens.Expose, MakeTraces: c.Tracing.Make, Connect: proxy.ConnectOptions{Allow: c.Connect.Allow},
 	}, nil
 }
 

@@ -44,6 +44,7 @@ type Config struct {
 	Admin     Admin       `yaml:"admin"`
 	Shutdown  Shutdown    `yaml:"shutdown"`
 	Log       Log         `yaml:"log"`
+	Tracing   Tracing     `yaml:"tracing"`
 }
 
 // Listen says where each listener listens: host:port (port 0 is any free
@@ -252,6 +253,14 @@ type Log struct {
 	Level string `yaml:"level"`
 	// Format is text, json, or auto: text on a terminal, else json.
 	Format string `yaml:"format"`
+	// Access logs each call of an app in a line.
+	Access bool `yaml:"access"`
+}
+
+// Tracing is about W3C traces, which pass from apps to WeChat.
+type Tracing struct {
+	// Make gives a call that is of no trace one of its own.
+	Make bool `yaml:"make"`
 }
 
 // Size is a number of bytes, written as 65536, 64KiB, 64MiB or 1GiB.

@@ -143,7 +143,7 @@ func (s *Server) inspect(r *request, resp *fasthttp.Response) int {
 	if errcode == 0 {
 		return 0
 	}
-	r.result = resultErrcode
+	r.result, r.access.errcode = resultErrcode, errcode
 	s.countErrcode(r, errcode)
 	return errcode
 }

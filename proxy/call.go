@@ -164,6 +164,7 @@ func (s *Server) finish(r *request) {
 	s.results.count(r.route.FamilyID, r.result)
 	s.metrics.AppRequestTime(total, max(total-r.outside, 0))
 	s.countCaller(r, total)
+	s.logAccess(r, total)
 	s.releaseSlots(r)
 	r.reset()
 	s.requests.Put(r)

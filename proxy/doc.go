@@ -12,7 +12,7 @@
 //	alias.go       calls that come by a hosts entry
 //	request.go     borrowed bytes become ours; what could be read two ways is refused
 //	target.go      the request target: path, query, host
-//	header.go      which header lines pass; ascii.go
+//	header.go      which header lines pass; ascii.go, trace.go (W3C traces)
 //	hosts.go       the names by which apps may call
 //	params.go      the query parameters that mean something to us
 //	browser.go     what web pages send is refused
@@ -30,6 +30,7 @@
 //	               dial/
 //	errcode.go     the errcode in an answer; redact.go (what no answer may repeat)
 //	result.go      how a call ended, counted; callers_count.go (by caller)
+//	access.go      a line for each call, where that is wanted
 //	errors.go      what an answer of our own looks like: status, code, errcode, shape;
 //	               errors_account.go, errors_upstream.go (their words), errors_log.go
 //	               (what the log says of it)

@@ -14,20 +14,25 @@ func (s *Server) logRefusal(ctx *fasthttp.RequestCtx, r *request, f *fault) {
 	if !s.log.Enabled(s.base, level) {
 		return
 	}
-	s.log.Log(s.base, level, "call refused", append(callAttrs(ctx, r), "error", f)...)
+	r.access.logged = true
+	s.log.Log(s.base, level, "call refused", append(r.attrs(ctx.RemoteAddr().String()), "error", f)...)
 }
 
-// callAttrs returns the log attributes of a call: its path, account, caller and origin, as far
-// as they are known.
-func callAttrs(ctx *fasthttp.RequestCtx, r *request) []any {
+// attrs returns the log attributes of a call: its path, account, caller, origin and trace, as
+// far as they are known.
+func (r *request) attrs(remote string) []any {
 	caller := ""
 	if r.caller != nil {
 		caller = r.caller.Name
 	}
-	return []any{
+	attrs := []any{
 		"request_id", string(r.id[:]), "method", string(r.method), "path", string(r.path),
-		"appid", r.appIDForLog(), "component", r.componentForLog(), "caller", caller, "remote", ctx.RemoteAddr().String(),
+		"appid", r.appIDForLog(), "component", r.componentForLog(), "caller", caller, "remote", remote,
 	}
+	if id := r.traceID(); id != "" {
+		attrs = append(attrs, "trace_id", id)
+	}
+	return attrs
 }
 
 // appIDForLog returns the appid that the call names, whether we know it or not; empty for

@@ -18,6 +18,8 @@ const (
 	classOrigin                   // Origin: sent by a browser
 	classFetchSite                // Sec-Fetch-Site: sent by a browser
 	classReferer                  // Referer: perhaps sent by a browser; forwarded
+	classTrace                    // traceparent: forwarded if it is valid
+	classTraceState               // tracestate: forwarded with it
 )
 
 const maxClassifiedName = 32
@@ -66,6 +68,10 @@ func classOf(name []byte) class {
 		return classFetchSite
 	case "referer":
 		return classReferer
+	case "traceparent":
+		return classTrace
+	case "tracestate":
+		return classTraceState
 	}
 	if hasOurPrefix(name) {
 		return classOurs
@@ -99,6 +105,9 @@ type head struct {
 	length, chunked bool
 	browser         bool
 	referer         []byte
+
+	traceparent          []byte
+	tracestate, badTrace bool
 }
 
 // readHead reads the raw lines of a request head and appends those that are forwarded to
@@ -136,7 +145,7 @@ func readHead(dst, raw []byte) ([]byte, head, *fault) {
 	if len(h.connection) > 0 {
 		dst = dropNamed(dst, h.connection)
 	}
-	return dst, h, nil
+	return h.checkTrace(dst), h, nil
 }
 
 // add adds one line to h and reports whether the line is forwarded.
@@ -170,6 +179,12 @@ func (h *head) add(name, value []byte) (bool, *fault) {
 		return false, h.framing(name, value)
 	case classReferer:
 		return true, setOnce(&h.referer, value, "Referer")
+	case classTrace:
+		h.addTrace(value)
+		return true, nil
+	case classTraceState:
+		h.tracestate = true
+		return true, nil
 	case classOrigin:
 		h.browser = true
 	case classFetchSite:

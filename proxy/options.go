@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/metrics"
@@ -39,6 +40,10 @@ type Options struct {
 	// HandleKeys authenticate handles. The first issues them, all of them verify. Replicas
 	// need the same keys. Without any, handles are valid until the process ends.
 	HandleKeys [][]byte
+	// MakeTraces gives a call without a traceparent one of its own.
+	MakeTraces bool
+	// AccessLog says at any time whether each call is logged in a line; nil for never.
+	AccessLog *atomic.Bool
 	// Connect says how the method CONNECT is served.
 	Connect ConnectOptions
 	// Metrics and Log may be nil.

@@ -25,6 +25,7 @@ type request struct {
 	rewrite  []byte // the query as it was last sent
 	injected injected
 	progress
+	access access
 }
 
 // requestHead is what the request line and the header lines say.
@@ -37,6 +38,10 @@ type requestHead struct {
 	http11  bool
 	// crossSite says that the Referer is another site's.
 	crossSite bool
+	// traceparent is the call's place in a trace; nil if it is of none. made holds one that
+	// we have made.
+	traceparent []byte
+	made        [traceparentLength]byte
 }
 
 // naming is what says who calls, and for whom.
@@ -122,6 +127,9 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f != nil {
 		return f
 	}
+	if s.makeTraces && r.traceparent == nil {
+		r.makeTrace()
+	}
 	if c, ok := ctx.Conn().(*appConn); ok && c.intercepted && r.key == nil && r.credentials == nil {
 		r.key, r.credentials = c.key, c.credentials
 	}
@@ -173,7 +181,7 @@ func readHeadInto(r *request, lines []byte) (head, *fault) {
 	var h head
 	var f *fault
 	r.headers, h, f = readHead(r.headers[:0], lines)
-	r.appid, r.component, r.key, r.credentials = h.appid, h.component, h.key, h.credentials
+	r.appid, r.component, r.key, r.credentials, r.traceparent = h.appid, h.component, h.key, h.credentials, h.traceparent
 	return h, f
 }
 

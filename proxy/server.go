@@ -61,6 +61,8 @@ type settings struct {
 	exposeTokens     bool
 	keys             handleKeys
 	limits           Limits
+	makeTraces       bool
+	accessLog        *atomic.Bool // nil for never
 }
 
 // state is what calls change.
@@ -90,7 +92,7 @@ func New(o Options) (*Server, error) {
 		source: o.Source, exchange: o.Exchange, table: table,
 		settings: settings{
 			defaultAppID: o.DefaultAppID, defaultComponent: o.DefaultComponent, errorsAs200: o.ErrorsAsHTTP200, exposeTokens: o.ExposeTokens,
-			keys: o.HandleKeys, limits: o.Limits,
+			keys: o.HandleKeys, limits: o.Limits, makeTraces: o.MakeTraces, accessLog: o.AccessLog,
 		},
 		metrics: o.Metrics, log: o.Log, now: o.Now, base: o.BaseContext,
 	}
@@ -217,6 +219,7 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	r := s.newRequest()
+	s.wantAccess(ctx, r)
 	defer s.recoverPanic(ctx, r)
 	f := s.serve(ctx, r)
 	switch {
@@ -231,6 +234,7 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 	}
 	setUnread(ctx.Conn(), unread || f != nil && f.closes)
 	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])
+	r.access.status = ctx.Response.StatusCode()
 	if !r.streaming {
 		s.finish(r)
 	}
@@ -243,8 +247,9 @@ func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx, r *request) {
 		return
 	}
 	streaming := r.streaming
+	r.access.logged = true
 	s.metrics.AppError("internal")
-	s.log.Error("panic while serving a call", append(callAttrs(ctx, r), "panic", p, "stack", string(debug.Stack()))...)
+	s.log.Error("panic while serving a call", append(r.attrs(ctx.RemoteAddr().String()), "panic", p, "stack", string(debug.Stack()))...)
 	id := r.id
 	// Resetting the answer closes its stream, which finishes the call.
 	f := internalFault("panic")
