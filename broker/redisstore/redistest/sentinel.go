@@ -22,7 +22,7 @@ type Sentinel struct {
 }
 
 // StartSentinel starts one primary, two replicas and three Sentinels, which replace a primary
-// that does not answer for half a second. Options hold for those that hold data; TLS for all.
+// that does not answer for a second. Options hold for those that hold data; TLS for all.
 func StartSentinel(t testing.TB, o Options) *Sentinel {
 	t.Helper()
 	s := &Sentinel{t: t, options: o}
@@ -49,7 +49,7 @@ func (s *Sentinel) startSentinel() *Server {
 	s.t.Helper()
 	lines := []string{
 		fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d 2", MasterName, s.Servers[0].port),
-		"sentinel down-after-milliseconds " + MasterName + " 500",
+		"sentinel down-after-milliseconds " + MasterName + " 1000",
 		"sentinel failover-timeout " + MasterName + " 2000",
 		"sentinel parallel-syncs " + MasterName + " 2",
 	}
