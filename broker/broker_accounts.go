@@ -174,5 +174,3 @@ func (a Admin) withTickets(ctx context.Context, accounts []Key) ([]AccountStatus
 	}
 	return all, nil
 }
-
-func compareKeys(a, b Key) int { return strings.Compare(a.String(), b.String()) }

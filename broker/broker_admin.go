@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/store"
@@ -37,7 +37,7 @@ func (a Admin) sorted(match func(Key) bool) []AccountStatus {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, compareKeys)
+	sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
 	held := a.b.table.accounts(keys)
 	all := []AccountStatus{}
 	for _, key := range keys {

@@ -1,9 +1,7 @@
 package broker
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"time"
 )
 
@@ -105,8 +103,8 @@ func (c *component) startNow(ctx context.Context) time.Duration {
 	return wait
 }
 
-// statuses returns how the components are, sorted by appid. keys has what is known of
-// their tokens.
+// statuses returns how the components are, in the order of tokens, which has what is known
+// of their tokens.
 func (s *components) statuses(tokens []AccountStatus) []ComponentStatus {
 	all := []ComponentStatus{}
 	for _, token := range tokens {
@@ -114,7 +112,6 @@ func (s *components) statuses(tokens []AccountStatus) []ComponentStatus {
 			all = append(all, c.status(token))
 		}
 	}
-	slices.SortFunc(all, func(a, b ComponentStatus) int { return cmp.Compare(a.AppID, b.AppID) })
 	return all
 }
 

@@ -3,7 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
 )
 
@@ -47,7 +47,7 @@ func (l *ledger) accountsAfter(ctx context.Context, prefix, after string, limit 
 		}
 	}
 	if len(found) > stored {
-		slices.SortFunc(found, func(a, b storedAccount) int { return compareKeys(a.key, b.key) })
+		sort.Slice(found, func(i, j int) bool { return found[i].key.String() < found[j].key.String() })
 	}
 	return found, last, nil
 }

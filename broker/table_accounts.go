@@ -2,8 +2,7 @@ package broker
 
 import (
 	"context"
-	"slices"
-	"strings"
+	"sort"
 	"time"
 )
 
@@ -142,7 +141,7 @@ func (t *table) keysInUse(match func(Key) bool, state string) []Key {
 			found = append(found, named{e.key.String(), e.key})
 		}
 	})
-	slices.SortFunc(found, func(a, b named) int { return strings.Compare(a.name, b.name) })
+	sort.Slice(found, func(i, j int) bool { return found[i].name < found[j].name })
 	keys := make([]Key, len(found))
 	for i, f := range found {
 		keys[i] = f.key

@@ -2,7 +2,7 @@ package broker
 
 import (
 	"slices"
-	"strings"
+	"sort"
 	"time"
 )
 
@@ -113,11 +113,12 @@ func sortedTroubles(groups map[troubleKey]*TroubleGroup) []TroubleGroup {
 		g.Since = g.Since.UTC().Truncate(time.Second)
 		all = append(all, *g)
 	}
-	slices.SortFunc(all, func(a, b TroubleGroup) int {
+	sort.Slice(all, func(i, j int) bool {
+		a, b := &all[i], &all[j]
 		if a.Count != b.Count {
-			return b.Count - a.Count
+			return a.Count > b.Count
 		}
-		return strings.Compare(a.Component+a.Cause+a.Reason, b.Component+b.Cause+b.Reason)
+		return a.Component+a.Cause+a.Reason < b.Component+b.Cause+b.Reason
 	})
 	return all
 }

@@ -1,10 +1,10 @@
 package admin
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -65,7 +65,7 @@ func findings(s *Status) []Finding {
 	}
 	all = append(all, ofAuthorizers(s)...)
 	all = append(all, ofEvents(s)...)
-	slices.SortStableFunc(all, func(a, b Finding) int { return cmp.Compare(rank(a.Severity), rank(b.Severity)) })
+	sort.SliceStable(all, func(i, j int) bool { return rank(all[i].Severity) < rank(all[j].Severity) })
 	return all
 }
 

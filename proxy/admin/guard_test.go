@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"runtime/trace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -176,9 +178,16 @@ func TestProfiles(t *testing.T) {
 	f(false, "GET", "/debug/pprof/heap", 404)
 	f(true, "GET", "/debug/pprof/", 200)
 	f(true, "GET", "/debug/pprof/goroutine?debug=1", 200)
+	f(true, "GET", "/debug/pprof/heap", 200)
 	f(true, "GET", "/debug/pprof/cmdline", 404)
+	f(true, "GET", "/debug/pprof/heap?debug=9", 400)
+	f(true, "GET", "/debug/pprof/profile?seconds=61", 400)
+	f(true, "GET", "/debug/pprof/trace?seconds=0", 400)
 	f(true, "POST", "/debug/pprof/heap", 405)
 	h, _, _ := guarded(t, false, true)
+	if res := send(h, "GET", "/debug/pprof/", ""); !strings.Contains(res.Body.String(), "profile (?seconds=30)\n") || !strings.Contains(res.Body.String(), "\ngoroutine\n") {
+		t.Errorf("the list: %s", res.Body)
+	}
 	if res := send(h, "GET", "/debug/pprof/heap", "", "Sec-Fetch-Site: cross-site"); res.Code != 403 {
 		t.Errorf("for a web page: %d", res.Code)
 	}
@@ -203,5 +212,25 @@ func TestAPI_UnknownPaths(t *testing.T) {
 func TestNewHandler_NeedsItsParts(t *testing.T) {
 	if _, err := admin.NewHandler(admin.Options{}); err == nil {
 		t.Error("no error")
+	}
+}
+
+// One CPU profile is taken at a time, and it ends with the one who asked for it.
+func TestProfiles_OneAtATime(t *testing.T) {
+	h, _, _ := guarded(t, false, true)
+	ctx, leave := context.WithCancel(t.Context())
+	first := httptest.NewRequest("GET", "http://localhost/debug/pprof/trace?seconds=60", nil).WithContext(ctx)
+	ended := make(chan struct{})
+	go func() { defer close(ended); h.ServeHTTP(httptest.NewRecorder(), first) }()
+	for !trace.IsEnabled() {
+		runtime.Gosched()
+	}
+	if res := send(h, "GET", "/debug/pprof/trace?seconds=1", ""); res.Code != 409 || !strings.Contains(res.Body.String(), "profile_taken") {
+		t.Errorf("a second one: %d %s", res.Code, res.Body)
+	}
+	leave()
+	<-ended
+	if trace.IsEnabled() {
+		t.Error("it goes on for nobody")
 	}
 }
