@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -54,7 +55,7 @@ func (env Environment) assignments() (found []Assignment, warnings []string) {
 			warnings = append(warnings, unknownVariable(name))
 		}
 	}
-	slices.SortFunc(found, func(a, b Assignment) int { return strings.Compare(sortKey(a), sortKey(b)) })
+	sort.Slice(found, func(i, j int) bool { return sortKey(found[i]) < sortKey(found[j]) })
 	slices.Sort(warnings)
 	return found, warnings
 }

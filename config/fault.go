@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -116,11 +117,12 @@ func (e *FaultsError) Faults() []string {
 
 func newFaultsError(faults []fault) *FaultsError {
 	sorted := slices.Clone(faults)
-	slices.SortStableFunc(sorted, func(a, b fault) int {
+	sort.SliceStable(sorted, func(i, j int) bool {
+		a, b := sorted[i], sorted[j]
 		return cmp.Or(
 			cmp.Compare(a.at.rank, b.at.rank), cmp.Compare(a.at.line, b.at.line),
 			cmp.Compare(a.at.col, b.at.col), cmp.Compare(a.at.name, b.at.name),
-		)
+		) < 0
 	})
 	return &FaultsError{sorted}
 }

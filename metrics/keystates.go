@@ -3,6 +3,7 @@ package metrics
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"strconv"
 	"sync"
 	"time"
@@ -156,8 +157,8 @@ func (k *keyStates) Collect(ch chan<- prometheus.Metric) {
 
 // firstToDie returns at most maxExpiries of all, those that die first.
 func firstToDie(all []Expiry) []Expiry {
-	slices.SortFunc(all, func(a, b Expiry) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.AppID, b.AppID))
+	sort.Slice(all, func(i, j int) bool {
+		return cmp.Or(all[i].At.Compare(all[j].At), cmp.Compare(all[i].AppID, all[j].AppID)) < 0
 	})
 	return all[:min(len(all), maxExpiries)]
 }

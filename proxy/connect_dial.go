@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
+	"sort"
 	"strconv"
 	"time"
 
@@ -69,7 +69,7 @@ func (c *connector) addresses(ctx context.Context, host string, port uint16) ([]
 		return nil, forbidden("connect_refused", host+" has no public address; a private one must be allowed as well, "+
 			"as an address or a range in connect.allow")
 	}
-	slices.SortStableFunc(good, func(a, b netip.AddrPort) int { return dial.Family(a.Addr()) - dial.Family(b.Addr()) })
+	sort.SliceStable(good, func(i, j int) bool { return dial.Family(good[i].Addr()) < dial.Family(good[j].Addr()) })
 	return good, nil
 }
 

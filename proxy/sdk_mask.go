@@ -3,7 +3,7 @@ package proxy
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
+	"sort"
 
 	"github.com/tidwall/gjson"
 	"github.com/valyala/fasthttp"
@@ -113,7 +113,7 @@ func (e *editor) replace(value gjson.Result, text string) {
 }
 
 func (e *editor) apply() []byte {
-	slices.SortFunc(e.edits, func(a, b edit) int { return a.at - b.at })
+	sort.Slice(e.edits, func(i, j int) bool { return e.edits[i].at < e.edits[j].at })
 	out, from := make([]byte, 0, len(e.b)+64), 0
 	for _, one := range e.edits {
 		out = appendJSONText(append(out, e.b[from:one.at]...), one.text)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -220,6 +221,6 @@ func (o *Outbox) sortedLocked() []*item {
 	for _, it := range o.items {
 		all = append(all, it)
 	}
-	slices.SortFunc(all, func(a, b *item) int { return a.added.Compare(b.added) })
+	sort.Slice(all, func(i, j int) bool { return all[i].added.Compare(all[j].added) < 0 })
 	return all
 }

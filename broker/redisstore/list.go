@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
-	"strings"
 
 	"github.com/redis/rueidis"
 
@@ -68,7 +68,7 @@ func (s *Store) listFrom(ctx context.Context, from, to string, limit int) (names
 			return nil, nil, err
 		}
 		records = append(records, moved...)
-		slices.SortFunc(records, func(a, b store.Named) int { return strings.Compare(a.Name, b.Name) })
+		sort.Slice(records, func(i, j int) bool { return records[i].Name < records[j].Name })
 	}
 	return names, records, nil
 }

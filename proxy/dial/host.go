@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sort"
 	"sync"
 	"time"
 )
@@ -161,7 +162,7 @@ func (h *Host) cached() ([]netip.Addr, time.Duration) {
 // store caches addrs, those of IPv4 first.
 func (h *Host) store(addrs []netip.Addr) []netip.Addr {
 	addrs = slices.Clone(addrs)
-	slices.SortStableFunc(addrs, func(a, b netip.Addr) int { return Family(a) - Family(b) })
+	sort.SliceStable(addrs, func(i, j int) bool { return Family(addrs[i]) < Family(addrs[j]) })
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.addrs, h.resolved = addrs, h.Now()

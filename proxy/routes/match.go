@@ -3,7 +3,7 @@ package routes
 import (
 	"bytes"
 	"slices"
-	"strings"
+	"sort"
 )
 
 // Match returns the route of path: the catalogue's, else that of a prefix, else
@@ -70,6 +70,6 @@ func (t *Table) All() []*Route {
 			rows = append(rows, a.route)
 		}
 	}
-	slices.SortFunc(rows, func(a, b *Route) int { return strings.Compare(a.Pattern, b.Pattern) })
+	sort.Slice(rows, func(i, j int) bool { return rows[i].Pattern < rows[j].Pattern })
 	return slices.Concat([]*Route{t.fallback}, t.prefixes, rows)
 }
