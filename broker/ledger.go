@@ -91,6 +91,7 @@ func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) b
 		next := *cur
 		if !edit(&next) {
 			if !ahead {
+				l.noteSavedLocked(key, s) // what was not saved is overtaken
 				l.adoptLocked(key, s, cur)
 				return cur, nil
 			}
