@@ -50,7 +50,13 @@ func (s *sidecar) keptCA(ctx context.Context, c config.Config, keys *seal.Keyrin
 	if c.DataDir != "" {
 		k.beside = caBeside(c, keys)
 	}
-	return k.get(ctx)
+	pem, err := k.get(ctx)
+	s.restoreCA = func() {
+		ctx, cancel := context.WithTimeout(s.base, caStoreWait)
+		defer cancel()
+		k.restore(ctx, pem)
+	}
+	return pem, err
 }
 
 // publishCertificate writes the CA's certificate into data_dir, if there is a CA. It must be

@@ -81,6 +81,15 @@ func (k sharedCA) attempt(ctx context.Context) ([]byte, error) {
 	return pem, nil
 }
 
+// restore puts the CA that this replica uses back into a store that was emptied, unless another
+// one was faster: a replica that starts later must not make a new one, which no app trusts.
+func (k sharedCA) restore(ctx context.Context, pem []byte) {
+	err := k.records.Put(ctx, k.write(store.Record{}, pem))
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		k.log.Warn("the CA could not be put back into the store that was emptied; a replica that starts later makes a new one, which apps do not trust", "error", err)
+	}
+}
+
 // load returns the record and what it holds; the zero record if there is none. A wrong key is
 // an error and no damage: another replica may already seal with the next key, and its CA must
 // not be displaced.

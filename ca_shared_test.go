@@ -205,3 +205,25 @@ func TestSharedCA_StoreAway(t *testing.T) {
 		t.Errorf("%q, %v", pem, err)
 	}
 }
+
+// Replicas that run put their CA back into a store that was emptied, so that one which starts
+// later gives certificates of the same. None replaces one that is there.
+func TestSharedCA_Emptied(t *testing.T) {
+	records := memstore.New(memstore.Options{})
+	first, _ := newSharedCA(t, records.Shared("first"))
+	pem := mustGetShared(t, first)
+	records.Empty()
+	first.restore(t.Context(), pem)
+	late, _ := newSharedCA(t, records.Shared("late"))
+	if got := mustGetShared(t, late); !bytes.Equal(got, pem) {
+		t.Error("a replica that starts after the store was emptied has another CA")
+	}
+	before, err := records.Get(t.Context(), caRecord)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.restore(t.Context(), []byte("another"))
+	if after, err := records.Get(t.Context(), caRecord); err != nil || after.Version() != before.Version() {
+		t.Errorf("a CA that was there was replaced: %v", err)
+	}
+}

@@ -29,7 +29,7 @@ func (s *sidecar) buildBroker(ctx context.Context, c config.Config, keys *seal.K
 		WeChat: client, Store: opened.Store, Seal: keys, Metrics: s.metrics, Log: s.log,
 		RenewAt: c.Renewal.At, Rate: c.Renewal.Rate, Workers: c.Renewal.Workers,
 		Checkpoint: checkpoint(),
-		OnNews:     func(n store.News) { s.events.Follow(n) }, // none comes before start
+		OnNews:     s.followStore, // none comes before start
 	})
 	if err != nil {
 		return err
@@ -44,6 +44,14 @@ func (s *sidecar) buildBroker(ctx context.Context, c config.Config, keys *seal.K
 		s.broker.Reconcile(component.AppID) // WeChat's list brings back what was damaged
 	}
 	return nil
+}
+
+// followStore has what the broker does not keep follow what others did with the store.
+func (s *sidecar) followStore(n store.News) {
+	if n.Emptied && s.restoreCA != nil {
+		s.restoreCA()
+	}
+	s.events.Follow(n)
 }
 
 // runBroker runs what keeps tokens and events until the base context ends.

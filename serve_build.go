@@ -41,6 +41,8 @@ type sidecar struct {
 	proxy *dial.Proxy
 	// authority issues certificates to terminate the TLS of apps; nil if no app can call.
 	authority *mitm.Authority
+	// restoreCA puts the CA back into a shared store that was emptied; nil without one.
+	restoreCA func()
 	// apps and push are nil while their listeners are off.
 	apps *proxy.Server
 	push *push.Server
