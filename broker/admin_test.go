@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,9 +137,9 @@ func TestAdmin_AccountsRefusesBadQueries(t *testing.T) {
 
 // Without the store those in use are listed.
 func TestAdmin_AccountsWithoutTheStore(t *testing.T) {
-	down := false
+	var down atomic.Bool
 	s := memstore.New(memstore.Options{Wait: func(context.Context) error {
-		if down {
+		if down.Load() {
 			return errors.New("the disk is gone")
 		}
 		return nil
@@ -147,8 +148,8 @@ func TestAdmin_AccountsWithoutTheStore(t *testing.T) {
 		w.ticket()
 		synctest.Wait()
 		w.mustCall(authorizerKey(merchant(1)))
-		down = true
-		defer func() { down = false }()
+		down.Store(true)
+		defer down.Store(false)
 		page, err := w.broker.Admin().Accounts(context.Background(), broker.AccountQuery{})
 		if err != nil || !strings.Contains(page.StoreError, "the disk is gone") || !strings.Contains(appIDs(page.Accounts), merchant(1)) {
 			t.Errorf("%+v, %v", page, err)
@@ -167,9 +168,9 @@ func TestAdmin_AccountsWithoutTheStore(t *testing.T) {
 
 // What the store did not take is listed in its place.
 func TestAdmin_AccountsThatAreUnsaved(t *testing.T) {
-	full := false
+	var full atomic.Bool
 	s := memstore.New(memstore.Options{FailPut: func([]store.Write) error {
-		if full {
+		if full.Load() {
 			return errors.New("no space left")
 		}
 		return nil
@@ -177,7 +178,7 @@ func TestAdmin_AccountsThatAreUnsaved(t *testing.T) {
 	inWorld(t, worldOptions{merchants: 2, store: s}, func(w *world) {
 		w.ticket()
 		synctest.Wait()
-		full = true
+		full.Store(true)
 		w.sim.AddAuthorizer(componentID, merchant(2))
 		w.broker.Reconcile(componentID)
 		synctest.Wait()
@@ -190,7 +191,7 @@ func TestAdmin_AccountsThatAreUnsaved(t *testing.T) {
 		if n := w.broker.Admin().Unsaved(); n == 0 {
 			t.Error("nothing is said to be unsaved")
 		}
-		full = false
+		full.Store(false)
 		time.Sleep(time.Minute)
 	})
 }

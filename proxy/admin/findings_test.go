@@ -1,0 +1,93 @@
+package admin
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// well is the status of a sidecar with which nothing is wrong.
+func well() *Status {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	received, dies := now.Add(-time.Minute), now.Add(time.Hour)
+	key := func(kind, appID string) broker.AccountStatus {
+		return broker.AccountStatus{KeyStatus: broker.KeyStatus{Kind: kind, AppID: appID, State: "live", ExpiresAt: &dies}, InUse: true}
+	}
+	return &Status{
+		State: "serving", Now: now,
+		Components: []broker.ComponentStatus{{AccountStatus: key("component", "wxc"), Ticket: broker.TicketInfo{ReceivedAt: &received}}},
+		Accounts:   []broker.AccountStatus{key("account", "wxo")},
+		WeChat:     Hosts{Hosts: []Host{{Name: "api.weixin.qq.com"}}},
+	}
+}
+
+// Each thing that can be wrong is one finding, with what to do and how urgent it is.
+func TestFindings(t *testing.T) {
+	f := func(code string, severity Severity, message string, spoil func(s *Status)) {
+		t.Helper()
+		s := well()
+		spoil(s)
+		all := findings(s)
+		if len(all) != 1 || all[0].Code != code || all[0].Severity != severity || !strings.Contains(all[0].Message, message) || all[0].Cure == "" || all[0].Runbook == "" {
+			t.Errorf("%s: %+v", code, all)
+		}
+	}
+	if all := findings(well()); len(all) != 0 {
+		t.Errorf("nothing is wrong: %+v", all)
+	}
+	at := well().Now
+	trouble := func(cause, reason string) *broker.Trouble {
+		return &broker.Trouble{Cause: cause, Reason: reason, Since: at}
+	}
+	f("draining", Note, "told to stop", func(s *Status) { s.State = "draining" })
+	f("reload_refused", Warning, "c.yaml:2", func(s *Status) { s.LastReload = &ReloadResult{Faults: []string{"c.yaml:2: x"}} })
+	f("clock_wrong", Warning, "our clock is 90 s off", func(s *Status) { s.Clock.SkewSeconds = -90 })
+	f("store_unreadable", Critical, "disk", func(s *Status) { s.Storage.Error = "disk" })
+	f("store_unwritable", Critical, "7 keys", func(s *Status) { s.Storage.Unsaved = 7 })
+	f("wechat_unreachable", Critical, "does not answer", func(s *Status) { s.WeChat.Outage = "WeChat does not answer" })
+	f("host_out", Warning, "api.weixin.qq.com has failed 3 calls", func(s *Status) { s.WeChat.Hosts[0].Failures, s.WeChat.Hosts[0].OutUntil = 3, &at })
+	f("waiting_ticket", Critical, "ticket missing; 4 keys wait for it", func(s *Status) {
+		s.Components[0].State, s.Components[0].Reason, s.Components[0].Ticket.ReceivedAt = "waiting_ticket", "ticket missing", nil
+		s.Keys.Blocked = map[string]int{"wxc": 4}
+	})
+	f("renewing", Warning, "", func(s *Status) { s.Components[0].State = "renewing" })
+	f("misconfigured", Warning, "its token lives until 2026-01-02T04:04:05Z and cannot be renewed: 61004", func(s *Status) {
+		s.Accounts[0].Trouble = trouble("misconfigured", "61004")
+	})
+	f("quota_exhausted", Critical, "45009", func(s *Status) {
+		s.Accounts[0].State, s.Accounts[0].Reason, s.Accounts[0].Trouble = "quota_exhausted", "45009", trouble("quota_exhausted", "45009")
+	})
+	f("ticket_late", Warning, "pushes come and are refused (forged): compare; ", func(s *Status) {
+		s.Components[0].Ticket.ReceivedAt = nil
+		s.Components[0].RefusedPush = &broker.RefusedPush{Cause: "forged", Advice: "compare; "}
+	})
+	f("list_unread", Warning, "broke", func(s *Status) { s.Components[0].List.Error = "broke" })
+	group := func(cause string, count, hidden int) func(*Status) {
+		return func(s *Status) {
+			s.Keys.Troubles = []broker.TroubleGroup{{Component: "wxc", Cause: cause, Count: count, Hidden: hidden, AppIDs: []string{"wxa"}, Reason: "why"}}
+		}
+	}
+	f("misconfigured", Critical, "3 merchants, 1 of them still with a living token: why", group("misconfigured", 3, 1))
+	f("retrying", Warning, "3 merchants", group("retrying", 3, 3))
+	f("needs_authorization", Warning, "1 merchants", group("needs_authorization", 1, 0))
+	f("unauthorized", Note, "2 merchants", group("unauthorized", 2, 0))
+	f("displaced", Warning, "authorizer/wxa/wxc", func(s *Status) { s.Keys.Displaced = []string{"authorizer/wxa/wxc"} })
+	f("events_late", Warning, "5 events wait for an app, the oldest for 20 minutes", func(s *Status) { s.Outbox = OutboxStatus{Waiting: 5, OldestSeconds: 1200} })
+	f("dead_letters", Warning, "2 events were given up", func(s *Status) { s.Outbox.DeadLetters = 2 })
+}
+
+// The worst comes first, whatever was looked at first.
+func TestFindings_WorstFirst(t *testing.T) {
+	s := well()
+	s.State, s.Clock.SkewSeconds, s.Storage.Error = "draining", 90, "disk"
+	s.Outbox.DeadLetters = 1
+	var got []string
+	for _, f := range findings(s) {
+		got = append(got, string(f.Severity)+" "+f.Code)
+	}
+	if want := "critical store_unreadable, warning clock_wrong, warning dead_letters, note draining"; strings.Join(got, ", ") != want {
+		t.Errorf("%q, want %s", got, want)
+	}
+}
