@@ -44,6 +44,22 @@ func (x *inbox) take(ctx context.Context, p wechat.Push) error {
 	return nil
 }
 
+// follow has x know of an authorization that another sidecar was told of, before anybody asks
+// whether it waits, and has run look at what waits.
+func (x *inbox) follow(ctx context.Context, c store.Change) {
+	defer x.wakeUp()
+	if c.Went {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	got, err := x.ledger.read(ctx, c.Name)
+	var item inboxItem
+	if err == nil && got.plain != nil && json.Unmarshal(got.plain, &item) == nil {
+		x.markPending(item.key(), true)
+	}
+}
+
 const (
 	// refusedMemory is how long a merchant whose authorization was not kept is not called
 	// unknown. WeChat pushes it again meanwhile, or the list brings it.

@@ -68,7 +68,7 @@ func (r *replicas) follow(ctx context.Context, c store.Change) {
 	kind, rest, _ := strings.Cut(c.Name, "/")
 	switch kind + "/" {
 	case inboxPrefix:
-		r.inbox.wakeUp()
+		r.inbox.follow(ctx, c)
 	case platformPrefix:
 		if one := r.components.get(rest); one != nil {
 			one.catchUp(ctx)

@@ -178,9 +178,17 @@ func TestReplicas_ShareVerdicts(t *testing.T) {
 				t.Errorf("before: %v", err)
 			}
 		}
+		f.sim.Fault(queryAuthPath, wechattest.Fault{Latency: time.Second})
 		f.all[2].authorize(merchant(7))
 		f.all[1].authorize(merchant(0))
-		pass(time.Second)
+		synctest.Wait()
+		for i, w := range f.all {
+			if !w.broker.AuthorizationPending(componentID, merchant(7)) || !w.broker.AuthorizationPending(componentID, merchant(0)) {
+				t.Errorf("replica %d does not know that an authorization is being exchanged", i)
+			}
+		}
+		pass(5 * time.Second)
+		f.sim.ClearFaults()
 		for i, w := range f.all {
 			if w.broker.AuthorizationPending(componentID, merchant(7)) || w.broker.AuthorizationPending(componentID, merchant(0)) {
 				t.Errorf("replica %d still waits for what was exchanged", i)
