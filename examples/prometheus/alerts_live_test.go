@@ -131,7 +131,7 @@ func TestAlerts_FireAndEnd(t *testing.T) {
 	for _, f := range all {
 		sidecars = append(sidecars, newSidecar(t, f.name, f.life))
 	}
-	p := startPrometheus(t, scaled(t), sidecars)
+	p, began := startPrometheus(t, scaled(t), sidecars), time.Now()
 	seen := map[string]bool{}
 	var mu sync.Mutex
 	var each sync.WaitGroup
@@ -152,6 +152,9 @@ func TestAlerts_FireAndEnd(t *testing.T) {
 		})
 	}
 	each.Wait()
+	if pictures != "" {
+		p.drawAlerts(began, time.Now())
+	}
 	for _, a := range rules(t, readText(t, "alerts.yml")) {
 		if why := notHere[a.Alert]; seen[a.Alert] == (why != "") {
 			t.Errorf("%s: fired here is %t; the reason not to is %q", a.Alert, seen[a.Alert], why)

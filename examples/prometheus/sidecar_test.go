@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -144,14 +145,20 @@ func (s *sidecar) replace(old, with string) {
 	s.configure(strings.ReplaceAll(text, old, with))
 }
 
+// freePort returns a port that is free, and that no connection takes before it is used: those
+// get theirs from 32768 on.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 10_000 + rand.IntN(22_000)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close()
+			return port
+		}
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // start starts the program, until the test ends at most, and waits until it is ready.
@@ -180,6 +187,11 @@ func (s *sidecar) start() {
 	s.process, s.ended = cmd.Process, ended
 	s.mu.Unlock()
 	s.t.Cleanup(func() { s.end(syscall.SIGTERM) })
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("%s: the last of the log:\n%s", s.name, tail(readText(s.t, log.Name())))
+		}
+	})
 	until(s.t, s.name+" is ready", func() bool { return s.get(s.ports.metrics, "/readyz") == http.StatusOK })
 }
 
@@ -198,8 +210,11 @@ func (s *sidecar) signal(signal os.Signal) {
 	_ = s.process.Signal(signal) // one that has ended needs none
 }
 
+// tail is the end of a text.
+func tail(text string) string { return text[max(0, len(text)-3000):] }
+
 // patience is how long a test waits for what must come; a busy machine is slow.
-const patience = 3 * time.Minute
+const patience = 2 * time.Minute
 
 // until polls until is true.
 func until(t *testing.T, what string, is func() bool) {
