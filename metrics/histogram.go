@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"math"
+	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,9 @@ type bounds struct {
 	classic []float64 // seconds
 	upper   []int64   // nanoseconds
 	native  []int     // of each stretch, and of the one beyond, the native bucket that it is in
+	// below has at k how many of upper are below 2^(k-1), so that a search looks only at those
+	// between two powers of two.
+	below [66]int
 }
 
 func newBounds(classic []float64) *bounds {
@@ -60,7 +64,20 @@ func newBounds(classic []float64) *bounds {
 		b.native = append(b.native, at)
 	}
 	b.native = append(b.native, lastNative)
+	for i, u := range b.upper {
+		for k := bits.Len64(uint64(u)) + 1; k < len(b.below); k++ {
+			b.below[k] = i + 1
+		}
+	}
 	return b
+}
+
+// stretch returns the index in counts for a duration.
+func (b *bounds) stretch(d time.Duration) int {
+	d = max(d, 0)
+	k := bits.Len64(uint64(d)) // d lies in [2^(k-1), 2^k)
+	at, _ := slices.BinarySearch(b.upper[b.below[k]:b.below[k+1]], int64(d))
+	return b.below[k] + at
 }
 
 // nativeBound returns the most nanoseconds that are in bucket i, whose bound is no whole number.
@@ -71,8 +88,7 @@ func nativeBound(i int) int64 {
 func nanoseconds(seconds float64) int64 { return int64(math.Round(seconds * float64(time.Second))) }
 
 func (h *histogram) observe(d time.Duration) {
-	at, _ := slices.BinarySearch(h.upper, int64(d))
-	h.counts[at].Add(1)
+	h.counts[h.stretch(d)].Add(1)
 	h.sum.Add(int64(d))
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,28 @@ func TestHistogram_CountsLikeClientGolang(t *testing.T) {
 			f(time.Duration(math.Exp(r.Float64() * math.Log(float64(time.Hour)))))
 		}
 	})
+}
+
+// The short cut to a bucket leads where a look at all of them does.
+func TestHistogram_FindsTheBucket(t *testing.T) {
+	b := newBounds([]float64{.005, .25, 1, 5})
+	f := func(d time.Duration) {
+		t.Helper()
+		if want, _ := slices.BinarySearch(b.upper, int64(max(d, 0))); b.stretch(d) != want {
+			t.Errorf("%d ns: bucket %d, want %d", d, b.stretch(d), want)
+		}
+	}
+	for _, u := range b.upper {
+		f(time.Duration(u - 1))
+		f(time.Duration(u))
+		f(time.Duration(u + 1))
+	}
+	for k := range 63 {
+		f(1<<k - 1)
+		f(1 << k)
+	}
+	f(-1)
+	f(math.MaxInt64)
 }
 
 // What takes longer than the last bucket is in it, and in no classic one.

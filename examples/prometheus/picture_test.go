@@ -176,10 +176,10 @@ func (p *server) drawDashboard(from, to time.Time) {
 		for _, q := range one.Targets {
 			lines = append(lines, p.over(filled(q.Expr), q.LegendFormat, from, to)...)
 		}
-		switch {
-		case one.Type == "timeseries":
+		switch one.Type {
+		case "timeseries":
 			d.lines(lines, one.FieldConfig.Defaults.Unit, x+6, y+20, w-12, h-42)
-		case one.Type == "table":
+		case "table":
 			d.text(x+6, y+40, 11, "", labelled("{{instance}}  {{version}}  {{goversion}}", p.query(filled(one.Targets[0].Expr))[0].Metric))
 		default:
 			d.text(x+w/2, y+h/2+18, 26, `text-anchor="middle"`, measured(last(lines[0]), one.FieldConfig.Defaults.Unit))
