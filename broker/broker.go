@@ -164,7 +164,7 @@ func (b *Broker) assemble(o Options) error {
 	b.renewer = &renewer{env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components}
 	b.replicas = &replicas{
 		env: b.env, table: b.table, ledger: b.ledger, directory: b.directory, components: b.components, inbox: b.inbox,
-		compare: make(chan struct{}, 1), emptied: make(chan struct{}, 1), onNews: o.OnNews,
+		began: make(chan struct{}), compare: make(chan struct{}, 1), emptied: make(chan struct{}, 1), onNews: o.OnNews,
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	for _, c := range b.components.list() {
 		c.begin(ctx, &b.tasks)
 	}
-	for _, run := range []func(context.Context){b.table.watch, b.table.schedule, b.inbox.run, b.saveLearned, b.maintain, b.directory.loadInUse} {
+	for _, run := range []func(context.Context){b.table.watch, b.table.schedule, b.inbox.run, b.saveLearned, b.maintain, b.loadInUse} {
 		b.tasks.Go(func() { run(ctx) })
 	}
 	if b.env.coordination != nil {

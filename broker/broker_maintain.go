@@ -41,6 +41,13 @@ func (b *Broker) maintain(ctx context.Context) {
 	}
 }
 
+// loadInUse brings back what was in use when the last run ended. What other sidecars change
+// from then on is news.
+func (b *Broker) loadInUse(ctx context.Context) {
+	b.replicas.awaitFirst(ctx)
+	b.directory.loadInUse(ctx)
+}
+
 // saveUnsaved tries again to save what the store did not take.
 func (b *Broker) saveUnsaved(ctx context.Context) {
 	if b.ledger.saveUnsaved(ctx) == nil {

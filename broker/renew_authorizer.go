@@ -15,6 +15,9 @@ const (
 	// more that WeChat still shows: just after a displacement WeChat may refuse a good
 	// one. Callers wait for less than twice as long.
 	secondTryAfter = 3 * time.Second
+	// othersAtOnce is how many others may renew an authorizer at once, each with the refresh
+	// token that came of the last: sidecars that cannot hear of each other.
+	othersAtOnce = 4
 	// firstTryMemory is how long that first refusal counts.
 	firstTryMemory = 2 * time.Minute
 )
@@ -117,8 +120,19 @@ func (r *authorizerRenewal) replaceRefreshToken(ctx context.Context, failed secr
 		return wechat.Grant{}, &voidError{kind: eventRefreshVoid, err: refusal}
 	}
 	found, err := r.recoverRefreshToken(ctx, failed)
+	for range othersAtOnce {
+		if err != nil {
+			break
+		}
+		g, refused := r.fetchBy(ctx, found)
+		if wechat.Code(refused) != wechat.CodeRefreshTokenInvalid {
+			return g, refused
+		}
+		failed, refusal = found, refused // somebody was faster: WeChat shows the next one
+		found, err = r.recoverRefreshToken(ctx, failed)
+	}
 	if err == nil {
-		return r.fetchBy(ctx, found)
+		return wechat.Grant{}, refusal
 	}
 	var void *voidError
 	if !errors.As(err, &void) || void.kind != eventRefreshVoid || r.rec.verdict == StateNeedsAuthorization {

@@ -115,10 +115,8 @@ func (n *renewer) renewsSolo(e *entry) bool {
 	if e.key.Kind == KindAccount {
 		return lacking || ending
 	}
-	if !lacking && !(ending && n.ledger.wrote(e.key, &e.saved)) {
-		return false
-	}
-	return n.coordination.maySolo(e.key, n.clock.Local(), share(soloPause, n.table.life(e)))
+	mine := lacking || ending && n.ledger.wrote(e.key, &e.saved)
+	return mine && n.coordination.maySolo(e.key, n.clock.Local(), share(soloPause, n.table.life(e)))
 }
 
 // begin returns the context of one call of the turn, which ends before the lease may. It fails

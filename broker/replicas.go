@@ -17,6 +17,7 @@ type replicas struct {
 	directory  *directory
 	components *components
 	inbox      *inbox
+	began      chan struct{}    // closed once the first news was followed
 	compare    chan struct{}    // capacity 1: all that is held is to be compared with the store
 	emptied    chan struct{}    // capacity 1: and the store was emptied
 	onNews     func(store.News) // see Options
@@ -53,14 +54,38 @@ func (r *replicas) take(ctx context.Context, n store.News) {
 		notify(r.emptied)
 	}
 	if n.Missed {
-		notify(r.compare)
-		r.inbox.wakeUp()
-		r.directory.changed()
+		r.missed(ctx)
 	}
 	for _, c := range n.Changes {
 		r.follow(ctx, c)
 	}
 	r.onNews(n)
+}
+
+// missed has all that is held compared with the store. At the start that is what is
+// configured, and what is brought into use afterwards is news if it changes.
+func (r *replicas) missed(ctx context.Context) {
+	r.inbox.wakeUp()
+	r.directory.changed()
+	select {
+	case <-r.began:
+		notify(r.compare)
+	default:
+		r.catchUpAll(ctx)
+		close(r.began)
+	}
+}
+
+// awaitFirst waits until the first news was followed, or ctx ends. A sidecar that is alone
+// waits for none.
+func (r *replicas) awaitFirst(ctx context.Context) {
+	if r.coordination == nil {
+		return
+	}
+	select {
+	case <-r.began:
+	case <-ctx.Done():
+	}
 }
 
 // follow has what is held follow one change.
@@ -117,12 +142,17 @@ func (r *replicas) compareWhenTold(ctx context.Context) {
 			return
 		case <-r.compare:
 		}
-		r.compareAll(ctx)
-		select {
-		case <-r.emptied:
-			r.refill(ctx)
-		default:
-		}
+		r.catchUpAll(ctx)
+	}
+}
+
+// catchUpAll compares all that is held with the store, and refills one that was emptied.
+func (r *replicas) catchUpAll(ctx context.Context) {
+	r.compareAll(ctx)
+	select {
+	case <-r.emptied:
+		r.refill(ctx)
+	default:
 	}
 }
 
