@@ -65,7 +65,7 @@ func (p *program) serve(ctx context.Context, l *config.Loaded, log *slog.Logger,
 		return err
 	}
 	s.control.level = level
-	s.metrics.ConfigRead(true, time.Now())
+	s.metrics.ConfigRead(true, s.broker.Now())
 	s.start()
 	r := &reloader{sidecar: s, config: l.Config, files: l.Files, load: load, log: log}
 	first, cause := s.watch(ctx, r, signals)

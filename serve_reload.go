@@ -30,7 +30,7 @@ func (r *reloader) poll() {
 // reload applies all of the new configuration that can be applied, or nothing, and says
 // what came of it.
 func (r *reloader) reload(why string) admin.ReloadResult {
-	result, now := r.apply(why), time.Now()
+	result, now := r.apply(why), r.sidecar.broker.Now()
 	result.At = now.UTC().Truncate(time.Second)
 	r.sidecar.metrics.ConfigRead(result.Applied, now)
 	r.sidecar.control.last.Store(&result)
