@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -176,9 +177,12 @@ func faults(t *testing.T) []fault {
 			name: "slow", life: life,
 			happen: working(func(s *sidecar) {
 				s.sim.Fault(menuPath, wechattest.Fault{Latency: 3 * time.Second})
-				for range 8 {
-					s.calls(100*time.Millisecond, menuPath, ownOne)
-				}
+				// One after the other, not in batches, between which nothing would be measured.
+				var calls sync.WaitGroup
+				s.t.Cleanup(calls.Wait)
+				s.keep(200*time.Millisecond, func() {
+					calls.Go(func() { s.call(shopKey, "GET", menuPath, ownOne) })
+				})
 			}),
 			alerts: []string{"WxsidecarUpstreamSlow"}, cure: cleared,
 		},

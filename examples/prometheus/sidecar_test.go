@@ -151,6 +151,9 @@ func freePort(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		port := 10_000 + rand.IntN(22_000)
+		if _, taken := portsGiven.LoadOrStore(port, true); taken {
+			continue
+		}
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = l.Close()
@@ -160,6 +163,9 @@ func freePort(t *testing.T) int {
 	t.Fatal("no port is free")
 	return 0
 }
+
+// portsGiven are those that freePort returned: nobody may listen on one yet.
+var portsGiven sync.Map
 
 // start starts the program, until the test ends at most, and waits until it is ready.
 func (s *sidecar) start() {
