@@ -59,16 +59,12 @@ func crashRounds(t *testing.T) int {
 // TestCrash ends the real program at each named point, again and again over one
 // data directory, and wants everything back after each restart.
 func TestCrash(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "wxsidecar")
-	build := exec.Command("go", "build", "-tags", "checkpoint", "-o", binary, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	binary := mustBuild(t, checkpointBuild)
 	rounds := crashRounds(t)
 	for _, point := range slices.Concat(renewalPoints, pushPoints) {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
-			c := newCrashWorld(t, binary, point)
+			c := newCrashWorld(t, binary, point, displaced(rounds))
 			for round := range rounds {
 				c.round(round)
 			}
@@ -94,19 +90,24 @@ type crashWorld struct {
 	process   *exec.Cmd
 	apps      string
 	push      string
+	displaced int // how many of the merchants have their tokens displaced
 	late      int // rounds that took longer than crashReady
 }
 
-func newCrashWorld(t *testing.T, binary, point string) *crashWorld {
+// displaced is how many merchants have their tokens displaced in turn. What rejections force of one
+// is bounded, over restarts too: six renewals at once.
+func displaced(rounds int) int { return 2 + rounds/5 }
+
+func newCrashWorld(t *testing.T, binary, point string, merchants int) *crashWorld {
 	t.Helper()
 	dir := t.TempDir()
-	c := &crashWorld{t: t, binary: binary, point: point, dir: dir, when: filepath.Join(dir, "armed")}
+	c := &crashWorld{t: t, binary: binary, point: point, dir: dir, when: filepath.Join(dir, "armed"), displaced: merchants}
 	c.sim = wechattest.New(wechattest.Options{RotateRefreshTokens: true, Pusher: pusher{c}, PushRetry: time.Millisecond})
 	c.sim.AddComponent(wechattest.Component{
 		AppID: crashComponent, Secret: "component-secret", PushToken: crashPushToken, EncodingAESKey: crashAESKey,
 		PushURL: "http://push.invalid/wechat/" + crashComponent + "/event",
 	})
-	c.merchants = c.sim.AddAuthorizers(crashComponent, 3)
+	c.merchants = c.sim.AddAuthorizers(crashComponent, merchants)
 	c.sim.AddAccount(crashOwn, "own-secret")
 	srv := httptest.NewServer(c.sim)
 	t.Cleanup(srv.Close)
@@ -152,7 +153,7 @@ func (c *crashWorld) round(n int) {
 	if err := os.WriteFile(c.when, nil, 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	c.provoke()
+	c.provoke(n)
 	c.awaitEnd(n)
 }
 
@@ -234,11 +235,12 @@ func (c *crashWorld) mustCall(round int, appID string) {
 }
 
 // provoke leads the program to the checkpoint.
-func (c *crashWorld) provoke() {
+func (c *crashWorld) provoke(round int) {
 	switch {
 	case strings.HasPrefix(c.point, "renewal-"):
-		c.sim.Displace(c.merchants[0])
-		_, _ = c.call(c.merchants[0]) // the program ends amid it
+		victim := c.merchants[round%c.displaced]
+		c.sim.Displace(victim)
+		_, _ = c.call(victim) // the program ends amid it
 	case strings.HasPrefix(c.point, "exchange-"), c.point == "push-saving" && len(c.merchants)%2 == 1:
 		c.authorize()
 	default:

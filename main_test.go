@@ -10,7 +10,7 @@ import (
 // The scripts run the program as a process of its own: this test binary under
 // another name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"wxsidecar": main, "receiver": receiver})
+	testscript.Main(suite{m}, map[string]func(){"wxsidecar": main, "receiver": receiver})
 }
 
 func TestVersionOf(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -231,17 +230,6 @@ func startForMemory(t *testing.T, upstream string) (pid int, apps string) {
 	t.Helper()
 	binary, dir := buildProgram(t)
 	return startProgram(t, binary, dir, []string{"WXSIDECAR_UPSTREAM_URL=" + upstream})
-}
-
-// buildProgram builds the program in a folder of its own.
-func buildProgram(t *testing.T) (binary, dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	binary = filepath.Join(dir, "wxsidecar")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return binary, dir
 }
 
 // startProgram starts the program with one account in dir, and env beside, until the

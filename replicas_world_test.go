@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -34,7 +33,7 @@ type replicaOptions struct {
 	Life      time.Duration // of a token
 	Overlap   time.Duration // how long a replaced token still works
 	Store     string        // the URL of the shared store
-	// Checkpoints has the program end where it is told to; see replica.dieAt.
+	// Checkpoints has the program end where it is told to; see replicaNode.armed.
 	Checkpoints bool
 	// Env is beside what all replicas have.
 	Env []string
@@ -59,8 +58,11 @@ type replicaWorld struct {
 // newReplicaWorld starts all replicas and pushes the first ticket.
 func newReplicaWorld(t *testing.T, o replicaOptions) *replicaWorld {
 	t.Helper()
-	w := &replicaWorld{t: t, options: o}
-	w.build()
+	build := plainBuild
+	if o.Checkpoints {
+		build = checkpointBuild
+	}
+	w := &replicaWorld{t: t, options: o, binary: mustBuild(t, build)}
 	w.keyFile = filepath.Join(t.TempDir(), "seal.key")
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // documented never to fail
@@ -98,18 +100,6 @@ func (w *replicaWorld) add() *replicaNode {
 	r.start()
 	w.replicas = append(w.replicas, r)
 	return r
-}
-
-func (w *replicaWorld) build() {
-	w.t.Helper()
-	w.binary = filepath.Join(w.t.TempDir(), "wxsidecar")
-	args := []string{"build", "-o", w.binary}
-	if w.options.Checkpoints {
-		args = append(args, "-tags", "checkpoint")
-	}
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
-		w.t.Fatalf("build: %v\n%s", err, out)
-	}
 }
 
 // RoundTrip is WeChat's way to the push listeners behind a load balancer: the next replica that
