@@ -363,7 +363,7 @@ func TestAdmin_ComponentsShowTheList(t *testing.T) {
 		if l.Error != "" || l.Pending || l.Reading || l.Accounts != 3 || l.ReadAt == nil {
 			t.Errorf("at its end: %+v", l)
 		}
-		if err := errors.Join(w.broker.Admin().Reconcile(componentID)); err != nil {
+		if err := w.broker.Admin().Reconcile(componentID); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()

@@ -63,7 +63,7 @@ func (q *AccountQuery) check() error {
 	case q.Kind != "" && q.Kind != KindAccount.String() && q.Kind != KindAuthorizer.String():
 		return fmt.Errorf("%w: kind is %q: give account or authorizer", ErrBadQuery, q.Kind)
 	case q.After != "" && !strings.HasPrefix(q.After, ownPrefix) && !strings.HasPrefix(q.After, authorizerPrefix):
-		return fmt.Errorf("%w: cursor is not the next of a page", ErrBadQuery)
+		return fmt.Errorf("%w: cursor: give the next of the page before", ErrBadQuery)
 	}
 	q.Limit = cmp.Or(q.Limit, accountsDefault)
 	return nil
@@ -125,8 +125,8 @@ func (a Admin) Accounts(ctx context.Context, q AccountQuery) (AccountPage, error
 }
 
 // AccountsOf returns the accounts with that appid: an own account, or an authorization of
-// each component, with their tickets for pages. It returns [ErrUnknownAccount] where there
-// is none, or the store's error. It waits for nothing else.
+// each component, with their tickets for pages. It does not wait for a token. The error wraps
+// [ErrUnknownAccount] where there is none, or is the store's.
 func (a Admin) AccountsOf(ctx context.Context, appID string) ([]AccountStatus, error) {
 	c := a.b.env.config.Load()
 	if c.isOwn(appID) {
@@ -143,7 +143,7 @@ func (a Admin) AccountsOf(ctx context.Context, appID string) ([]AccountStatus, e
 	return all, err
 }
 
-// withTickets returns how those of the accounts are that there are.
+// withTickets returns the status of those accounts that memory or the store knows.
 func (a Admin) withTickets(ctx context.Context, accounts []Key) ([]AccountStatus, error) {
 	var keys []Key
 	for _, key := range accounts {

@@ -87,8 +87,9 @@ func (a Admin) Renew(ctx context.Context, key Key) (AccountStatus, bool, error) 
 
 // Forget takes away what an authorizer's authorization gave, durably, and drops the key,
 // whoever uses it. If the authorization is still in force at WeChat, the next call for it, or
-// the next reading of the list of authorizers, brings it back. It returns what [Admin.Renew] returns, and the
-// store's error where that did not take it.
+// the next reading of the list of authorizers, brings it back. The error wraps
+// [ErrUnknownAccount] for a key that nobody knows, says that a configured key cannot be
+// forgotten, or is the store's where that did not take it.
 func (a Admin) Forget(ctx context.Context, key Key) error {
 	if key.Kind != KindAuthorizer {
 		return fmt.Errorf("%s is configured, and cannot be forgotten", key.AppID)

@@ -75,7 +75,7 @@ func tooOld(version string) bool {
 }
 
 // checkRights runs each command of the scripts once, on keys of its own: a script that lacks a
-// right would fail in the middle of the night, when the first lease is lost, say.
+// right would fail only where it comes to that command, when a lease is lost, say.
 func (s *Store) checkRights(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()

@@ -112,6 +112,22 @@ func TestOpen_OldServers(t *testing.T) {
 	refuses(t, "redis://"+fake(t, lacks("CLIENT")), "the server does not offer RESP3 with client tracking; Redis 6.2 or later, or Valkey, is needed: unknown command 'CLIENT'")
 }
 
+// A server that answers what it never should is told so, in words that can be read.
+func TestOpen_OddAnswers(t *testing.T) {
+	odd := func(command []string) string {
+		switch command[0] {
+		case "HELLO":
+			return greeting("server", "redis", "version", "7.0.0", "mode", "standalone", "role", "master")
+		case "EVALSHA":
+			return "*0\r\n"
+		}
+		return "+OK\r\n"
+	}
+	if why := refuses(t, "redis://"+fake(t, odd), "the store does not tell its id"); strings.Contains(why, "%!") {
+		t.Errorf("the error has what fmt could not print: %s", why)
+	}
+}
+
 // A server that accepts and says nothing does not hold up the start for long: the test would not
 // end.
 func TestOpen_SilentServer(t *testing.T) {

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -27,7 +28,7 @@ func (s *Store) Lock(ctx context.Context, name string, o store.LeaseOptions) (st
 	}
 	said, err := answer.AsStrSlice()
 	if err != nil || len(said) == 0 {
-		return nil, fmt.Errorf("lock %s: an answer that is none: %w", name, err)
+		return nil, fmt.Errorf("lock %s: %w", name, cmp.Or(err, errOddAnswer))
 	}
 	switch {
 	case said[0] == "stale":

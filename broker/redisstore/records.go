@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,7 +127,7 @@ func (s *Store) Put(ctx context.Context, writes ...store.Write) error {
 	}
 	said, err := answer.ToArray()
 	if err != nil || len(said) != 2 {
-		return fmt.Errorf("put records: an answer that is none: %w", err)
+		return fmt.Errorf("put records: %w", cmp.Or(err, errOddAnswer))
 	}
 	conflict, errConflict := said[0].AsInt64()
 	entry, errEntry := said[1].ToString()

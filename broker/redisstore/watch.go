@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -130,7 +131,7 @@ func (s *Store) identify(ctx context.Context) (id, last string, err error) {
 	}
 	said, err := answer.AsStrSlice()
 	if err != nil || len(said) != 2 {
-		return "", "", fmt.Errorf("the store does not tell its id: %w", err)
+		return "", "", fmt.Errorf("the store does not tell its id: %w", cmp.Or(err, errOddAnswer))
 	}
 	return said[0], said[1], nil
 }

@@ -46,9 +46,10 @@ type Change struct {
 // once. Correctness does not rest on it, but on the compare-and-set of [Store.Put].
 type Locker interface {
 	// Lock takes the lease of that name; a sidecar that has it already gets it again, with the
-	// same fence. It does not wait: while another sidecar has it the error is a *[HeldError]. It is [ErrConflict] where the record of that name has a later
-	// generation than o says: then it is to be read again first. Any other error says that
-	// the store does not answer. Whoever gets the lease reads the record again before it acts.
+	// same fence. It does not wait: while another sidecar has it the error is a *[HeldError]. It
+	// wraps [ErrConflict] where the record of that name has a later generation than o says: then
+	// it is to be read again first. Any other error says that the store does not answer. Whoever
+	// gets the lease reads the record again before it acts.
 	Lock(ctx context.Context, name string, o LeaseOptions) (Lease, error)
 }
 
@@ -95,7 +96,7 @@ func (e *HeldError) Error() string {
 // Losing them costs no promise. Values are not secrets, or sealed.
 type Memory interface {
 	// Remember keeps value under name for ttl unless there is one. It returns what is kept
-	// now, and whether this call kept it.
+	// now, and whether this call kept it. The caller owns the bytes.
 	Remember(ctx context.Context, name string, value []byte, ttl time.Duration) (kept []byte, mine bool, err error)
 	// Replace keeps value for ttl in the place of old, and reports whether old was what was
 	// kept. A nil value forgets it.
