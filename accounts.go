@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -38,10 +39,10 @@ func (a *asker) listAccounts(limit int) error {
 	var all []broker.AccountStatus
 	query := a.query("q", "state", "kind", "component")
 	storeError := ""
-	for read := 0; ; {
+	for {
 		size := 500
 		if limit > 0 {
-			size = min(size, limit-read)
+			size = min(size, limit-len(all))
 		}
 		query.Set("limit", strconv.Itoa(size))
 		page, err := show[broker.AccountPage](a, http.MethodGet, "accounts", query, nil, nil)
@@ -49,9 +50,8 @@ func (a *asker) listAccounts(limit int) error {
 			return err
 		}
 		all = append(all, page.Accounts...)
-		read += len(page.Accounts)
-		storeError = page.StoreError
-		if page.Next == "" || limit > 0 && read >= limit {
+		storeError = cmp.Or(storeError, page.StoreError)
+		if page.Next == "" || limit > 0 && len(all) >= limit {
 			a.endOfAccounts(all, page.Next != "", storeError)
 			return nil
 		}
