@@ -171,7 +171,9 @@ func TestReplicas_KilledAtRandom(t *testing.T) {
 		kills = 300
 	}
 	rnd := rand.New(rand.NewPCG(1, 2))
+	since := time.Now()
 	load := w.startLoad(8, 10*time.Millisecond, w.accounts())
+	w.age(0.5) // renewals begin amid the kills
 	for range kills {
 		time.Sleep(time.Duration(500+rnd.IntN(1500)) * time.Millisecond) // at random is what is tried
 		r := w.replicas[rnd.IntN(len(w.replicas))]
@@ -180,7 +182,11 @@ func TestReplicas_KilledAtRandom(t *testing.T) {
 	}
 	w.awaitAll()
 	calls := load.end()
-	t.Logf("%d kills, %d calls, %d of them cut by a kill", kills, calls, load.cut)
+	r := w.renewals(since)
+	t.Logf("%d kills, %d calls, %d of them cut by a kill, %d renewals", kills, calls, load.cut, r.total)
+	if r.total == 0 {
+		t.Error("nothing was renewed: the trial shows nothing")
+	}
 	if v := w.sim.Violations(); len(v) != 0 {
 		t.Errorf("WeChat saw what it never should: %s", strings.Join(v, "; "))
 	}

@@ -83,7 +83,7 @@ func killed(p *replicaProcess) bool {
 	return p.err != nil && strings.Contains(p.err.Error(), "killed")
 }
 
-// end ends the calls, and fails the test if one of them failed.
+// end ends the calls, and fails the test if one of them failed, or none was made.
 func (l *replicaLoad) end() (calls int) {
 	l.world.t.Helper()
 	close(l.stop)
@@ -92,6 +92,9 @@ func (l *replicaLoad) end() (calls int) {
 	defer l.mu.Unlock()
 	if n := len(l.fails); n > 0 {
 		l.world.t.Errorf("%d of %d calls failed, the first ones:\n%s", n, n+len(l.took), strings.Join(l.fails[:min(n, 5)], "\n"))
+	}
+	if len(l.took) == 0 {
+		l.world.t.Error("no call went well: the trial shows nothing")
 	}
 	return len(l.took)
 }

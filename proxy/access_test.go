@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
+
+// lineWithin is how long a line of the log is waited for.
+const lineWithin = 10 * time.Second
 
 // accessLine is what the log says of one call.
 type accessLine struct {
@@ -37,8 +40,12 @@ func TestAccess(t *testing.T) {
 		t.Helper()
 		got := s.call(t, method, path, body, "X-Wxsidecar-Key: k1", forMerchant())
 		lines := strings.FieldsFunc(logged.String(), func(r rune) bool { return r == '\n' })
-		for len(lines) < seen+len(want) && t.Context().Err() == nil { // a streamed call ends after its answer
-			runtime.Gosched()
+		for late := time.After(lineWithin); len(lines) < seen+len(want); { // a streamed call ends after its answer
+			select {
+			case <-late:
+				t.Fatalf("%s: no line within %s", path, lineWithin)
+			case <-time.After(time.Millisecond):
+			}
 			lines = strings.FieldsFunc(logged.String(), func(r rune) bool { return r == '\n' })
 		}
 		if len(lines) != seen+len(want) {
