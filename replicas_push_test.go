@@ -65,6 +65,7 @@ func (a *messageCounter) deliveries() (messages, all int) {
 // TestReplicas_MessagesOnce has WeChat's repeats come to other replicas: the app gets each message
 // once, and each copy the same reply. If the replica that had it dies, another handles the copy.
 func TestReplicas_MessagesOnce(t *testing.T) {
+	t.Parallel()
 	app := newMessageCounter(t)
 	redis := redistest.Start(t, redistest.Options{})
 	w := newReplicaWorld(t, replicaOptions{

@@ -26,7 +26,7 @@ const (
 // call fails.
 func TestReplicas_RenewOnce(t *testing.T) {
 	o := replicaOptions{Replicas: 4, Merchants: 10, Life: 6 * time.Second, Overlap: 2 * time.Second}
-	run, pause := 25*time.Second, 20*time.Millisecond
+	run, pause := 15*time.Second, 20*time.Millisecond
 	if nightly() {
 		o = replicaOptions{Replicas: 8, Merchants: 20, Life: 24 * time.Second, Overlap: 4 * time.Second}
 		run, pause = 10*time.Minute, 50*time.Millisecond
@@ -42,7 +42,7 @@ func TestReplicas_RenewOnce(t *testing.T) {
 	r := w.renewals(since)
 	t.Logf("%d replicas, %d keys, %s with tokens of %s: %d calls, %d renewals, %d of them too many; a new token was everywhere after %s",
 		o.Replicas, o.Merchants+1, run, o.Life, calls, r.total, r.surplus, r.spread)
-	if least := int(float64(run) / (0.75 * float64(o.Life)) * float64(o.Merchants+1)); r.total < least {
+	if least := int(float64(run)/(0.75*float64(o.Life))) * (o.Merchants + 1); r.total < least {
 		t.Errorf("%d renewals; want %d at least: the trial shows nothing", r.total, least)
 	}
 	if ideal := r.total - r.surplus; float64(r.total) > renewTooOften*float64(ideal) {

@@ -15,7 +15,7 @@ func rounds() int {
 	if nightly() {
 		return 200
 	}
-	return 2
+	return 1
 }
 
 func viewsOf(t *testing.T, url string) []store.Shared {
@@ -25,6 +25,7 @@ func viewsOf(t *testing.T, url string) []store.Shared {
 // The primary is killed while sidecars renew, and the other way its last writes get lost as well:
 // what was acknowledged is repaired from memory, and nobody has to start again.
 func TestStore_SentinelFailovers(t *testing.T) {
+	t.Parallel()
 	s := redistest.StartSentinel(t, redistest.Options{})
 	rs := startRenewers(t, viewsOf(t, s.URL())...)
 	rs.goOn("the start")
@@ -40,6 +41,7 @@ func TestStore_SentinelFailovers(t *testing.T) {
 
 // The same in a Cluster, whose slot also moves to another node meanwhile.
 func TestStore_ClusterFailovers(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t, redistest.Options{})
 	rs := startRenewers(t, viewsOf(t, c.URL())...)
 	rs.goOn("the start")
@@ -54,6 +56,7 @@ func TestStore_ClusterFailovers(t *testing.T) {
 
 // Whatever happens to a server, sidecars go on when it is over, and forget nothing.
 func TestStore_Heals(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t, redistest.Options{})
 	other := redistest.Start(t, redistest.Options{})
 	link := redistest.NewLink(t, s.Addr())
@@ -121,6 +124,7 @@ func TestStore_Heals(t *testing.T) {
 
 // A server that still loads its data is waited for.
 func TestStore_HealsAfterLoading(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t, redistest.Options{Config: []string{"key-load-delay 10000", "loading-process-events-interval-bytes 1024"}})
 	rs := startRenewers(t, viewsOf(t, s.URL())...)
 	rs.goOn("the start")

@@ -131,6 +131,7 @@ func TestOpen_OddAnswers(t *testing.T) {
 // A server that accepts and says nothing does not hold up the start for long: the test would not
 // end.
 func TestOpen_SilentServer(t *testing.T) {
+	t.Parallel()
 	silent := fake(t, func([]string) string { return "" })
 	refuses(t, "redis://"+silent, "cannot connect")
 	refuses(t, "redis-sentinel://"+silent+"/m", "cannot connect")

@@ -76,7 +76,7 @@ func worldOf(t *testing.T, links bool) storetest.World {
 
 // Requests and answers are lost in front of the store, which is fast.
 func TestStore_Replicas(t *testing.T) {
-	runs := 2_000
+	runs := 500
 	if nightly() {
 		runs = 100_000
 	}

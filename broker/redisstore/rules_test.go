@@ -87,6 +87,7 @@ func named(t *testing.T, rules []string, url string, servers ...*redistest.Serve
 
 // The rules of docs/redis.md suffice for everything, and each one is needed.
 func TestDocs_RulesOfOneServer(t *testing.T) {
+	t.Parallel()
 	rules := documentedRules(t, "one server")
 	s := redistest.Start(t, withRules(rules))
 	storetest.RunShared(t, func(t *testing.T, views int) (all []store.Shared) {
@@ -113,6 +114,7 @@ func TestDocs_RulesOfOneServer(t *testing.T) {
 }
 
 func TestDocs_RulesWithSentinels(t *testing.T) {
+	t.Parallel()
 	rules := documentedRules(t, "with Sentinels")
 	s := redistest.StartSentinel(t, withRules(rules))
 	rs := startRenewers(t, viewsOf(t, s.URL())...)
@@ -147,6 +149,7 @@ func moreRules(t *testing.T, rules []string) []string {
 }
 
 func TestDocs_RulesOfACluster(t *testing.T) {
+	t.Parallel()
 	rules := documentedRules(t, "a Cluster")
 	c := redistest.StartCluster(t, withRules(rules))
 	views := viewsOf(t, c.URL())

@@ -139,6 +139,7 @@ func TestOpen_Rights(t *testing.T) {
 }
 
 func TestOpen_WrongSort(t *testing.T) {
+	t.Parallel()
 	single := redistest.Start(t, redistest.Options{})
 	refuses(t, "redis-cluster://"+single.Addr(), "the server is not in cluster mode; write redis:// in the place of redis-cluster://")
 	refuses(t, "redis-cluster://"+single.Addr()+","+nowhere(t), "the server is not in cluster mode; write redis:// in the place of redis-cluster://")

@@ -5,6 +5,7 @@ import (
 )
 
 func TestSentinel_Failover(t *testing.T) {
+	t.Parallel()
 	for _, o := range []Options{{}, {User: "me", Password: "pass", TLS: true}} {
 		s := StartSentinel(t, o)
 		s.Primary().MustDo("SET", "k", "1")
@@ -27,6 +28,7 @@ func TestSentinel_Failover(t *testing.T) {
 }
 
 func TestSentinel_LoseWrites(t *testing.T) {
+	t.Parallel()
 	s := StartSentinel(t, Options{})
 	s.Primary().MustDo("SET", "k", "kept")
 	for range 2 {
@@ -39,6 +41,7 @@ func TestSentinel_LoseWrites(t *testing.T) {
 }
 
 func TestCluster_Failover(t *testing.T) {
+	t.Parallel()
 	for _, o := range []Options{{}, {User: "me", Password: "pass", TLS: true}} {
 		c := StartCluster(t, o)
 		const key = "{tag}k"
@@ -55,6 +58,7 @@ func TestCluster_Failover(t *testing.T) {
 }
 
 func TestCluster_MoveSlot(t *testing.T) {
+	t.Parallel()
 	c := StartCluster(t, Options{Password: "pass"})
 	from := c.Primary("{tag}1")
 	for _, key := range []string{"{tag}1", "{tag}2", "{tag}3"} {
