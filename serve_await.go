@@ -34,13 +34,26 @@ func awaitStore(ctx context.Context, log *slog.Logger, open func(context.Context
 		pause := time.NewTimer(storeRetry)
 		select {
 		case <-pause.C:
+			if !passed(patience) { // both may end at one moment
+				continue
+			}
 		case <-patience.C:
 			pause.Stop()
-			return opened{}, fmt.Errorf("nobody answered within %s: %w", storePatience, err)
 		case <-ctx.Done():
 			pause.Stop()
 			return opened{}, ctx.Err()
 		}
+		return opened{}, fmt.Errorf("nobody answered within %s: %w", storePatience, err)
+	}
+}
+
+// passed reports whether the time of t is over, without a wait. It does so once.
+func passed(t *time.Timer) bool {
+	select {
+	case <-t.C:
+		return true
+	default:
+		return false
 	}
 }
 

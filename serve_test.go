@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -110,10 +109,21 @@ func TestReloader_FaultIsToldOnce(t *testing.T) {
 		}
 	}
 	write(minimal)
+	wechat := wechattest.New(wechattest.Options{})
+	t.Cleanup(wechat.Close)
+	s, err := newSidecar(t.Context(), accountConfig(t, wechat), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.closeAll(); err != nil {
+			t.Error(err)
+		}
+	})
 	var out bytes.Buffer
 	load := func() *config.Loaded { return config.Load(config.Sources{File: path}) }
 	first := load()
-	r := &reloader{sidecar: &sidecar{control: newControl(&atomic.Int32{})}, config: first.Config, files: first.Files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
+	r := &reloader{sidecar: s, config: first.Config, files: first.Files, load: load, log: slog.New(slog.NewTextHandler(&out, nil))}
 	r.poll()
 	if out.Len() != 0 {
 		t.Errorf("a file that is the same is read again:\n%s", &out)
