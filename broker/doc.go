@@ -101,7 +101,7 @@
 //	ledger.go ledger_*.go                  records, accounts, merge (the list), uses, unsaved,
 //	                                       meta, oldnames, replicas; store/ says what a store must do
 //	directory.go directory_*.go            account, only, load, revoke
-//	component.go component_*.go            set, record, tickets, list, status
+//	component.go component_*.go            set, record, tickets, list, read (the list), status
 //	inbox.go inbox_*.go                    take, recover; exchange.go, exchange_kept.go
 //	renew.go renew_*.go failure.go         turn, component, authorizer; what an error means
 //	replicas.go                            following what other sidecars on the store do

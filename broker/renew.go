@@ -125,19 +125,8 @@ func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Gra
 	rejected := n.table.isRejected(e, base.generation)
 	n.checkpoint("renewal-saving")
 	saved, err := n.ledger.update(ctx, e.key, func(r *record) bool {
-		switch {
-		case r.contestedSince(base, fence) && !r.token.Equal(g.Token):
-			result = "contested"
-		case r.fencedSince(base, fence):
-			result = "fenced"
+		if result = resultOf(r, base, g.Token, fence); result == "fenced" || result == "late" {
 			return false
-		case r.overtakes(base):
-			result = "late"
-			return false
-		case r.token.Equal(g.Token):
-			result = "unchanged"
-		default:
-			result = "renewed"
 		}
 		r.fill(g, obtained, e.lastUsed())
 		r.fence = max(r.fence, fence)
@@ -173,6 +162,23 @@ func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Gra
 	}
 	n.ledger.noteWrote(e.key, &e.saved, saved)
 	return out
+}
+
+// resultOf says what becomes of a token that was obtained under the lease of fence from base, where
+// r is the record in force.
+func resultOf(r, base *record, token secret.Text, fence uint64) string {
+	switch {
+	case r.contestedSince(base, fence) && !r.token.Equal(token):
+		return "contested"
+	case r.fencedSince(base, fence):
+		return "fenced"
+	case r.overtakes(base):
+		return "late"
+	case r.token.Equal(token):
+		return "unchanged"
+	default:
+		return "renewed"
+	}
 }
 
 // noteOutside notes that WeChat rejected a token which no sidecar on this store had replaced.
