@@ -114,7 +114,20 @@ func TestReplicas_OneTicketOneRenewal(t *testing.T) {
 		if n := f.calls(listPath); n != 1 {
 			t.Errorf("the list was read %d times, want once", n)
 		}
+		if n := f.outside(); n != 0 {
+			t.Errorf("%g first tokens count as renewals from outside", n)
+		}
 	})
+}
+
+// outside returns how many renewals from outside all replicas have counted.
+func (f *fleet) outside() (n float64) {
+	for _, w := range f.all {
+		for _, kind := range []string{"component", "account", "authorizer", "ticket"} {
+			n += w.metric("wxsidecar_outside_renewals_total", "kind", kind)
+		}
+	}
+	return n
 }
 
 // Over half a day each token is renewed about as often as one sidecar would.
@@ -284,11 +297,7 @@ func TestReplicas_OneForcedRenewal(t *testing.T) {
 		if n := f.calls(authorizerPath) - before; n > 12 { // without one budget for all they would be 42
 			t.Errorf("%d renewals were forced in 40 seconds, want about the 7 that one sidecar makes", n)
 		}
-		outside := 0.0
-		for _, w := range f.all {
-			outside += w.metric("wxsidecar_outside_renewals_total", "kind", "authorizer")
-		}
-		if outside == 0 {
+		if f.outside() == 0 {
 			t.Error("no metric names the renewals from outside")
 		}
 		if !strings.Contains(f.all[0].logs.String(), "a second sidecar with a store of its own") {

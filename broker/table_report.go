@@ -106,10 +106,11 @@ func (t *table) mayForceRefresh(e *entry) bool {
 	return true
 }
 
-// isRejected reports whether WeChat has rejected e's token of that generation.
+// isRejected reports whether WeChat has rejected e's token of that generation; 0 is none, of
+// which it never has.
 func (t *table) isRejected(e *entry, generation uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := e.rejection
-	return r.rejected == generation || r.suspect != nil && r.suspect.Generation == generation
+	return generation != 0 && r.rejected == generation || r.suspect != nil && r.suspect.Generation == generation
 }
