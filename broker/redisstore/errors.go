@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+	"syscall"
 
 	"github.com/redis/rueidis"
 
@@ -14,7 +16,7 @@ import (
 // hints say what to do about what Redis answers, by the first word of the answer.
 var hints = map[string]string{
 	"NOAUTH":      "Redis wants a password: put it into the URL, or name its file with password_file",
-	"WRONGPASS":   "Redis refuses the user or the password of the URL",
+	"WRONGPASS":   "Redis refuses the user or the password of the URL; compare both with its ACL (ACL LIST), and write what is special in them as escapes, %40 for @",
 	"READONLY":    "this server is a read-only replica: name the primary, or let Sentinels find it (redis-sentinel://)",
 	"LOADING":     "Redis still loads its data",
 	"MASTERDOWN":  "this replica has lost its primary",
@@ -120,6 +122,12 @@ func (s *Store) startHint(err error) error {
 	}
 	if _, ok := rueidis.IsRedisErr(err); ok {
 		return s.hint(err)
+	}
+	if s.target.TLS {
+		return fmt.Errorf("cannot connect; is Redis running, the address right, and TLS on at that port? %w", err)
+	}
+	if strings.Contains(text, "unknown message type") || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("no Redis answers there, or one that wants TLS: compare the port, or write rediss:// (tls=true for Sentinels and a Cluster): %w", err)
 	}
 	return fmt.Errorf("cannot connect; is Redis running, and the address right? %w", err)
 }

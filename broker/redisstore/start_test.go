@@ -79,8 +79,8 @@ func TestOpen_Passwords(t *testing.T) {
 	server := redistest.Start(t, redistest.Options{Password: password})
 	addr := server.Addr()
 	refuses(t, "redis://"+addr, "Redis wants a password: put it into the URL, or name its file with password_file: NOAUTH")
-	refuses(t, "redis://:Geheim8@"+addr, "Redis refuses the user or the password of the URL: WRONGPASS")
-	refuses(t, "redis://nobody:"+passwordInURL+"@"+addr, "Redis refuses the user or the password of the URL: WRONGPASS")
+	refuses(t, "redis://:Geheim8@"+addr, "Redis refuses the user or the password of the URL; compare both with its ACL (ACL LIST), and write what is special in them as escapes, %40 for @: WRONGPASS")
+	refuses(t, "redis://nobody:"+passwordInURL+"@"+addr, "Redis refuses the user or the password of the URL; compare both with its ACL (ACL LIST), and write what is special in them as escapes, %40 for @: WRONGPASS")
 	open(t, "redis://:"+passwordInURL+"@"+addr)
 	open(t, server.URL())
 	file := filepath.Join(t.TempDir(), "password")
@@ -169,7 +169,9 @@ func TestOpen_TLS(t *testing.T) {
 		t.Error(err)
 	}
 	refuses(t, "rediss://:"+passwordInURL+"@"+server.Addr(), "cannot connect", "certificate")
-	refuses(t, "redis://:"+passwordInURL+"@"+server.Addr(), "cannot connect")
+	refuses(t, "redis://:"+passwordInURL+"@"+server.Addr(), "no Redis answers there, or one that wants TLS: compare the port, or write rediss://")
+	plain := redistest.Start(t, redistest.Options{})
+	refuses(t, "rediss://"+plain.Addr(), "cannot connect; is Redis running, the address right, and TLS on at that port?")
 	refuses(t, server.URL()+"&server_name=elsewhere", "cannot connect", "elsewhere")
 	file := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
