@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/proxy/admin"
 )
 
@@ -45,7 +47,7 @@ func (a *asker) printStatus(s admin.Status) {
 	fmt.Fprintln(out)
 	table(out, "COMPONENT STATE EXPIRES TICKET LIST-READ MERCHANTS", func(row func(...any)) {
 		for _, c := range s.Components {
-			row(c.AppID, c.State, shownAt(c.ExpiresAt), shownAt(c.Ticket.ReceivedAt), shownAt(c.List.ReadAt), c.List.Accounts)
+			row(c.AppID, c.State, shownAt(c.ExpiresAt), shownAt(c.Ticket.ReceivedAt), shownAt(c.List.ReadAt), merchants(c.List))
 		}
 	})
 	if len(s.Accounts) > 0 {
@@ -62,6 +64,15 @@ func (a *asker) printStatus(s admin.Status) {
 			}
 		}
 	})
+}
+
+// merchants writes how many there were in WeChat's list, and nothing where this sidecar has
+// not read it: an earlier process did, or another one on the same store.
+func merchants(l broker.ListInfo) string {
+	if l.Accounts == 0 && !l.Reading {
+		return "-"
+	}
+	return strconv.Itoa(l.Accounts)
 }
 
 // errNotDone ends a verb with 1 after it has printed why.
