@@ -44,6 +44,13 @@ func askAgain(t *Token, full time.Duration, now time.Time, r float64) time.Time 
 	return again
 }
 
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

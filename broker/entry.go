@@ -41,6 +41,9 @@ type activity struct {
 	running bool
 	again   bool // to be tried again at the end of the renewal under way, should it fail
 	waiters int
+	// converge is when it is renewed at the latest, as others obtained a token as well; unix
+	// nanoseconds, 0 for no such date.
+	converge int64
 }
 
 // blocking says whose token a key needs first, and who needs this one's.

@@ -185,7 +185,7 @@ func (t *table) untilAllowed(now time.Time) time.Duration {
 
 func (t *table) startLocked(ctx context.Context, e *entry, now time.Time) {
 	unscheduleLocked(e)
-	e.renewal.running, e.renewal.again = true, false
+	e.renewal = activity{running: true, waiters: e.renewal.waiters}
 	e.cond = transition(e.cond, event{kind: eventDue, alive: e.token.Load().Alive(now)}, now)
 	t.running++
 	t.renew(ctx, e)

@@ -78,6 +78,9 @@ func (t *table) renewedLocked(e *entry, full time.Duration, unchanged bool, now 
 		t.retryStoppedLocked(g)
 	}
 	next := due(token, full, t.renewAt, t.rand())
+	if at := e.renewal.converge; at != 0 {
+		return earlier(next, time.Unix(0, at))
+	}
 	if again := askAgain(token, full, now, t.rand()); unchanged && next.Before(again) {
 		return again
 	}

@@ -50,12 +50,14 @@ func (t *table) converge(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.entries[key]; e != nil {
-		t.changeLocked(e, event{kind: eventDue}, when{at: t.convergeAtLocked(e)})
+		at := t.convergeAtLocked(e)
+		e.renewal.converge = at.UnixNano()
+		t.changeLocked(e, event{kind: eventDue}, when{at: at})
 	}
 }
 
 // followed has a key in use go on from what another sidecar wrote: before is the record that
-// was in force here, after the one that is now.
+// was in force here, after the one that is now. The ledger calls it under its lock of the key.
 func (t *table) followed(key Key, before, after *record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
