@@ -38,6 +38,7 @@ type memory interface {
 	activate(Key, *record) *entry
 	useNotSaved(Key)
 	converge(Key)
+	followed(key Key, before, after *record)
 }
 
 // saved is what the ledger knows of a key in use. It stands in the key's entry, and is
@@ -65,7 +66,11 @@ func (l *ledger) lock(key Key) (unlock func()) { return l.locks.one(key) }
 // leaves a key that is not in use as it is.
 func (l *ledger) update(ctx context.Context, key Key, edit func(*record) bool) (*record, error) {
 	defer l.lock(key)()
-	return l.updateLocked(ctx, key, edit, nil)
+	rec, err := l.updateLocked(ctx, key, edit, nil)
+	if rec != nil && !errors.Is(err, errUnsaved) {
+		err = nil // there was nothing to save, and memory is all there is while the store cannot be read
+	}
+	return rec, err
 }
 
 // replace is update by an edit that needs nothing of the record: whatever the store has,
@@ -92,10 +97,11 @@ func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) b
 		if !edit(&next) {
 			if !ahead {
 				l.noteSavedLocked(key, s) // what was not saved is overtaken
-				l.adoptLocked(key, s, cur)
-				return cur, nil
+				l.followLocked(key, s, cur)
+				return cur, loadErr
 			}
 			next = *cur // as it is to be, but not durably
+			l.followLocked(key, s, cur)
 		}
 		err := loadErr
 		if err == nil {
@@ -133,14 +139,21 @@ func (l *ledger) inForceLocked(ctx context.Context, key Key, s *saved) (cur *rec
 		return nil, base, false, err
 	case err != nil:
 		return s.rec, base, s.unsaved.Load(), err
-	case s == nil:
-		return stored, base, false, nil
+	}
+	cur = l.inForceOfLocked(key, s, stored)
+	return cur, base, cur != stored, nil
+}
+
+// inForceOfLocked returns the record in force of a key of which the store has stored.
+func (l *ledger) inForceOfLocked(key Key, s *saved, stored *record) *record {
+	if s == nil {
+		return stored
 	}
 	cur, rivals := s.inForce(stored)
 	if rivals {
 		l.memory.converge(key)
 	}
-	return cur, base, cur != stored, nil
+	return cur
 }
 
 // inForce returns which is in force of what memory holds and what the store has, and whether

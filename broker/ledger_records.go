@@ -104,6 +104,36 @@ func (l *ledger) load(ctx context.Context, key Key) (*record, store.Version, err
 	return l.decode(key, got), got.version, nil
 }
 
+// stored is a record as the store has it, and its version.
+type stored struct {
+	rec  *record
+	base store.Version
+}
+
+// loadEach is load for each of the keys, in one read.
+func (l *ledger) loadEach(ctx context.Context, keys []Key) (map[Key]stored, error) {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = key.String()
+	}
+	found, err := l.store.GetAll(ctx, names)
+	if err != nil {
+		l.metrics.StoreOperation("get", "error")
+		return nil, fmt.Errorf("read %d records from the store: %w", len(keys), err)
+	}
+	l.metrics.StoreOperation("get", "ok")
+	byName := make(map[string]opened, len(found))
+	for _, named := range found {
+		byName[named.Name] = l.unseal(named.Name, named.Record)
+	}
+	all := make(map[Key]stored, len(keys))
+	for i, key := range keys {
+		got := byName[names[i]]
+		all[key] = stored{l.decode(key, got), got.version}
+	}
+	return all, nil
+}
+
 // each calls f with every record of a kind, in the order of appids, until f returns
 // false. The record of one that cannot be read is empty.
 func (l *ledger) each(ctx context.Context, kind Kind, f func(key Key, rec *record, v store.Version) bool) error {

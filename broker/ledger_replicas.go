@@ -1,10 +1,6 @@
 package broker
 
-import (
-	"context"
-
-	"github.com/wxsidecar/wxsidecar/broker/store"
-)
+import "context"
 
 // noteWrote notes that this sidecar obtained the token in rec.
 func (l *ledger) noteWrote(key Key, s *saved, rec *record) {
@@ -48,30 +44,25 @@ func (l *ledger) catchUp(ctx context.Context, key Key) (before, after *record, e
 	return before, s.rec, err
 }
 
+// followLocked is adoptLocked for what another sidecar wrote: the key goes on from there.
+func (l *ledger) followLocked(key Key, s *saved, rec *record) {
+	if s == nil || s.rec == rec || rec.generation < s.rec.generation {
+		return
+	}
+	before := s.rec
+	l.adoptLocked(key, s, rec)
+	l.memory.followed(key, before, rec)
+}
+
 // behind returns those of the keys in use of which the store has something else than memory.
 func (l *ledger) behind(ctx context.Context, keys []Key) ([]Key, error) {
-	names := make([]string, len(keys))
-	for i, key := range keys {
-		names[i] = key.String()
-	}
-	found, err := l.store.GetAll(ctx, names)
+	all, err := l.loadEach(ctx, keys)
 	if err != nil {
-		l.metrics.StoreOperation("get", "error")
 		return nil, err
 	}
-	l.metrics.StoreOperation("get", "ok")
-	stored := make(map[string]store.Record, len(found))
-	for _, rec := range found {
-		stored[rec.Name] = rec.Record
-	}
 	var differ []Key
-	for i, key := range keys {
-		rec, ok := stored[names[i]]
-		got := opened{}
-		if ok {
-			got = l.unseal(names[i], rec)
-		}
-		if l.differs(key, l.decode(key, got)) {
+	for _, key := range keys {
+		if l.differs(key, all[key].rec) {
 			differ = append(differ, key)
 		}
 	}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -71,7 +72,9 @@ func (r *replicas) missed(ctx context.Context) {
 	case <-r.began:
 		notify(r.compare)
 	default:
-		r.catchUpAll(ctx)
+		if !r.catchUpAll(ctx) {
+			notify(r.compare)
+		}
 		close(r.began)
 	}
 }
@@ -111,30 +114,38 @@ func (r *replicas) followKey(ctx context.Context, key Key, c store.Change) {
 	if key.Kind == KindAuthorizer && (c.Came || c.Went) {
 		r.directory.changed()
 	}
-	if r.table.inUse(key) == nil {
-		if key.Kind == KindAuthorizer {
-			r.directory.forgetOnly()
-		}
-		return
+	inUse, ok := r.catchUp(ctx, key)
+	if !ok {
+		notify(r.compare) // the news does not come again
 	}
-	r.catchUp(ctx, key)
+	if !inUse && key.Kind == KindAuthorizer {
+		r.directory.forgetOnly()
+	}
 }
 
-func (r *replicas) catchUp(ctx context.Context, key Key) {
+// catchUp has a key follow the store. It reports whether it is in use, and whether the store
+// could be read.
+func (r *replicas) catchUp(ctx context.Context, key Key) (inUse, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	before, after, err := r.ledger.catchUp(ctx, key)
-	if err != nil || before == after || before == nil {
-		return // a store that does not answer is compared with again once it does
-	}
-	if before.verdict != after.verdict {
+	switch {
+	case before == nil:
+		return false, true
+	case err != nil && !errors.Is(err, errUnsaved):
+		return true, false
+	case before.verdict != after.verdict:
 		r.directory.changed()
 	}
-	r.table.followed(key, before, after)
+	return true, true
 }
 
+// compareAgain is after how long all is compared again where the store could not be read.
+const compareAgain = time.Second
+
 // compareWhenTold compares all that is held with the store each time that changes may have
-// been missed, until ctx ends.
+// been missed, until ctx ends. A store that does not answer is told of once it does; but one
+// read may fail of which there is no such news.
 func (r *replicas) compareWhenTold(ctx context.Context) {
 	for {
 		select {
@@ -142,24 +153,34 @@ func (r *replicas) compareWhenTold(ctx context.Context) {
 			return
 		case <-r.compare:
 		}
-		r.catchUpAll(ctx)
+		if r.catchUpAll(ctx) || r.coordination.down() != nil {
+			continue
+		}
+		notify(r.compare)
+		select {
+		case <-ctx.Done():
+		case <-time.After(compareAgain):
+		}
 	}
 }
 
-// catchUpAll compares all that is held with the store, and refills one that was emptied.
-func (r *replicas) catchUpAll(ctx context.Context) {
-	r.compareAll(ctx)
+// catchUpAll compares all that is held with the store, and refills one that was emptied. It
+// reports whether the store could be read.
+func (r *replicas) catchUpAll(ctx context.Context) (ok bool) {
+	ok = r.compareAll(ctx)
 	select {
 	case <-r.emptied:
 		r.refill(ctx)
 	default:
 	}
+	return ok
 }
 
 // comparedAtOnce is how many keys are compared with the store in one request.
 const comparedAtOnce = 500
 
-func (r *replicas) compareAll(ctx context.Context) {
+func (r *replicas) compareAll(ctx context.Context) (ok bool) {
+	ok = true
 	for _, c := range r.components.list() {
 		c.catchUp(ctx)
 	}
@@ -169,12 +190,14 @@ func (r *replicas) compareAll(ctx context.Context) {
 		keys = keys[len(some):]
 		differ, err := r.ledger.behind(ctx, some)
 		if err != nil {
-			return // news of its return has all compared again
+			return false
 		}
 		for _, key := range differ {
-			r.catchUp(ctx, key)
+			_, read := r.catchUp(ctx, key)
+			ok = ok && read
 		}
 	}
+	return ok
 }
 
 // refill brings back what nobody holds in memory, as the store was emptied.
