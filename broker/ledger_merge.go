@@ -45,19 +45,20 @@ func (l *ledger) mergePage(ctx context.Context, component string, page []wechat.
 // mergePageLocked is mergePage with the keys' locks held. It returns store.ErrConflict
 // where another replica was faster with one of them.
 func (l *ledger) mergePageLocked(ctx context.Context, keys []Key, page []wechat.Authorizer, asked time.Time) (m merged, err error) {
+	all, err := l.loadEach(ctx, keys)
+	if err != nil {
+		return m, err
+	}
 	var changes []change
 	next := map[Key]*record{}
 	for i, key := range keys {
-		cur, base, err := l.currentLocked(ctx, key, l.memory.inUse(key))
-		if err != nil {
-			return m, err
-		}
+		cur := l.inForceOfLocked(key, l.memory.inUse(key), all[key].rec)
 		rec := *cur
 		if next[key] != nil || !rec.merge(page[i], asked) {
 			continue
 		}
 		m.add(key, cur, &rec)
-		c, err := recordChange(key, base, &rec)
+		c, err := recordChange(key, all[key].base, &rec)
 		if err != nil {
 			return m, err
 		}

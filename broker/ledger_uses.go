@@ -11,6 +11,10 @@ import (
 // took that.
 func (l *ledger) saveUses(ctx context.Context, uses map[Key]time.Time) bool {
 	defer l.locks.all(slices.Collect(maps.Keys(uses)))()
+	all, err := l.loadEach(ctx, slices.Collect(maps.Keys(uses)))
+	if err != nil {
+		return false // the store is away; the next round tries again
+	}
 	var changes []change
 	written := map[Key]*record{}
 	for key, used := range uses {
@@ -22,9 +26,9 @@ func (l *ledger) saveUses(ctx context.Context, uses map[Key]time.Time) bool {
 			l.memory.useNotSaved(key)
 			continue
 		}
-		cur, base, err := l.currentLocked(ctx, key, s)
-		if err != nil {
-			return false // the store is away; the next round tries again
+		cur := l.inForceOfLocked(key, s, all[key].rec)
+		if cur.generation != s.rec.generation || !cur.token.Equal(s.rec.token) {
+			continue // another sidecar's; news of it has the key go on from there
 		}
 		if !used.After(cur.used) {
 			l.memory.useNotSaved(key) // another sidecar has written a later one
@@ -32,7 +36,7 @@ func (l *ledger) saveUses(ctx context.Context, uses map[Key]time.Time) bool {
 		}
 		next := *cur
 		next.used = used
-		if c, err := recordChange(key, base, &next); err == nil {
+		if c, err := recordChange(key, all[key].base, &next); err == nil {
 			changes, written[key] = append(changes, c), &next
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -165,5 +166,45 @@ func TestReplicas_RivalsConverge(t *testing.T) {
 			t.Errorf("%d calls to renew within two minutes of the end of a partition, want 1 or 2", n)
 		}
 		f.agree(key)
+	})
+}
+
+// Dates of last uses and pages of the list are compared with the store in one read each: the keys'
+// locks are held meanwhile, and a slow store must not hold up everybody's renewals.
+func TestReplicas_ReadTogether(t *testing.T) {
+	const merchants = 100
+	inFleet(t, 2, worldOptions{merchants: merchants, sim: rotating}, func(f *fleet) {
+		var gets atomic.Int32
+		f.lever(1, &levered{gotten: func(name string) {
+			if strings.HasPrefix(name, "authorizer/") {
+				gets.Add(1)
+			}
+		}})
+		w, keys := f.all[1], crowd{n: merchants}.keys()
+		callAll := func() {
+			for _, key := range keys {
+				w.mustCall(key)
+			}
+		}
+		callAll()
+		pass(61 * time.Minute)
+		callAll()
+		gets.Store(0)
+		pass(2 * time.Minute)
+		if n := gets.Load(); n > merchants/10 {
+			t.Errorf("%d reads of single records to save %d dates of last uses", n, merchants)
+		}
+		lists := f.calls(listPath)
+		gets.Store(0)
+		if _, err := w.broker.Account(context.Background(), merchant(merchants), broker.Choice{}); err == nil { // has the list read
+			t.Error("an account is known that there is not")
+		}
+		pass(5 * time.Second)
+		if f.calls(listPath) == lists {
+			t.Fatal("the list was not read")
+		}
+		if n := gets.Load(); n > merchants/10 {
+			t.Errorf("%d reads of single records to compare a page of the list", n)
+		}
 	})
 }
