@@ -29,7 +29,7 @@ var hints = map[string]string{
 }
 
 // errOddAnswer is for an answer that is not of the form in which the script gives it.
-var errOddAnswer = errors.New("Redis answers what the script never returns; is another program behind this address?")
+var errOddAnswer = errors.New("the answer is none that the script gives; is another program than Redis behind this address?")
 
 // explain puts a hint before an error of an operation whose caller has ctx, and which had within.
 func (s *Store) explain(ctx, within context.Context, err error) error {
