@@ -3,8 +3,9 @@ package authorize
 import (
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
+
+	"github.com/wxsidecar/wxsidecar/proxy/language"
 )
 
 // visitor is who asks for a page.
@@ -79,21 +80,8 @@ func network(a netip.Addr) netip.Prefix {
 // wordsFor returns the words in the language that the browser likes best, English for one
 // that likes neither.
 func wordsFor(acceptLanguage string) *words {
-	best, quality := &english, 0.0
-	for part := range strings.SplitSeq(acceptLanguage, ",") {
-		tag, parameter, _ := strings.Cut(strings.TrimSpace(part), ";")
-		q := 1.0
-		if text, ok := strings.CutPrefix(strings.TrimSpace(parameter), "q="); ok {
-			q, _ = strconv.ParseFloat(text, 64) // what cannot be read is not liked
-		}
-		language, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		switch {
-		case !(q > quality):
-		case language == "zh":
-			best, quality = &chinese, q
-		case language == "en":
-			best, quality = &english, q
-		}
+	if language.Preferred(acceptLanguage) == language.Chinese {
+		return &chinese
 	}
-	return best
+	return &english
 }

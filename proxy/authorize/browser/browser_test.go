@@ -15,8 +15,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,6 +27,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 	"github.com/wxsidecar/wxsidecar/proxy/authorize"
+	"github.com/wxsidecar/wxsidecar/proxy/browsertest"
 	"github.com/wxsidecar/wxsidecar/proxy/push"
 )
 
@@ -45,7 +44,6 @@ const (
 // the name b.example; WeChat's names lead to the simulator. SCREENSHOTS names a folder for
 // pictures of all pages.
 func TestPages(t *testing.T) {
-	chromium, node := need(t, "chromium", "chromium"), need(t, "node", "nodejs")
 	sim := wechattest.New(wechattest.Options{})
 	sim.AddComponent(wechattest.Component{AppID: component, Secret: componentSecret, AuthorizeDomain: domain})
 	sim.AddAuthorizer(component, merchant)
@@ -55,15 +53,8 @@ func TestPages(t *testing.T) {
 	b := startBroker(t, sim)
 	front := startFront(t, startPages(t, b))
 
-	program := exec.Command(node, "main.js")
-	program.Dir = nodeModules(t)
-	program.Env = append(os.Environ(), "CHROMIUM="+chromium, "PAGE=https://"+domain+"/wechat/"+component+"/authorize", "MERCHANT="+merchant,
+	browsertest.Run(t, "PAGE=https://"+domain+"/wechat/"+component+"/authorize", "MERCHANT="+merchant,
 		"RESOLVE="+fmt.Sprintf("MAP %s %s, MAP *.qlogo.cn %[2]s, MAP *.weixin.qq.com %s, MAP * ^NOTFOUND", domain, hostOf(t, front), hostOf(t, we)))
-	out, err := program.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v", err)
-	}
-	t.Logf("%s", out)
 	account, err := b.Account(t.Context(), merchant, broker.Choice{})
 	if err != nil {
 		t.Fatal(err)
@@ -71,30 +62,6 @@ func TestPages(t *testing.T) {
 	if token, err := b.Token(t.Context(), account.Key()); err != nil || !token.Alive(b.Now()) {
 		t.Errorf("the merchant cannot be called: %v", err)
 	}
-}
-
-func need(t *testing.T, program, debian string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatalf("%s is missing: install Debian's package %s", program, debian)
-	}
-	return path
-}
-
-// nodeModules returns a copy of this folder with its packages installed.
-func nodeModules(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
-		t.Fatal(err)
-	}
-	install := exec.Command(need(t, "npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci (the npm registry must be reachable): %v\n%s", err, out)
-	}
-	return dir
 }
 
 func hostOf(t *testing.T, address string) string {
