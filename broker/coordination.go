@@ -13,11 +13,13 @@ import (
 type coordination struct {
 	shared store.Shared
 
-	mu    sync.Mutex
-	err   error              // why the store does not answer; nil while it does
-	since time.Time          // when that began, by our own clock
-	solo  map[Key]time.Time  // when a key was last renewed without the others, by our own clock
-	tally map[tallied]uint64 // see CoordinationStatus
+	mu      sync.Mutex
+	err     error              // why the store does not answer; nil while it does
+	since   time.Time          // when that began, by our own clock
+	refused string             // why the store gave the last lease that was asked for to nobody; "" where it did
+	other   time.Time          // when another sidecar last changed something, by our own clock
+	solo    map[Key]time.Time  // when a key was last renewed without the others, by our own clock
+	tally   map[tallied]uint64 // see CoordinationStatus
 }
 
 // tallied is what a coordination counts.
@@ -58,7 +60,7 @@ func (c *coordination) found(now time.Time) (away time.Duration, news bool) {
 	if c.err == nil {
 		return 0, false
 	}
-	c.err = nil
+	c.err, c.refused = nil, ""
 	clear(c.solo)
 	return now.Sub(c.since), true
 }
@@ -68,6 +70,24 @@ func (c *coordination) down() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
+}
+
+// asked notes what came of asking for a lease. A store that answers and takes nothing, as it is
+// full, is found out so: nothing is renewed then, and nothing remains unsaved.
+func (c *coordination) asked(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = ""
+	if leaseResult(err) == "error" {
+		c.refused = err.Error()
+	}
+}
+
+// heard notes that another sidecar changed something.
+func (c *coordination) heard(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.other = now
 }
 
 // maySolo reports whether a key may be renewed without the others at now, so long after it
@@ -104,6 +124,11 @@ type CoordinationStatus struct {
 	// Error says why it is degraded, and Since when that began; empty and nil while it is ok.
 	Error string     `json:"error,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
+	// Refused says why the store took the last lease not that was asked for; empty where it did.
+	Refused string `json:"refused,omitempty"`
+	// OtherSeen is when another sidecar was last seen to change something in the store; nil for
+	// never, since the start.
+	OtherSeen *time.Time `json:"other_seen,omitempty"`
 	// Contested counts renewals that were committed over that of a sidecar with an older
 	// lease, Fenced those that were dropped for that of one with a newer lease, Repaired
 	// records that the store had lost and this sidecar put back, and Solo renewals without
@@ -118,11 +143,13 @@ func (c *coordination) status(skew time.Duration) CoordinationStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := CoordinationStatus{
-		State: "ok", Contested: c.tally[contested], Fenced: c.tally[fenced], Repaired: c.tally[repaired], Solo: c.tally[solo],
+		State: "ok", Refused: c.refused, Contested: c.tally[contested], Fenced: c.tally[fenced], Repaired: c.tally[repaired], Solo: c.tally[solo],
+	}
+	if !c.other.IsZero() {
+		s.OtherSeen = shownTime(c.other.Add(skew))
 	}
 	if c.err != nil {
-		since := c.since.Add(skew).UTC().Truncate(time.Second)
-		s.State, s.Error, s.Since = "degraded", c.err.Error(), &since
+		s.State, s.Error, s.Since = "degraded", c.err.Error(), shownTime(c.since.Add(skew))
 	}
 	return s
 }
@@ -138,6 +165,9 @@ func (v *env) lease(ctx context.Context, name string, o store.LeaseOptions) (sto
 	}
 	l, err := v.coordination.shared.Lock(ctx, name, o)
 	v.metrics.Lease(leaseResult(err))
+	if err == nil || ctx.Err() == nil { // who gave up waiting knows nothing of the store
+		v.coordination.asked(err)
+	}
 	return l, err
 }
 

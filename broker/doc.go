@@ -92,7 +92,8 @@
 //	faulty.go served.go                    what apps' calls showed of a key
 //	keylocks.go env.go coordination.go     what several parts use
 //	broker.go broker_*.go                  start and end, configuration, pushes, housekeeping;
-//	                                       broker_admin.go, broker_accounts.go (for operators)
+//	                                       broker_admin.go, broker_admin_store.go,
+//	                                       broker_accounts.go (for operators)
 //	token_wait.go                          the hit and the wait
 //	entry.go cache.go                      a key in memory, and how it is found
 //	table.go table_*.go                    change, finish, queue, call, wait, report, quota, outage,

@@ -12,6 +12,7 @@ import (
 // been refused for calmTime. ledger.mu guards it.
 type refusal struct {
 	logged bool      // it goes on
+	why    string    // the store's words for the latest
 	latest time.Time // the latest change that was refused, by our own clock
 	saved  bool      // something of it was saved since
 }
@@ -35,7 +36,7 @@ func (l *ledger) keepUnsavedLocked(key Key, rec *record, why error) error {
 	if !l.refusal.logged { // one full disk may mean a hundred thousand
 		l.log.Error("cannot save tokens; serving them from memory and retrying", "key", key.String(), "error", why)
 	}
-	l.refusal = refusal{logged: true, latest: l.clock.Local()}
+	l.refusal = refusal{logged: true, why: why.Error(), latest: l.clock.Local()}
 	l.unsaved[key] = struct{}{}
 	l.metrics.Unsaved(len(l.unsaved))
 	return fmt.Errorf("%w: %w", errUnsaved, why)
@@ -86,6 +87,16 @@ func (l *ledger) unsavedKeys() []Key {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Collect(maps.Keys(l.unsaved))
+}
+
+// unsavedReason returns why the store last refused a change; empty while none is unsaved.
+func (l *ledger) unsavedReason() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.unsaved) == 0 {
+		return ""
+	}
+	return l.refusal.why
 }
 
 // saveUnsaved tries again to save what the store did not take, and returns the first

@@ -51,6 +51,9 @@ func (r *replicas) take(ctx context.Context, n store.News) {
 		r.log.Info("the store that the sidecars share answers again", "away", away.Round(time.Millisecond))
 		r.table.retryUnanswered()
 	}
+	if len(n.Changes) > 0 {
+		r.coordination.heard(r.clock.Local())
+	}
 	if n.Emptied {
 		notify(r.emptied)
 	}

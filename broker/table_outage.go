@@ -156,3 +156,10 @@ func (t *table) retryUnansweredLocked() {
 		}
 	}
 }
+
+// proxyFails reports whether renewals wait because of upstream.proxy, and not of WeChat.
+func (t *table) proxyFails() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.outage.paused && t.outage.proxyFault != ""
+}

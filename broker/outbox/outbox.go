@@ -208,6 +208,14 @@ func (o *Outbox) Stats() (waiting, dead int, oldest time.Duration) {
 	return len(o.items), len(o.dead), oldest
 }
 
+// Delivers reports whether this sidecar delivers events: one that shares its store with others
+// does while it has the lease, one that is alone always.
+func (o *Outbox) Delivers() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.deliversLocked()
+}
+
 // used returns how much of the bound is used, from 0 to 1.
 func (o *Outbox) used() float64 {
 	o.mu.Lock()

@@ -1,0 +1,12 @@
+package broker
+
+// UnsavedReason returns why the store did not take what memory has more of than the store, in its
+// words; empty where [Admin.Unsaved] is 0.
+func (a Admin) UnsavedReason() string { return a.b.ledger.unsavedReason() }
+
+// Coordination is [Broker.Coordination].
+func (a Admin) Coordination() (CoordinationStatus, bool) { return a.b.Coordination() }
+
+// ProxyFails reports whether nothing is renewed because upstream.proxy does not let us through:
+// then [Admin.Outage] is not WeChat's.
+func (a Admin) ProxyFails() bool { return a.b.table.proxyFails() }
