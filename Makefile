@@ -25,6 +25,7 @@ build:
 
 # Pages from their templates; lint wants what is committed.
 generate:
+	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/admin
 	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/authorize
 
 # The quick and telling parts first.

@@ -63,8 +63,8 @@ func TestDocs_RunbookSectionsExist(t *testing.T) {
 		anchor := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(heading), "")
 		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
 	}
-	source := readText(t, "proxy/admin/findings.go")
-	named := append(found(`Runbook: "([^"]+)"`, source), found(`return "[^"]+", "([^"]+)"`, source)...)
+	source := sourceOf(t, "proxy/admin")
+	named := append(found(`Runbook: "([^"]+)"`, source), found(`(?m)^\t\treturn "[^"]+", "([^"]+)"$`, source)...)
 	for _, runbook := range named {
 		if !slices.Contains(anchors, runbook) {
 			t.Errorf("docs/operations.md has no section %s", runbook)
@@ -78,7 +78,7 @@ func TestDocs_RunbookSectionsExist(t *testing.T) {
 // The document of the API lists the operations that there are.
 func TestDocs_OpenAPIHasEveryOperation(t *testing.T) {
 	var want []string
-	for _, m := range regexp.MustCompile(`\b(get|post)\("([^"]+)", `).FindAllStringSubmatch(readText(t, "proxy/admin/api.go"), -1) {
+	for _, m := range regexp.MustCompile(`\{(get|post), "([^"]+)", `).FindAllStringSubmatch(readText(t, "proxy/admin/api.go"), -1) {
 		want = append(want, strings.ToUpper(m[1])+" /api/v1/"+m[2])
 	}
 	slices.Sort(want)

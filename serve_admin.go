@@ -23,7 +23,7 @@ func (s *sidecar) buildAdmin(c config.Config) error {
 		return nil
 	}
 	options := admin.Options{
-		Broker: s.broker.Admin(), Control: s.control, Outbox: s.events, About: s.about(c), Pprof: c.Admin.Pprof, Log: s.log,
+		Broker: s.broker.Admin(), Control: s.control, Outbox: s.events, About: s.about(c), Repaired: s.repaired, Pprof: c.Admin.Pprof, Log: s.log,
 	}
 	if s.push != nil {
 		options.Pushes = s.push
@@ -58,6 +58,15 @@ func (s *sidecar) about(c config.Config) func() admin.About {
 		}
 		return a
 	}
+}
+
+// repaired returns what became of a store that was damaged, nil for nothing.
+func (s *sidecar) repaired() *admin.Repair {
+	r := s.recovery()
+	if r == nil {
+		return nil
+	}
+	return &admin.Repair{Reason: r.Reason, MovedTo: r.MovedTo, Kept: r.Kept}
 }
 
 func (s *sidecar) hosts() []admin.Host {

@@ -19,7 +19,7 @@ func (s *sidecar) buildBroker(ctx context.Context, c config.Config, keys *seal.K
 	if err != nil {
 		return err
 	}
-	s.records, s.closeStore = opened.Store, opened.close
+	s.records, s.closeStore, s.recovery = opened.Store, opened.close, opened.recovery
 	client, err := newWeChat(c, dial.Options{Resolver: c.Upstream.Resolver, Own: s.own, Proxy: s.proxy})
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (s *sidecar) buildBroker(ctx context.Context, c config.Config, keys *seal.K
 	if c.Push.ReleaseCheck {
 		s.release = releasecheck.New(releasecheck.Options{Broker: s.broker, Sender: client, Log: s.log})
 	}
-	if !opened.repaired {
+	if opened.recovery() == nil {
 		return nil
 	}
 	for _, component := range c.Components {

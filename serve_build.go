@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/boltstore"
 	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/store"
@@ -69,10 +70,11 @@ type listening struct {
 	failed chan error
 }
 
-// storage is the store; closeStore closes it.
+// storage is the store; closeStore closes it, and recovery says what was damaged.
 type storage struct {
 	records    store.Store
 	closeStore func() error
+	recovery   func() *boltstore.Recovery
 }
 
 // running is the life of what runs.

@@ -90,9 +90,13 @@ func keyNotLost(c config.Config, keyFile string) error {
 type opened struct {
 	store.Store
 	close func() error
-	// repaired: what was damaged was moved aside, so records may be missing or old.
-	repaired bool
+	// recovery returns what was damaged and moved aside, so that records may be missing or old;
+	// nil for nothing.
+	recovery func() *boltstore.Recovery
 }
+
+// unharmed is the recovery of a store that is no file.
+func unharmed() *boltstore.Recovery { return nil }
 
 // openStore opens the configured store. It does not wait for one that is not there.
 func openStore(ctx context.Context, c config.Config, keys *seal.Keyring, log *slog.Logger) (opened, error) {
@@ -103,7 +107,7 @@ func openStore(ctx context.Context, c config.Config, keys *seal.Keyring, log *sl
 	if config.IsRedis(text) {
 		return openRedis(ctx, c.Store, log)
 	}
-	return opened{Store: memstore.New(memstore.Options{}), close: func() error { return nil }}, nil
+	return opened{Store: memstore.New(memstore.Options{}), close: func() error { return nil }, recovery: unharmed}, nil
 }
 
 func openBolt(path string, keys *seal.Keyring, log *slog.Logger) (opened, error) {
@@ -117,7 +121,7 @@ func openBolt(path string, keys *seal.Keyring, log *slog.Logger) (opened, error)
 	if err != nil {
 		return opened{}, fmt.Errorf("open the store bolt:%s: %w", path, err)
 	}
-	return opened{Store: store, close: store.Close, repaired: store.Recovery() != nil}, nil
+	return opened{Store: store, close: store.Close, recovery: store.Recovery}, nil
 }
 
 // openRedis opens the store at url, which it does not show.
@@ -126,5 +130,5 @@ func openRedis(ctx context.Context, url secret.Text, log *slog.Logger) (opened, 
 	if err != nil {
 		return opened{}, fmt.Errorf("open the store: %w", err)
 	}
-	return opened{Store: store, close: store.Close}, nil
+	return opened{Store: store, close: store.Close, recovery: unharmed}, nil
 }

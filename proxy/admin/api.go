@@ -30,9 +30,9 @@ type Options struct {
 	About func() About
 	// Pprof serves Go's profiles under /debug/pprof/.
 	Pprof bool
-	// Page serves /; nil for a list of what there is.
-	Page http.Handler
-	Log  *slog.Logger
+	// Repaired returns what became of a store in a file that was damaged, nil for nothing.
+	Repaired func() *Repair
+	Log      *slog.Logger
 }
 
 // About is what a sidecar says of itself.
@@ -89,10 +89,20 @@ type Pushes interface {
 
 // Outbox has events on their way to apps. *outbox.Outbox implements it.
 type Outbox interface {
+	Delivers() bool
 	Stats() (waiting, dead int, oldest time.Duration)
 	DeadLetters() []outbox.DeadLetter
 	Redeliver(ctx context.Context) (int, error)
 	RedeliverOne(ctx context.Context, id string) (bool, error)
+}
+
+// Repair is what became of a store's file that was damaged.
+type Repair struct {
+	// Reason says what was damaged, MovedTo is where the damaged file is now, and Kept how many
+	// records were carried over into the new one.
+	Reason  string `json:"reason"`
+	MovedTo string `json:"moved_to"`
+	Kept    int    `json:"kept"`
 }
 
 // Host is one of WeChat's API hosts.
@@ -110,7 +120,7 @@ const prefix = "/api/v1/"
 // api serves the admin listener.
 type api struct {
 	Options
-	routes []route
+	routes []route       // operations, which is not named by what it names
 	places chan struct{} // one for each request that is being answered
 }
 
@@ -123,37 +133,35 @@ func NewHandler(o Options) (http.Handler, error) {
 	if o.Control == nil || o.About == nil || o.Log == nil {
 		return nil, errors.New("admin: Options.Control, About or Log is nil")
 	}
-	a := &api{Options: o, places: make(chan struct{}, maxAtOnce)}
-	a.routes = a.table()
+	a := &api{Options: o, routes: operations, places: make(chan struct{}, maxAtOnce)}
 	return a.guard(http.HandlerFunc(a.serve)), nil
 }
 
-// table lists the operations.
-func (a *api) table() []route {
-	return []route{
-		get("status", a.getStatus),
-		get("components", a.listComponents),
-		get("components/{appid}", a.showComponent),
-		post("components/{appid}/renew", a.renewComponent),
-		post("components/{appid}/reconcile", a.reconcile),
-		post("components/{appid}/ticket/start", a.startTickets),
-		post("components/{appid}/link", a.link),
-		get("accounts", a.listAccounts),
-		get("accounts/{appid}", a.showAccount),
-		post("accounts/{appid}/renew", a.renewAccount),
-		post("accounts/{appid}/reconcile", a.reconcileAccount),
-		post("accounts/{appid}/forget", a.forgetAccount),
-		post("budgets/reset", a.resetBudgets),
-		get("events", a.listEvents),
-		get("messages", a.listMessages),
-		get("dead-letters", a.listDeadLetters),
-		post("dead-letters/redeliver", a.redeliverAll),
-		post("dead-letters/{id}/redeliver", a.redeliverOne),
-		get("hosts", a.listHosts),
-		post("reload", a.reload),
-		get("log", a.showLog),
-		post("log", a.setLog),
-		post("quit", a.quit),
-		get("openapi.yaml", openAPI),
-	}
+// operations are those that there are. Nothing has to be made of the list at the start, which
+// would take kilobytes of the program.
+var operations = []route{
+	{get, "status", (*api).getStatus},
+	{get, "components", (*api).listComponents},
+	{get, "components/{appid}", (*api).showComponent},
+	{post, "components/{appid}/renew", (*api).renewComponent},
+	{post, "components/{appid}/reconcile", (*api).reconcile},
+	{post, "components/{appid}/ticket/start", (*api).startTickets},
+	{post, "components/{appid}/link", (*api).link},
+	{get, "accounts", (*api).listAccounts},
+	{get, "accounts/{appid}", (*api).showAccount},
+	{post, "accounts/{appid}/renew", (*api).renewAccount},
+	{post, "accounts/{appid}/reconcile", (*api).reconcileAccount},
+	{post, "accounts/{appid}/forget", (*api).forgetAccount},
+	{post, "budgets/reset", (*api).resetBudgets},
+	{get, "events", (*api).listEvents},
+	{get, "messages", (*api).listMessages},
+	{get, "dead-letters", (*api).listDeadLetters},
+	{post, "dead-letters/redeliver", (*api).redeliverAll},
+	{post, "dead-letters/{id}/redeliver", (*api).redeliverOne},
+	{get, "hosts", (*api).listHosts},
+	{post, "reload", (*api).reload},
+	{get, "log", (*api).showLog},
+	{post, "log", (*api).setLog},
+	{post, "quit", (*api).quit},
+	{get, "openapi.yaml", (*api).openAPI},
 }

@@ -10,13 +10,15 @@ import (
 type Hosts struct {
 	// Outage is why nothing is renewed at the moment; empty while renewals go on.
 	Outage string `json:"outage,omitempty"`
-	Hosts  []Host `json:"hosts"`
+	// ProxyFails says that upstream.proxy is the cause, and not WeChat.
+	ProxyFails bool   `json:"proxy_fails,omitempty"`
+	Hosts      []Host `json:"hosts"`
 }
 
 func (a *api) listHosts(r *http.Request) (any, error) { return a.hosts(), known(r) }
 
 func (a *api) hosts() Hosts {
-	h := Hosts{Outage: a.Broker.Outage(), Hosts: []Host{}}
+	h := Hosts{Outage: a.Broker.Outage(), ProxyFails: a.Broker.ProxyFails(), Hosts: []Host{}}
 	if a.Upstream != nil {
 		h.Hosts = append(h.Hosts, a.Upstream()...)
 	}
@@ -107,6 +109,6 @@ func (a *api) quit(r *http.Request) (any, error) {
 //go:embed openapi.yaml
 var openAPIText string
 
-func openAPI(*http.Request) (any, error) {
+func (a *api) openAPI(*http.Request) (any, error) {
 	return document{"application/yaml", openAPIText}, nil
 }

@@ -5,7 +5,7 @@
 // for those that must trust the sidecar's certificates. Nothing on it is secret, and
 // nothing on it changes anything.
 //
-// The admin listener has the JSON API for operators, and Go's profiles. Nothing on it is
+// The admin listener has the JSON API for operators, their page, and Go's profiles. Nothing on it is
 // secret either, but it acts, so that it has a guard.
 //
 //	pages.go       the metrics listener; tokenz.go, limits.go (how many at once)
@@ -16,6 +16,10 @@
 //	api_*.go       the operations; openapi.yaml describes them
 //	status.go      all that is said of a sidecar at once, for the API and the page
 //	findings.go    what is wrong, in words, and what to do
+//	findings_cure.go  what to do, by WeChat's errcodes
+//	page.go        the page: what it is made of; page_act.go its forms, page_view.go and
+//	               page_sections.go what it shows, page_findings.go what is wrong, page_words*.go
+//	               in which words, page.templ the markup, page.css and page.js
 //	profiles.go    Go's profiles
 //	server.go      limits against slow peers
 //

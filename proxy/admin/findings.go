@@ -35,6 +35,8 @@ type Finding struct {
 	AppID     string   `json:"appid,omitempty"`
 	Component string   `json:"component,omitempty"`
 	AppIDs    []string `json:"appids,omitempty"`
+	// Errcode is WeChat's where one is the cause, else 0.
+	Errcode int `json:"errcode,omitempty"`
 	// Count is how many keys it concerns, 0 where that says nothing.
 	Count int        `json:"count,omitempty"`
 	Since *time.Time `json:"since,omitempty"`
@@ -84,9 +86,13 @@ func ofProcess(s *Status) []Finding {
 			Cure: "correct the configuration; wxsidecar check says whether it is right", Runbook: "starting-stopping-upgrading",
 		})
 	}
-	if math.Abs(s.Clock.SkewSeconds) > skewNoted {
+	if skew := s.Clock.SkewSeconds; math.Abs(skew) > skewNoted {
+		side := "behind"
+		if skew < 0 {
+			side = "ahead of"
+		}
 		all = append(all, Finding{
-			Severity: Warning, Code: "clock_wrong", Message: fmt.Sprintf("our clock is %.0f s off WeChat's, which is allowed for", -s.Clock.SkewSeconds),
+			Severity: Warning, Code: "clock_wrong", Message: fmt.Sprintf("our clock is %.0f s %s WeChat's, which is allowed for", math.Abs(skew), side),
 			Cure: "set the clock right (NTP): certificates are checked against it", Runbook: "clock-skew",
 		})
 	}
@@ -95,7 +101,13 @@ func ofProcess(s *Status) []Finding {
 
 func ofStore(s *Status) []Finding {
 	var all []Finding
-	if s.Storage.Error != "" {
+	if s.Shared != nil && s.Shared.Error != "" {
+		all = append(all, Finding{
+			Severity: Critical, Code: "store_unreadable", Since: s.Shared.Since, Message: "the store that the sidecars share does not answer: " + s.Shared.Error,
+			Cure:    "start Redis again, or mend the way to it; living tokens are served meanwhile, pushes wait at WeChat, and no restart is needed",
+			Runbook: "while-redis-is-away",
+		})
+	} else if s.Storage.Error != "" {
 		all = append(all, Finding{
 			Severity: Critical, Code: "store_unreadable", Message: "the store cannot be read: " + s.Storage.Error,
 			Cure: "mend the store; living tokens are served meanwhile, and no restart is needed", Runbook: "the-store",
@@ -103,8 +115,22 @@ func ofStore(s *Status) []Finding {
 	}
 	if n := s.Storage.Unsaved; n > 0 {
 		all = append(all, Finding{
-			Severity: Critical, Code: "store_unwritable", Count: n, Message: fmt.Sprintf("the store did not take the tokens of %d keys; they are served from memory", n),
-			Cure: "make room, or the store writable, and do not restart before; the log has the store's words", Runbook: "the-store",
+			Severity: Critical, Code: "store_unwritable", Count: n,
+			Message: fmt.Sprintf("the store does not take the tokens of %d keys, which are served from memory: %s", n, s.Storage.UnsavedReason),
+			Cure:    "make room, or the store writable, and do not restart before; all is saved by itself then", Runbook: "the-store",
+		})
+	}
+	if sh := s.Shared; sh != nil && sh.Refused != "" && sh.Error == "" && s.Storage.Unsaved == 0 {
+		all = append(all, Finding{
+			Severity: Critical, Code: "store_unwritable", Message: "the store takes nothing, so that nothing is renewed: " + sh.Refused,
+			Cure: "make room, or the store writable; all goes on by itself then", Runbook: "the-store",
+		})
+	}
+	if r := s.Storage.Repaired; r != nil {
+		all = append(all, Finding{
+			Severity: Warning, Code: "store_repaired",
+			Message: fmt.Sprintf("the store's file was damaged (%s); it was moved aside to %s, and a new one begun with %d records of it", r.Reason, r.MovedTo, r.Kept),
+			Cure:    "WeChat's list brings back what is missing; look at the disk, keep the old file until all merchants are there again, and restart to end this notice", Runbook: "the-store",
 		})
 	}
 	return all
@@ -112,10 +138,16 @@ func ofStore(s *Status) []Finding {
 
 func ofWeChat(s *Status) []Finding {
 	var all []Finding
-	if s.WeChat.Outage != "" {
+	switch {
+	case s.WeChat.ProxyFails:
+		all = append(all, Finding{
+			Severity: Critical, Code: "proxy_unreachable", Message: s.WeChat.Outage,
+			Cure: "mend the proxy, or correct upstream.proxy; it is asked every two seconds, and all goes on by itself", Runbook: "the-proxy-does-not-let-us-through",
+		})
+	case s.WeChat.Outage != "":
 		all = append(all, Finding{
 			Severity: Critical, Code: "wechat_unreachable", Message: s.WeChat.Outage,
-			Cure: "check DNS, the way out and upstream.proxy; it is asked every two seconds, and all goes on by itself", Runbook: "wechat-does-not-answer",
+			Cure: "check DNS and the way out; it is asked every two seconds, and all goes on by itself", Runbook: "wechat-does-not-answer",
 		})
 	}
 	for _, h := range s.WeChat.Hosts {
@@ -145,9 +177,9 @@ func ofKey(s *broker.AccountStatus) []Finding {
 		return nil
 	}
 	if s.Trouble != nil {
-		f.Since = &s.Trouble.Since
+		f.Since, f.Errcode = &s.Trouble.Since, s.Trouble.Errcode
 	}
-	f.Cure, f.Runbook = cureOf(f.Code)
+	f.Cure, f.Runbook = cureOf(&f)
 	return []Finding{f}
 }
 
@@ -166,7 +198,7 @@ func ofComponent(c *broker.ComponentStatus, s *Status) []Finding {
 		if p := c.RefusedPush; p != nil {
 			f.Message += fmt.Sprintf("; pushes come and are refused (%s): %s", p.Cause, p.Advice)
 		}
-		f.Cure, f.Runbook = cureOf(broker.StateWaitingTicket.String())
+		f.Cure, f.Runbook = cureOf(&Finding{Code: broker.StateWaitingTicket.String()})
 		all = append(all, f)
 	}
 	if c.List.Error != "" {
@@ -178,27 +210,11 @@ func ofComponent(c *broker.ComponentStatus, s *Status) []Finding {
 	return all
 }
 
-// cureOf says what to do about a state, and which section of the runbook has more.
-func cureOf(state string) (cure, runbook string) {
-	switch state {
-	case "waiting_ticket":
-		return "have pushes reach POST /wechat/<component>/event, or ask WeChat to push: wxsidecar ticket start", "waiting_ticket-no-ticket-comes"
-	case "misconfigured":
-		return "do what the message ends with; a changed file is noticed, and else: wxsidecar renew APPID", "misconfigured-only-a-person-can-cure-it"
-	case "quota_exhausted":
-		return "find out who else fetches tokens, clear the quota in WeChat's console, then: wxsidecar renew APPID", "quota_exhausted-45009-on-token-calls"
-	case "needs_authorization", "unauthorized":
-		return "the merchant must authorise again: wxsidecar link prints the page", "needs_authorization-and-unauthorized-a-merchant"
-	default:
-		return "it is tried again by itself; if it stays, the message says what WeChat answered", "wechat-does-not-answer"
-	}
-}
-
 func ofAuthorizers(s *Status) []Finding {
 	var all []Finding
 	for _, g := range s.Keys.Troubles {
 		f := Finding{
-			Severity: Critical, Code: g.Cause, Kind: "authorizer", Component: g.Component, AppIDs: g.AppIDs, Count: g.Count, Since: &g.Since,
+			Severity: Critical, Code: g.Cause, Kind: "authorizer", Component: g.Component, AppIDs: g.AppIDs, Errcode: g.Errcode, Count: g.Count, Since: &g.Since,
 			Message: fmt.Sprintf("%d merchants, %d of them still with a living token: %s", g.Count, g.Hidden, g.Reason),
 		}
 		switch {
@@ -207,7 +223,10 @@ func ofAuthorizers(s *Status) []Finding {
 		case g.Hidden == g.Count, g.Cause == broker.StateNeedsAuthorization.String():
 			f.Severity = Warning
 		}
-		f.Cure, f.Runbook = cureOf(g.Cause)
+		if g.Count == 1 {
+			f.Message = g.Reason
+		}
+		f.Cure, f.Runbook = cureOf(&f)
 		all = append(all, f)
 	}
 	if d := s.Keys.Displaced; len(d) > 0 {

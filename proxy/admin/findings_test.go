@@ -43,9 +43,17 @@ func TestFindings(t *testing.T) {
 	}
 	f("draining", Note, "told to stop", func(s *Status) { s.State = "draining" })
 	f("reload_refused", Warning, "c.yaml:2", func(s *Status) { s.LastReload = &ReloadResult{Faults: []string{"c.yaml:2: x"}} })
-	f("clock_wrong", Warning, "our clock is 90 s off", func(s *Status) { s.Clock.SkewSeconds = -90 })
+	f("clock_wrong", Warning, "our clock is 90 s ahead of", func(s *Status) { s.Clock.SkewSeconds = -90 })
 	f("store_unreadable", Critical, "disk", func(s *Status) { s.Storage.Error = "disk" })
-	f("store_unwritable", Critical, "7 keys", func(s *Status) { s.Storage.Unsaved = 7 })
+	f("store_unreadable", Critical, "share does not answer: reset", func(s *Status) {
+		s.Storage.Error, s.Shared = "reset", &broker.CoordinationStatus{State: "degraded", Error: "reset", Since: &at}
+	})
+	f("store_unwritable", Critical, "7 keys, which are served from memory: no space left", func(s *Status) { s.Storage.Unsaved, s.Storage.UnsavedReason = 7, "no space left" })
+	f("store_unwritable", Critical, "nothing is renewed: OOM", func(s *Status) { s.Shared = &broker.CoordinationStatus{State: "ok", Refused: "OOM"} })
+	f("store_repaired", Warning, "moved aside to /x.damaged, and a new one begun with 3 records", func(s *Status) {
+		s.Storage.Repaired = &Repair{Reason: "page 7", MovedTo: "/x.damaged", Kept: 3}
+	})
+	f("proxy_unreachable", Critical, "upstream.proxy", func(s *Status) { s.WeChat.Outage, s.WeChat.ProxyFails = "upstream.proxy refuses", true })
 	f("wechat_unreachable", Critical, "does not answer", func(s *Status) { s.WeChat.Outage = "WeChat does not answer" })
 	f("host_out", Warning, "api.weixin.qq.com has failed 3 calls", func(s *Status) { s.WeChat.Hosts[0].Failures, s.WeChat.Hosts[0].OutUntil = 3, &at })
 	f("waiting_ticket", Critical, "ticket missing; 4 keys wait for it", func(s *Status) {
@@ -71,7 +79,7 @@ func TestFindings(t *testing.T) {
 	}
 	f("misconfigured", Critical, "3 merchants, 1 of them still with a living token: why", group("misconfigured", 3, 1))
 	f("retrying", Warning, "3 merchants", group("retrying", 3, 3))
-	f("needs_authorization", Warning, "1 merchants", group("needs_authorization", 1, 0))
+	f("needs_authorization", Warning, "why", group("needs_authorization", 1, 0))
 	f("unauthorized", Note, "2 merchants", group("unauthorized", 2, 0))
 	f("displaced", Warning, "authorizer/wxa/wxc", func(s *Status) { s.Keys.Displaced = []string{"authorizer/wxa/wxc"} })
 	f("events_late", Warning, "5 events wait for an app, the oldest for 20 minutes", func(s *Status) { s.Outbox = OutboxStatus{Waiting: 5, OldestSeconds: 1200} })
@@ -90,4 +98,24 @@ func TestFindings_WorstFirst(t *testing.T) {
 	if want := "critical store_unreadable, warning clock_wrong, warning dead_letters, note draining"; strings.Join(got, ", ") != want {
 		t.Errorf("%q, want %s", got, want)
 	}
+}
+
+// What a person can do depends on WeChat's errcode, and on whose setting it is.
+func TestFindings_CuresByErrcode(t *testing.T) {
+	f := func(errcode int, component, account string) {
+		t.Helper()
+		for kind, want := range map[string]string{"component": component, "account": account} {
+			s := &broker.AccountStatus{KeyStatus: broker.KeyStatus{Kind: kind, AppID: "wx1", State: "misconfigured", Trouble: &broker.Trouble{Cause: "misconfigured", Errcode: errcode}}}
+			if all := ofKey(s); len(all) != 1 || !strings.Contains(all[0].Cure, want) || all[0].Errcode != errcode {
+				t.Errorf("%d of the %s: %+v, want %s", errcode, kind, all, want)
+			}
+		}
+	}
+	f(40125, "set components[].secret to the AppSecret in open.weixin.qq.com", "set accounts[].secret to the AppSecret in mp.weixin.qq.com")
+	f(40013, "compare components[].appid", "compare accounts[].appid")
+	f(61004, "to 白名单IP地址列表 in open.weixin.qq.com, then: wxsidecar renew wx1", "to IP白名单 in mp.weixin.qq.com, then: wxsidecar renew wx1")
+	f(40164, "白名单IP地址列表", "IP白名单")
+	f(89503, "must confirm our address", "must confirm our address")
+	f(89506, "has refused our address", "has refused our address")
+	f(40097, "do what the message ends with", "wxsidecar renew wx1")
 }

@@ -41,7 +41,7 @@ func guarded(t *testing.T, withKey, pprof bool) (http.Handler, *told, *bytes.Buf
 	t.Helper()
 	log, control := &bytes.Buffer{}, &told{}
 	o := admin.Options{
-		Control: control, About: func() admin.About { return admin.About{} }, Pprof: pprof,
+		Broker: idle(t), Control: control, About: func() admin.About { return admin.About{} }, Pprof: pprof,
 		Log: slog.New(slog.NewTextHandler(log, nil)),
 	}
 	if withKey {

@@ -9,9 +9,14 @@ import (
 // accepted; an error becomes an [Error].
 type route struct {
 	method string
-	path   []string // below prefix; {name} stands for any one part that is not empty
-	serve  func(r *http.Request) (any, error)
+	path   string // below prefix; {name} stands for any one part that is not empty
+	serve  func(a *api, r *http.Request) (any, error)
 }
+
+const (
+	get  = http.MethodGet
+	post = http.MethodPost
+)
 
 // accepted is the answer to an act that has begun and not ended: status 202.
 type accepted struct{ answer any }
@@ -19,21 +24,14 @@ type accepted struct{ answer any }
 // document is an answer that is no JSON.
 type document struct{ contentType, text string }
 
-func get(path string, serve func(*http.Request) (any, error)) route {
-	return route{http.MethodGet, strings.Split(path, "/"), serve}
-}
-
-func post(path string, serve func(*http.Request) (any, error)) route {
-	return route{http.MethodPost, strings.Split(path, "/"), serve}
-}
-
 // match reports whether the parts of a path are the route's, and sets what stands in the
 // places of names.
 func (o *route) match(r *http.Request, parts []string) bool {
-	if len(parts) != len(o.path) {
+	path := strings.Split(o.path, "/")
+	if len(parts) != len(path) {
 		return false
 	}
-	for i, want := range o.path {
+	for i, want := range path {
 		if name, ok := strings.CutPrefix(want, "{"); ok && parts[i] != "" {
 			r.SetPathValue(strings.TrimSuffix(name, "}"), parts[i])
 		} else if want != parts[i] {
@@ -51,18 +49,10 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 		a.serveAPI(w, r, strings.Split(path, "/"))
 	case strings.HasPrefix(r.URL.Path, profiles):
 		a.serveProfile(w, r)
-	case a.Page != nil:
-		a.Page.ServeHTTP(w, r)
 	default:
-		readOnly{"/": text(adminIndex)}.ServeHTTP(w, r)
+		a.servePage(w, r)
 	}
 }
-
-const adminIndex = `wxsidecar, for operators
-
-/api/v1/status        what is wrong, first, and how everything is
-/api/v1/openapi.yaml  what else there is
-`
 
 func (a *api) serveAPI(w http.ResponseWriter, r *http.Request, parts []string) {
 	method := r.Method
@@ -85,31 +75,49 @@ func (a *api) serveAPI(w http.ResponseWriter, r *http.Request, parts []string) {
 		}
 	}
 	if len(allowed) > 0 {
-		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		writeError(w, fault(http.StatusMethodNotAllowed, "method_not_allowed", "%s is not what this path takes; use %s", clip(r.Method), strings.Join(allowed, " or ")))
+		writeError(w, methodNotAllowed(w, r, strings.Join(allowed, ", ")))
 		return
 	}
 	writeError(w, fault(http.StatusNotFound, "not_found", "there is no such path; %sopenapi.yaml lists what there is", prefix))
 }
 
-// serveRoute answers one operation, and logs it if it acts.
+func methodNotAllowed(w http.ResponseWriter, r *http.Request, allowed string) *Error {
+	w.Header().Set("Allow", allowed)
+	return fault(http.StatusMethodNotAllowed, "method_not_allowed", "%s is not what this path takes; use %s", clip(r.Method), strings.ReplaceAll(allowed, ", ", " or "))
+}
+
+// serveRoute answers one operation.
 func (a *api) serveRoute(w http.ResponseWriter, r *http.Request, o *route) {
-	select {
-	case a.places <- struct{}{}:
-		defer func() { <-a.places }()
-	default:
-		writeError(w, fault(http.StatusServiceUnavailable, "busy", "more than %d requests at once; try again", maxAtOnce))
-		return
-	}
-	answer, err := o.serve(r)
-	if o.method != http.MethodGet {
-		a.logAct(r, err)
-	}
+	answer, err := a.do(r, o)
 	if err != nil {
 		writeError(w, err)
 		return
 	}
 	writeAnswer(w, answer)
+}
+
+// do does one operation, and logs it if it acts.
+func (a *api) do(r *http.Request, o *route) (any, error) {
+	leave, err := a.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	answer, err := o.serve(a, r)
+	if o.method != http.MethodGet {
+		a.logAct(r, err)
+	}
+	return answer, err
+}
+
+// enter takes one of the places for requests, which leave gives back.
+func (a *api) enter() (leave func(), err error) {
+	select {
+	case a.places <- struct{}{}:
+		return func() { <-a.places }, nil
+	default:
+		return nil, fault(http.StatusServiceUnavailable, "busy", "more than %d requests at once; try again", maxAtOnce)
+	}
 }
 
 // logAct logs what an operator has done: who, what, and what came of it.

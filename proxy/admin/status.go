@@ -23,18 +23,25 @@ type Status struct {
 	Keys       broker.Overview          `json:"keys"`
 	Storage    Storage                  `json:"storage"`
 	WeChat     Hosts                    `json:"wechat"`
-	Clock      Clock                    `json:"clock"`
-	Outbox     OutboxStatus             `json:"outbox"`
-	Log        LogSettings              `json:"log"`
-	LastReload *ReloadResult            `json:"last_reload,omitempty"`
+	// Shared says how this sidecar gets on with the others on its store; nil for one that is
+	// alone.
+	Shared     *broker.CoordinationStatus `json:"shared,omitempty"`
+	Clock      Clock                      `json:"clock"`
+	Outbox     OutboxStatus               `json:"outbox"`
+	Log        LogSettings                `json:"log"`
+	LastReload *ReloadResult              `json:"last_reload,omitempty"`
 }
 
 // Storage says how the store is.
 type Storage struct {
 	// Error is why it cannot be read now; empty where it can.
 	Error string `json:"error,omitempty"`
-	// Unsaved is how many keys memory has more of than the store.
-	Unsaved int `json:"unsaved"`
+	// Unsaved is how many keys memory has more of than the store, and UnsavedReason why it did
+	// not take them.
+	Unsaved       int    `json:"unsaved"`
+	UnsavedReason string `json:"unsaved_reason,omitempty"`
+	// Repaired is what became of a file that was damaged; nil for nothing.
+	Repaired *Repair `json:"repaired,omitempty"`
 }
 
 // Clock compares our clock with WeChat's.
@@ -49,6 +56,8 @@ type OutboxStatus struct {
 	Waiting       int     `json:"waiting"`
 	DeadLetters   int     `json:"dead_letters"`
 	OldestSeconds float64 `json:"oldest_seconds"`
+	// Delivering says that this sidecar delivers them; of several that share a store, one does.
+	Delivering bool `json:"delivering"`
 }
 
 // storePatience is how long the store may take before it is said not to answer.
@@ -66,18 +75,24 @@ func (a *api) status(ctx context.Context) Status {
 	s := Status{
 		About: a.About(), State: a.Control.State(), Now: a.Broker.Now().UTC().Truncate(time.Second),
 		Components: a.Broker.Components(), Accounts: a.Broker.OwnAccounts(), Keys: a.Broker.Overview(),
-		Storage: Storage{Unsaved: a.Broker.Unsaved()}, WeChat: a.hosts(), Log: a.logSettings(), LastReload: a.Control.LastReload(),
+		Storage: Storage{Unsaved: a.Broker.Unsaved(), UnsavedReason: a.Broker.UnsavedReason()}, WeChat: a.hosts(), Log: a.logSettings(), LastReload: a.Control.LastReload(),
 	}
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
 	if err := a.Broker.CheckStore(ctx); err != nil {
 		s.Storage.Error = err.Error()
 	}
+	if a.Repaired != nil {
+		s.Storage.Repaired = a.Repaired()
+	}
+	if shared, ok := a.Broker.Coordination(); ok {
+		s.Shared = &shared
+	}
 	skew, measured := a.Broker.Skew()
 	s.Clock = Clock{skew.Seconds(), measured}
 	if a.Outbox != nil {
 		waiting, dead, oldest := a.Outbox.Stats()
-		s.Outbox = OutboxStatus{waiting, dead, oldest.Round(time.Second).Seconds()}
+		s.Outbox = OutboxStatus{waiting, dead, oldest.Round(time.Second).Seconds(), a.Outbox.Delivers()}
 	}
 	s.Findings = findings(&s)
 	return s
