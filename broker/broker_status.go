@@ -8,7 +8,17 @@ import (
 // Status returns how each configured component and own account is, sorted by appid,
 // those that live included. It is what /tokenz?verbose shows. It holds no secret, and its
 // cost grows with what is configured, not with the authorizers.
-func (b *Broker) Status() []KeyStatus { return b.table.status(b.env.config.Load().secrets) }
+func (b *Broker) Status() []KeyStatus {
+	all := b.table.status(b.env.config.Load().secrets)
+	for i := range all {
+		key := Key{Kind: KindAccount, AppID: all[i].AppID}
+		if all[i].Kind == KindComponent.String() {
+			key = componentKey(all[i].AppID)
+		}
+		b.ledger.showRole(key, &all[i])
+	}
+	return all
+}
 
 // Missing says of one key why it holds no living token.
 type Missing struct {

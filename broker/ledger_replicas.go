@@ -22,6 +22,22 @@ func (l *ledger) wrote(key Key, s *saved) bool {
 	return s.wrote
 }
 
+// showRole shows which sidecar obtained what is held of the key.
+func (l *ledger) showRole(key Key, s *KeyStatus) {
+	if l.coordination == nil {
+		return
+	}
+	defer l.lock(key)()
+	held := l.memory.inUse(key)
+	if held == nil || held.rec.token.IsZero() {
+		return
+	}
+	s.Role, s.Fence = "reader", held.rec.fence
+	if held.wrote {
+		s.Role = "writer"
+	}
+}
+
 // noteRepaired counts a change that put back what the store had lost.
 func (l *ledger) noteRepaired(repairs bool) {
 	if repairs {

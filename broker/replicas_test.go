@@ -108,6 +108,19 @@ func TestReplicas_OneTicketOneRenewal(t *testing.T) {
 			}
 			f.agree(key)
 		}
+		for _, key := range []string{componentID, ownID} {
+			roles := map[string]int{}
+			for _, w := range f.all {
+				for _, s := range w.broker.Status() {
+					if s.AppID == key && s.Fence > 0 {
+						roles[s.Role]++
+					}
+				}
+			}
+			if roles["writer"] != 1 || roles["reader"] != 3 {
+				t.Errorf("%s: roles %v, want one writer and three readers", key, roles)
+			}
+		}
 		if n := f.calls(componentPath); n != 1 {
 			t.Errorf("%d component tokens at the start, want 1", n)
 		}

@@ -28,6 +28,10 @@ type KeyStatus struct {
 	Generation uint64 `json:"generation,omitempty"`
 	// ExpiresAt is when the token held dies, in WeChat's time; nil without one.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// Role says among sidecars that share a store who obtained the token in force: "writer"
+	// for this one, "reader" for another. Fence is that of the lease under which it was.
+	Role  string `json:"role,omitempty"`
+	Fence uint64 `json:"fence,omitempty"`
 	// Trouble is nil where the last renewal went well.
 	Trouble *Trouble `json:"trouble,omitempty"`
 }

@@ -20,6 +20,9 @@ type TokenStatus interface {
 	Missing() []broker.Missing
 	// Status returns the state of all components and own accounts, on the same terms.
 	Status() []broker.KeyStatus
+	// Coordination returns how the sidecar gets on with others on a store that they share,
+	// and false for one that is alone.
+	Coordination() (broker.CoordinationStatus, bool)
 	// Tickets returns how old the components' tickets are, on the same terms.
 	Tickets() []broker.TicketStatus
 }
@@ -77,6 +80,9 @@ const index = `wxsidecar
 // index lists the pages, and below them what an operator wants to see first.
 func (o MetricsOptions) index(w http.ResponseWriter, _ *http.Request) {
 	body := index + "\n"
+	if c, shared := o.Status.Coordination(); shared && c.Error != "" {
+		body += fmt.Sprintf("store: %s, living tokens are served and renewals wait: %s\n", c.State, c.Error)
+	}
 	for _, t := range o.Status.Tickets() {
 		if t.Held {
 			body += fmt.Sprintf("component %s: newest ticket %s old (one comes every ten minutes)\n", t.Component, t.Age.Round(time.Second))

@@ -39,6 +39,17 @@ func (s *status) Status() []broker.KeyStatus {
 	return all
 }
 
+func (s *status) Coordination() (broker.CoordinationStatus, bool) {
+	return broker.CoordinationStatus{}, false
+}
+
+// sharing is the status of a sidecar that shares its store.
+type sharing struct{ status }
+
+func (s *sharing) Coordination() (broker.CoordinationStatus, bool) {
+	return broker.CoordinationStatus{State: "degraded", Error: "no route", Contested: 1, Fenced: 2, Repaired: 3, Solo: 4}, true
+}
+
 func (s *status) Tickets() []broker.TicketStatus {
 	return []broker.TicketStatus{
 		{Component: "wx7f00c0de00000001", Age: 187 * time.Second, Held: true},
@@ -278,5 +289,20 @@ func TestIndex_DeadLetters(t *testing.T) {
 	dead = nil
 	if body := ask("GET", "/").body; strings.Contains(body, "dead letter") {
 		t.Errorf("%s", body)
+	}
+}
+
+// A store that sidecars share is shown behind the keys, and on the page once it does not answer.
+func TestTokenz_SharedStore(t *testing.T) {
+	ask := serve(t, admin.MetricsOptions{Status: &sharing{}})
+	const want = `,{"kind":"store","state":"degraded","error":"no route","contested":1,"fenced":2,"repaired":3,"solo":4}]`
+	if got := ask("GET", "/tokenz?verbose"); got.status != 200 || !strings.HasSuffix(got.body, want) {
+		t.Errorf("/tokenz?verbose: %+v, want it to end with %s", got, want)
+	}
+	if got := ask("GET", "/tokenz"); got.body != "[]" || got.status != 200 {
+		t.Errorf("/tokenz: %+v: living tokens go on", got)
+	}
+	if got := ask("GET", "/"); !strings.Contains(got.body, "\nstore: degraded, living tokens are served and renewals wait: no route\n") {
+		t.Errorf("/: %s", got.body)
 	}
 }

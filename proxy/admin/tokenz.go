@@ -8,6 +8,24 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 )
 
+// sharedStore is what ?verbose shows of a store that sidecars share, behind the keys.
+type sharedStore struct {
+	Kind string `json:"kind"`
+	broker.CoordinationStatus
+}
+
+// verbose returns what ?verbose shows.
+func (o MetricsOptions) verbose() []any {
+	all := []any{}
+	for _, s := range o.Status.Status() {
+		all = append(all, s)
+	}
+	if c, ok := o.Status.Coordination(); ok {
+		all = append(all, sharedStore{"store", c})
+	}
+	return all
+}
+
 // tokenz shows what is missing; with ?verbose all, under the same status.
 func (o MetricsOptions) tokenz(w http.ResponseWriter, r *http.Request) {
 	missing := o.Status.Missing()
@@ -17,7 +35,7 @@ func (o MetricsOptions) tokenz(w http.ResponseWriter, r *http.Request) {
 	}
 	body := compactJSON(missing)
 	if r.URL.Query().Has("verbose") {
-		body = compactJSON(o.Status.Status())
+		body = compactJSON(o.verbose())
 	}
 	reply(w, status, "application/json", body)
 }
