@@ -39,19 +39,20 @@ type outcome struct {
 }
 
 // begin starts one renewal of e. It does not end with ctx: a renewal under way is brought
-// to its end, as WeChat may have replaced the token already.
-func (n *renewer) begin(ctx context.Context, e *entry) {
+// to its end, as WeChat may have replaced the token already. lacking: e had no token that
+// WeChat takes.
+func (n *renewer) begin(ctx context.Context, e *entry, lacking bool) {
 	n.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTimeout)
 		defer cancel()
-		out := n.renew(ctx, e)
+		out := n.renew(ctx, e, lacking)
 		n.metrics.Renewal(e.key.Kind.Label(), out.result)
 		n.table.finish(e, out)
 	})
 }
 
 // renew is one renewal.
-func (n *renewer) renew(ctx context.Context, e *entry) outcome {
+func (n *renewer) renew(ctx context.Context, e *entry, lacking bool) outcome {
 	n.checkpoint("renewal-begin")
 	t, out := n.take(ctx, e)
 	if out != nil {
@@ -60,6 +61,7 @@ func (n *renewer) renew(ctx context.Context, e *entry) outcome {
 	defer t.lease.Unlock()
 	n.checkpoint("renewal-locked")
 	rec, newer := n.ledger.reread(ctx, e.key, &e.saved)
+	newer = newer || lacking && !n.table.lacks(e) // memory followed another sidecar since it began
 	if out := n.adopted(e, rec, newer); out != nil {
 		return *out
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -141,6 +142,27 @@ func (f *fleet) outside() (n float64) {
 		}
 	}
 	return n
+}
+
+// A replica that hears of a new token just when it has begun to fetch one itself fetches none.
+func TestReplicas_NewsAmidARenewal(t *testing.T) {
+	var begun atomic.Int32
+	o := worldOptions{adjust: func(o *broker.Options) {
+		o.Checkpoint = func(name string) {
+			if name == "renewal-begin" { // one is ahead of the other
+				time.Sleep(time.Duration(begun.Add(1)-1) * 300 * time.Millisecond)
+			}
+		}
+	}}
+	inFleet(t, 2, o, func(f *fleet) {
+		f.agree(platformKey)
+		if n := begun.Load(); n < 2 {
+			t.Fatalf("%d renewals were begun, want one of each replica", n)
+		}
+		if n := f.calls(componentPath); n != 1 {
+			t.Errorf("%d component tokens were fetched, want 1", n)
+		}
+	})
 }
 
 // Over half a day each token is renewed about as often as one sidecar would.
