@@ -163,8 +163,8 @@ func TestReplicas_Failover(t *testing.T) {
 	calls := load.end()
 	r := w.renewals(since)
 	t.Logf("%d failovers, %d calls, %d renewals, %d of them too many", failovers, calls, r.total, r.surplus)
-	if r.surplus > failovers {
-		t.Errorf("%d renewals too many for %d failovers", r.surplus, failovers)
+	if keys := len(w.accounts()); r.surplus > keys { // several renewals may be under way at a failover
+		t.Errorf("%d renewals too many of %d keys for %d failovers", r.surplus, keys, failovers)
 	}
 }
 

@@ -369,6 +369,7 @@ func TestReplicas_HolderDies(t *testing.T) {
 func TestReplicas_StoreAwayForHalfALife(t *testing.T) {
 	const merchants = 12
 	inFleet(t, 3, worldOptions{merchants: merchants, own: true, sim: rotating}, func(f *fleet) {
+		f.partitioned = true // what one was given alone the others may not know of yet when the store is back
 		keys := append(crowd{n: merchants}.keys(), ownKey, platformKey)
 		for range 6 {
 			f.live(keys, 53*time.Minute, time.Minute)
