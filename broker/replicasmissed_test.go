@@ -162,8 +162,8 @@ func TestReplicas_RivalsConverge(t *testing.T) {
 		before := f.calls(authorizerPath)
 		f.views[1].Down(nil)
 		pass(2 * time.Minute)
-		if n := f.calls(authorizerPath) - before; n < 1 || n > 2 { // a refresh token that is no more may be tried first
-			t.Errorf("%d calls to renew within two minutes of the end of a partition, want 1 or 2", n)
+		if n := f.calls(authorizerPath) - before; n < 1 || n > 4 { // a refresh token that is no more may be tried first, by each
+			t.Errorf("%d calls to renew within two minutes of the end of a partition, want one or two and their failed tries", n)
 		}
 		f.agree(key)
 	})
