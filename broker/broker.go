@@ -146,7 +146,7 @@ func (b *Broker) assemble(o Options) error {
 	var err error
 	b.table, err = newTable(b.env, tableOptions{
 		renewAt: o.RenewAt, perSecond: o.Rate, workers: o.Workers, wait: o.Wait,
-		renew:        func(ctx context.Context, e *entry, lacking bool) { b.renewer.begin(ctx, e, lacking) },
+		renew:        func(ctx context.Context, e *entry) { b.renewer.begin(ctx, e) },
 		tokenCame:    b.tokenCame,
 		ticketReason: b.components.ticketReason,
 		answered:     b.components.answered,

@@ -39,20 +39,20 @@ type outcome struct {
 }
 
 // begin starts one renewal of e. It does not end with ctx: a renewal under way is brought
-// to its end, as WeChat may have replaced the token already. lacking: e had no token that
-// WeChat takes.
-func (n *renewer) begin(ctx context.Context, e *entry, lacking bool) {
+// to its end, as WeChat may have replaced the token already.
+func (n *renewer) begin(ctx context.Context, e *entry) {
+	held := e.token.Load()
 	n.tasks.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), renewalTimeout)
 		defer cancel()
-		out := n.renew(ctx, e, lacking)
+		out := n.renew(ctx, e, held)
 		n.metrics.Renewal(e.key.Kind.Label(), out.result)
 		n.table.finish(e, out)
 	})
 }
 
-// renew is one renewal.
-func (n *renewer) renew(ctx context.Context, e *entry, lacking bool) outcome {
+// renew is one renewal of e, which showed the token held when it began.
+func (n *renewer) renew(ctx context.Context, e *entry, held *Token) outcome {
 	n.checkpoint("renewal-begin")
 	t, out := n.take(ctx, e)
 	if out != nil {
@@ -61,8 +61,7 @@ func (n *renewer) renew(ctx context.Context, e *entry, lacking bool) outcome {
 	defer t.lease.Unlock()
 	n.checkpoint("renewal-locked")
 	rec, newer := n.ledger.reread(ctx, e.key, &e.saved)
-	newer = newer || lacking && !n.table.lacks(e) // memory followed another sidecar since it began
-	if out := n.adopted(e, rec, newer); out != nil {
+	if out := n.adopted(e, rec, newer || n.followedSince(e, held)); out != nil {
 		return *out
 	}
 	if reason, wait := n.table.overBudget(e); reason != "" {

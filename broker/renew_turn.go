@@ -84,6 +84,17 @@ func (n *renewer) adopted(e *entry, rec *record, newer bool) *outcome {
 	}
 }
 
+// followedSince reports whether news of another sidecar's renewal has brought e a usable token
+// since it showed held, when a renewal began: that one is not needed any more.
+func (n *renewer) followedSince(e *entry, held *Token) bool {
+	now := e.token.Load()
+	if n.coordination == nil || now == nil || held != nil && held.Generation == now.Generation {
+		return false
+	}
+	lacking, _ := n.table.need(e, soloShare)
+	return !lacking
+}
+
 // without is what becomes of a renewal that has no lease, for the reason err.
 func (n *renewer) without(e *entry, err error, call time.Duration) (turn, *outcome) {
 	var held *store.HeldError

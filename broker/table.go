@@ -35,9 +35,8 @@ type tableOptions struct {
 	perSecond float64       // renewals ahead of need
 	workers   int           // renewals at once
 	wait      time.Duration // how long a caller without a token waits
-	// renew begins a renewal, which ends with finish. The flag says that the key lacks a token
-	// that WeChat takes: one that comes from elsewhere by then is as good.
-	renew func(ctx context.Context, e *entry, lacking bool)
+	// renew begins a renewal, which ends with finish.
+	renew func(context.Context, *entry)
 	// tokenCame says that a component has a usable token.
 	tokenCame func(component string)
 	// ticketReason says what is known of a component's tickets.

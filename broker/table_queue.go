@@ -188,7 +188,7 @@ func (t *table) startLocked(ctx context.Context, e *entry, now time.Time) {
 	e.renewal = activity{running: true, waiters: e.renewal.waiters}
 	e.cond = transition(e.cond, event{kind: eventDue, alive: e.token.Load().Alive(now)}, now)
 	t.running++
-	t.renew(ctx, e, e.usableLocked(now) == nil)
+	t.renew(ctx, e)
 }
 
 // renewing reports whether a renewal of key is under way.

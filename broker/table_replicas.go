@@ -24,13 +24,6 @@ func (t *table) need(e *entry, parts time.Duration) (lacking, ending bool) {
 	return false, token.DiesAt.Sub(now) <= e.lifeLocked()/parts
 }
 
-// lacks reports whether e lacks a token that WeChat takes.
-func (t *table) lacks(e *entry) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return e.usableLocked(t.clock.Now()) == nil
-}
-
 const (
 	// convergeFrom and convergeTo are within what time, at the full life, a token is renewed
 	// once more that two sidecars obtained at once: nobody knows in which order WeChat did it,
