@@ -64,6 +64,9 @@ func (w *world) wantSaved(d *fullDisk, keys ...broker.Key) {
 	if n := w.metric("wxsidecar_unsaved_tokens"); n != 0 {
 		w.t.Errorf("%g tokens are still unsaved", n)
 	}
+	if why := w.broker.Admin().UnsavedReason(); why != "" {
+		w.t.Errorf("all is saved, and the reason shown is %q", why)
+	}
 	if n := d.has(w.t, "inbox/"); n != 0 {
 		w.t.Errorf("%d authorizations still wait", n)
 	}
@@ -107,6 +110,9 @@ func TestFullDisk_AnAcknowledgedMerchantIsServed(t *testing.T) {
 				}
 				if n := w.sim.Calls(queryAuthPath) - before; n != 1 {
 					t.Errorf("the code was exchanged %d times", n)
+				}
+				if why := w.broker.Admin().UnsavedReason(); !strings.Contains(why, "no space left on device") {
+					t.Errorf("the reason shown is %q", why)
 				}
 				if n := w.sim.Calls(infoPath) - asked; n != 0 {
 					t.Errorf("WeChat was asked %d times for what memory has", n)

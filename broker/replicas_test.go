@@ -385,7 +385,7 @@ func TestReplicas_StoreAwayForHalfALife(t *testing.T) {
 				v.Down(nil)
 			}
 			f.live(keys, 5*time.Minute, time.Minute)
-			if s, _ := f.all[0].broker.Coordination(); s.State != "ok" {
+			if s, _ := f.all[0].broker.Coordination(); s.State != "ok" || s.Refused != "" || s.OtherSeen == nil || time.Since(*s.OtherSeen) > 2*time.Hour {
 				t.Errorf("coordination after its return: %+v", s)
 			}
 			for _, key := range keys {

@@ -26,6 +26,15 @@ func TestShared_OneDelivers(t *testing.T) {
 		a.mustHave(t, ids("m", 0, 59)...)
 		b.mustHave(t, ids("m", 0, 59)...)
 		f.mustAgree(0, 0, 0, 1, 2)
+		deliver := 0
+		for _, m := range f.members {
+			if m.Delivers() {
+				deliver++
+			}
+		}
+		if deliver != 1 {
+			t.Errorf("%d sidecars say that they deliver, want one", deliver)
+		}
 		time.Sleep(time.Hour)
 		f.add(2, "m", 60)
 		synctest.Wait()
