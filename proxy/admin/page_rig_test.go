@@ -37,6 +37,8 @@ type operated struct {
 	pushes  pushed
 	outbox  *letters
 	log     *bytes.Buffer
+	// patience is how long until waits.
+	patience time.Duration
 }
 
 // pushed are pushes that came.
@@ -67,11 +69,18 @@ func (l *letters) redeliver(what string) int {
 // newOperated returns one with merchants, who are there once it was given a ticket.
 func newOperated(t testing.TB, merchants int, records store.Store) *operated {
 	t.Helper()
-	o := &operated{t: t, sim: wechattest.New(wechattest.Options{}), control: &told{}, outbox: &letters{}, log: &bytes.Buffer{}}
-	t.Cleanup(o.sim.Close)
-	o.sim.AddComponent(wechattest.Component{AppID: pageComponent, Secret: pageSecret})
-	o.sim.AddAuthorizers(pageComponent, merchants)
-	o.sim.AddAccount(pageOwn, pageSecret)
+	sim := wechattest.New(wechattest.Options{})
+	t.Cleanup(sim.Close)
+	sim.AddComponent(wechattest.Component{AppID: pageComponent, Secret: pageSecret})
+	sim.AddAuthorizers(pageComponent, merchants)
+	sim.AddAccount(pageOwn, pageSecret)
+	return newOperatedBy(t, sim, records)
+}
+
+// newOperatedBy is newOperated in front of a WeChat that there is.
+func newOperatedBy(t testing.TB, sim *wechattest.Server, records store.Store) *operated {
+	t.Helper()
+	o := &operated{t: t, sim: sim, control: &told{}, outbox: &letters{}, log: &bytes.Buffer{}, patience: time.Minute}
 	o.broker = newBroker(t, o.sim, records)
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -148,7 +157,7 @@ func (o *operated) until(what string, is func() bool) {
 	o.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); !is(); {
+	for end := time.Now().Add(o.patience); !is(); {
 		if time.Now().After(end) {
 			o.t.Fatalf("in vain: %s\n%s", what, o.page("/"))
 		}

@@ -15,7 +15,8 @@ func (v *view) components() section {
 	for i := range v.status.Components {
 		c := &v.status.Components[i]
 		s.rows = append(s.rows, []cell{
-			{text: c.AppID, state: "name", more: v.counted(c.AppID)}, v.token(&c.AccountStatus), v.ticket(c), v.renewalCell(&c.AccountStatus), v.list(&c.List),
+			{text: c.AppID, state: "name", more: v.counted(c.AppID)},
+			v.token(&c.AccountStatus), v.ticket(c), v.renewalCell(&c.AccountStatus), v.list(&c.List),
 			{buttons: []button{v.renewal(&c.AccountStatus), v.startTickets(c.AppID), v.link(c.AppID), v.readList(c.AppID)}},
 		})
 	}
@@ -172,7 +173,10 @@ func (v *view) deadLetters(a *api) section {
 		d := &all[i]
 		at := d.Died.UTC()
 		s.rows = append(s.rows, []cell{
-			{at: &at}, {text: d.InfoType, state: "name"}, {text: d.AppID, state: "name", more: d.Component}, {detail: d.Reason},
+			{at: &at},
+			{text: d.InfoType, state: "name"},
+			{text: d.AppID, state: "name", more: d.Component},
+			{detail: d.Reason},
 			{buttons: []button{{v.w.redeliver, v.w.redeliver + " " + d.ID, "dead-letters/" + url.PathEscape(d.ID) + "/redeliver"}}},
 		})
 	}

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -146,4 +147,24 @@ func TestPage_FindsAccounts(t *testing.T) {
 	if res := send(o.handler, "GET", "/?state=wrong", ""); res.Code != 400 || !strings.Contains(res.Body.String(), "give trouble, or one of") {
 		t.Errorf("a state that there is not: %d", res.Code)
 	}
+}
+
+// Of a shared store the page says how it is, what this sidecar does in it, and what is known of
+// the others.
+func TestPage_SharedStore(t *testing.T) {
+	records := memstore.New(memstore.Options{})
+	own := records.Shared("own")
+	o := newOperated(t, 2, own)
+	o.ticket()
+	o.wants(o.page("/"), "Answers", "Delivers events", "None has written since the start", "Renewals alone")
+	other := newOperatedBy(t, o.sim, records.Shared("other"))
+	other.ticket()
+	other.broker.Renew(other.broker.Admin().OwnAccounts()[0].Key())
+	o.until("the other is seen", func() bool { return strings.Contains(o.page("/"), "One wrote") })
+	own.Down(errors.New("the network is cut <here>"))
+	o.until("it is away", func() bool { return strings.Contains(o.page("/"), "The store does not answer") })
+	o.wants(o.page("/"), "Does not answer", "the network is cut &lt;here&gt;", "Start Redis again", "since ")
+	o.wants(o.page("/", "Accept-Language: zh"), "存储没有响应", "恢复存储（Redis）")
+	own.Down(nil)
+	o.until("it is back", func() bool { return !strings.Contains(o.page("/"), "The store does not answer") })
 }
