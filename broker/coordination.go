@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -61,7 +62,8 @@ func (c *coordination) found(now time.Time) (away time.Duration, news bool) {
 		return 0, false
 	}
 	c.err, c.refused = nil, ""
-	clear(c.solo)
+	// A store that comes and goes does not shorten the pauses between them.
+	maps.DeleteFunc(c.solo, func(_ Key, at time.Time) bool { return now.Sub(at) >= soloPause })
 	return now.Sub(c.since), true
 }
 

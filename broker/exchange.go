@@ -154,7 +154,9 @@ func (x *inbox) exchangeOnce(ctx context.Context, name string, e exchange) ([]by
 	x.checkpoint("exchange-sending")
 	sent := x.clock.Local()
 	got, err := withToken(x.table, componentKey(e.component), "api_query_auth", func(token secret.Text) (wechat.Exchange, error) {
-		return x.wechat.QueryAuth(ctx, e.component, token, e.code)
+		return callInTurn(ctx, turn{lease: lease, call: callTimeout}, func(ctx context.Context) (wechat.Exchange, error) {
+			return x.wechat.QueryAuth(ctx, e.component, token, e.code)
+		})
 	})
 	if err != nil {
 		return nil, err

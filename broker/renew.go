@@ -32,7 +32,8 @@ type outcome struct {
 	unanswered *wechat.NoAnswerError
 	// unchanged: WeChat gave the token that is in force once more.
 	unchanged bool
-	// due is when the next renewal is wanted; zero leaves it to the condition.
+	// due is when the next renewal is wanted, no sooner than the condition allows; zero leaves it
+	// to that.
 	due time.Time
 	// blockedOn is the key that must have a token first.
 	blockedOn Key
@@ -131,7 +132,7 @@ func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Gra
 		}
 		r.fill(g, obtained, e.lastUsed())
 		r.fence = max(r.fence, fence)
-		r.forced = n.table.forcedOf(e)
+		r.forced = n.table.forcedOf(e, r.forced)
 		return true
 	})
 	n.checkpoint("renewal-saved")

@@ -108,13 +108,28 @@ func (n *renewer) without(e *entry, err error, call time.Duration) (turn, *outco
 	}
 	ev := event{kind: eventFailed, reason: fmt.Errorf("%w: %w", errAway, err).Error(), noAnswer: true}
 	ev.wait = awayPause + time.Duration(n.rand()*float64(awayPause)/4)
-	return turn{}, &outcome{event: ev, result: "store_away"}
+	return turn{}, &outcome{event: ev, result: "store_away", due: n.soloDue(e)}
 }
 
 // leaveToOther is the outcome of a renewal that another sidecar makes at the moment.
 func (n *renewer) leaveToOther(left time.Duration) *outcome {
 	pause := min(max(left, 0), heldPause) + time.Duration(n.rand()*float64(heldPause)/4)
 	return &outcome{event: event{kind: eventHeld, wait: pause}, result: "held"}
+}
+
+// soloDue returns when e is to be renewed although the store does not answer; the zero time for
+// as soon as its condition allows. Until then it takes no turn from keys that are nearer to
+// their end; a rejection brings it forward.
+func (n *renewer) soloDue(e *entry) time.Time {
+	dies, life := n.table.usableUntil(e)
+	switch {
+	case dies.IsZero():
+		return dies
+	case e.key.Kind == KindAccount, n.ledger.wrote(e.key, &e.saved):
+		return dies.Add(-life / soloShare)
+	default:
+		return dies
+	}
 }
 
 // renewsSolo reports whether e is to be renewed although no sidecar can hear of the others. A

@@ -437,3 +437,32 @@ func TestReplicas_StoreEmptied(t *testing.T) {
 		}
 	})
 }
+
+// While the store is away a key whose token lives is looked at when it may be renewed all the
+// same, and takes no turn before from keys that are nearer to their end.
+func TestReplicas_StoreAwayAsksRarely(t *testing.T) {
+	const merchants = 10
+	inFleet(t, 2, worldOptions{merchants: merchants, sim: rotating}, func(f *fleet) {
+		f.partitioned = true
+		keys := append(crowd{n: merchants}.keys(), platformKey)
+		f.live(keys, 80*time.Minute, time.Minute) // nearly due
+		away := func() (n float64) {
+			for _, w := range f.all {
+				n += w.metric("wxsidecar_renewals_total", "result", "store_away")
+			}
+			return n
+		}
+		before := away()
+		for _, v := range f.views {
+			v.Down(errPartition)
+		}
+		f.liveWithoutTickets(keys, 29*time.Minute, time.Minute)
+		if n, most := away()-before, float64(2*3*len(keys)); n == 0 || n > most {
+			t.Errorf("%.0f renewals were put off in half an hour, want one or two of each key at each replica", n)
+		}
+		for _, v := range f.views {
+			v.Down(nil)
+		}
+		f.live(keys, 5*time.Minute, time.Minute)
+	})
+}

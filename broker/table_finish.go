@@ -55,7 +55,7 @@ func nextAfter(e *entry, out outcome, again bool) when {
 	case out.kind == eventNoTicket, out.kind == eventRevoked, out.kind == eventRefreshVoid:
 		return when{as: notAtAll} // a push or a call brings it back
 	default:
-		return when{}
+		return when{at: out.due}
 	}
 }
 

@@ -13,12 +13,16 @@ type forcedRecord struct {
 	RefreshAt  int64   `json:"refresh_at,omitempty"`
 }
 
-// forcedOf returns what is to be kept of e's forced renewals; nil where there were none today.
-func (t *table) forcedOf(e *entry) *forcedRecord {
+// forcedOf returns what is to be kept of e's forced renewals, of what is held here and what the
+// record has the later; nil where there were none today.
+func (t *table) forcedOf(e *entry, stored *forcedRecord) *forcedRecord {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r, q := &e.rejection, &e.quota
-	if at := r.forced.at; at.IsZero() || chinaDay(at) != chinaDay(t.clock.Now()) {
+	r, q, today := &e.rejection, &e.quota, chinaDay(t.clock.Now())
+	if stored != nil && chinaDay(moment(stored.At)) == today && stored.At > millis(r.forced.at) {
+		return stored
+	}
+	if at := r.forced.at; at.IsZero() || chinaDay(at) != today {
 		return nil
 	}
 	return &forcedRecord{

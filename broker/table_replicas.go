@@ -24,6 +24,17 @@ func (t *table) need(e *entry, parts time.Duration) (lacking, ending bool) {
 	return false, token.DiesAt.Sub(now) <= e.lifeLocked()/parts
 }
 
+// usableUntil returns when the token of e dies that WeChat takes, the zero time for none, and
+// the life of its tokens.
+func (t *table) usableUntil(e *entry) (dies time.Time, life time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if token := e.usableLocked(t.clock.Now()); token != nil {
+		dies = token.DiesAt
+	}
+	return dies, e.lifeLocked()
+}
+
 const (
 	// convergeFrom and convergeTo are within what time, at the full life, a token is renewed
 	// once more that two sidecars obtained at once: nobody knows in which order WeChat did it,
