@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -101,9 +102,9 @@ func ofProcess(s *Status) []Finding {
 
 func ofStore(s *Status) []Finding {
 	var all []Finding
-	if s.Shared != nil && s.Shared.Error != "" {
+	if sh := s.Shared; sh != nil && sh.Error+s.Storage.Error != "" {
 		all = append(all, Finding{
-			Severity: Critical, Code: "store_unreadable", Since: s.Shared.Since, Message: "the store that the sidecars share does not answer: " + s.Shared.Error,
+			Severity: Critical, Code: "store_unreadable", Since: sh.Since, Message: "the store that the sidecars share does not answer: " + cmp.Or(sh.Error, s.Storage.Error),
 			Cure:    "start Redis again, or mend the way to it; living tokens are served meanwhile, pushes wait at WeChat, and no restart is needed",
 			Runbook: "while-redis-is-away",
 		})

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -246,17 +245,6 @@ func (s *section) head(i int) string {
 
 // What is used in several places of the page is no part of any of them: a copy in each would be
 // tens of kilobytes.
-
-// word writes a text, escaped. The same as an expression takes three times as much of the
-// program in each place.
-//
-//go:noinline
-func word(text string) templ.Component {
-	return templ.ComponentFunc(func(_ context.Context, w io.Writer) error {
-		_, err := io.WriteString(w, templ.EscapeString(text))
-		return err
-	})
-}
 
 //go:noinline
 func rowsOf(v *view, s section) templ.Component { return rows(v, s) }

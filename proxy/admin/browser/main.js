@@ -81,7 +81,7 @@ const tests = {
       assert.match(await page.textContent("[role=status]"), new RegExp("Renewed · " + MERCHANT));
       assert.equal(await page.inputValue("input[name=q]"), MERCHANT.slice(2), "the search is lost");
       assert.equal(await page.inputValue("select[name=state]"), "live");
-      await page.click("nav a[hreflang]");
+      await page.click("nav a[lang]");
       assert.equal(await page.textContent("#hosts-title"), "微信的域名");
       await page.reload();
       await page.goto(PAGE);
