@@ -23,8 +23,9 @@ GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o wxsidecar .
 
-# Pages from their templates; lint wants what is committed.
+# Pages from their templates, and the catalogue as the program has it; lint wants what is committed.
 generate:
+	gzip -9nc proxy/routes/routes.tsv >proxy/routes/routes.tsv.gz
 	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/admin
 	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/authorize
 

@@ -1,7 +1,11 @@
 package routes_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -190,4 +194,24 @@ func ExampleTable_Match() {
 	r := table.Match([]byte("/wxa/gettemplatelist"))
 	fmt.Println(r.Kind, r.Param)
 	// Output: component access_token
+}
+
+// The program has the catalogue as it stands, not as it stood.
+func TestCatalogue_IsPacked(t *testing.T) {
+	text, err := os.ReadFile("routes.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open("routes.tsv.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	r, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if packed, err := io.ReadAll(r); err != nil || !bytes.Equal(packed, text) {
+		t.Errorf("routes.tsv.gz is not routes.tsv (%v): run make generate", err)
+	}
 }
