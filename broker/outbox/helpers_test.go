@@ -56,6 +56,13 @@ func (a *app) answerWith(answer func(context.Context, *outbox.Event) error) {
 	a.answer = answer
 }
 
+// has returns how many events the app has got.
+func (a *app) has() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.got)
+}
+
 func (a *app) attempts() []time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -251,8 +251,8 @@ func TestTakeover_StoreAway(t *testing.T) {
 			m.view.Down(nil)
 		}
 		time.Sleep(11 * time.Minute)
-		if len(a.got) != 300 {
-			t.Errorf("the app got %d events, want 300", len(a.got))
+		if n := a.has(); n != 300 {
+			t.Errorf("the app got %d events, want 300", n)
 		}
 		f.mustAgree(0, 0, 0, 1)
 	})
