@@ -178,7 +178,7 @@ func (x *inbox) exchangeOnce(ctx context.Context, name string, e exchange) ([]by
 		x.keepUnsaved(kept)
 	}
 	if err == nil || errors.Is(err, errUnsaved) {
-		x.ledger.noteWroteNow(key)
+		x.ledger.noteWrote(key, got.Grant.Token)
 		x.authorized(key)
 		return got.Answer, nil
 	}

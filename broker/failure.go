@@ -104,7 +104,7 @@ func (n *renewer) refused(e *entry, api *wechat.APIError, out *outcome) {
 func (n *renewer) judge(ctx context.Context, e *entry, base *record, out outcome) outcome {
 	note := n.noteOf(e, base, out)
 	if note == nil {
-		if cur := n.ledger.followed(e.key, &e.saved); cur.overtakes(base) {
+		if cur := n.ledger.inMemory(e.key, &e.saved); cur.overtakes(base) {
 			return n.overtaken(e, cur)
 		}
 		return out

@@ -30,19 +30,19 @@ type ledger struct {
 	refusal refusal
 }
 
-// memory is what the ledger needs of the keys in use. It calls all of it with the key's
-// lock held.
+// memory is what the ledger needs of the keys in use. Its calls for one key come one after
+// the other.
 type memory interface {
 	inUse(Key) *saved // nil for a key that is not in use
 	follow(Key, *record)
 	activate(Key, *record) *entry
 	useNotSaved(Key)
 	converge(Key)
-	followed(key Key, before, after *record)
+	changedElsewhere(key Key, before, after *record)
 }
 
-// saved is what the ledger knows of a key in use. It stands in the key's entry, and is
-// written with the key's lock held.
+// saved is what the ledger knows of a key in use. It stands in the key's entry; the ledger's
+// lock of the key guards it.
 type saved struct {
 	rec     *record
 	unsaved atomic.Bool // rec is ahead of the store
@@ -81,7 +81,7 @@ func (l *ledger) replace(ctx context.Context, key Key, edit func(*record), with 
 	return err
 }
 
-// updateLocked is update with the key's lock held. with is nil but for replace.
+// updateLocked is what update and replace share; with is nil for update.
 func (l *ledger) updateLocked(ctx context.Context, key Key, edit func(*record) bool, with *[]change) (*record, error) {
 	s := l.memory.inUse(key)
 	for range conflictTries {
@@ -217,8 +217,8 @@ func (l *ledger) reread(ctx context.Context, key Key, s *saved) (rec *record, ne
 	return cur, true
 }
 
-// followed returns the record that memory follows.
-func (l *ledger) followed(key Key, s *saved) *record {
+// inMemory returns the record that memory follows.
+func (l *ledger) inMemory(key Key, s *saved) *record {
 	defer l.lock(key)()
 	return s.rec
 }

@@ -1,18 +1,16 @@
 package broker
 
-import "context"
+import (
+	"context"
 
-// noteWrote notes that this sidecar obtained the token in rec.
-func (l *ledger) noteWrote(key Key, s *saved, rec *record) {
-	defer l.lock(key)()
-	s.wrote = s.rec.token.Equal(rec.token)
-}
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+)
 
-// noteWroteNow notes that this sidecar obtained the token in force of a key.
-func (l *ledger) noteWroteNow(key Key) {
+// noteWrote notes that this sidecar obtained the token of a key, if it is in force.
+func (l *ledger) noteWrote(key Key, token secret.Text) {
 	defer l.lock(key)()
 	if s := l.memory.inUse(key); s != nil {
-		s.wrote = true
+		s.wrote = s.rec.token.Equal(token)
 	}
 }
 
@@ -67,7 +65,7 @@ func (l *ledger) followLocked(key Key, s *saved, rec *record) {
 	}
 	before := s.rec
 	l.adoptLocked(key, s, rec)
-	l.memory.followed(key, before, rec)
+	l.memory.changedElsewhere(key, before, rec)
 }
 
 // behind returns those of the keys in use of which the store has something else than memory.

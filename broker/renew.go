@@ -154,15 +154,15 @@ func (n *renewer) save(ctx context.Context, e *entry, base *record, g wechat.Gra
 	if result == "renewed" && rejected {
 		n.noteOutside(e)
 	}
+	n.ledger.noteWrote(e.key, saved.token)
 	out := n.renewed(e, saved, result)
 	switch {
 	case unsaved:
 		out.result = "unsaved"
 	case result == "contested":
 		n.coordination.count(contested)
-		return n.converging(e, out, result)
+		out = n.converging(e, out, result)
 	}
-	n.ledger.noteWrote(e.key, &e.saved, saved)
 	return out
 }
 

@@ -32,8 +32,8 @@ const (
 	awayPause = 2 * time.Second
 )
 
-// errAway says that the store that sidecars share does not answer.
-var errAway = errors.New("the store that the sidecars share does not answer; renewals wait for it")
+// awayReason says that the store that sidecars share does not answer.
+const awayReason = "the store that the sidecars share does not answer; renewals wait for it"
 
 // turn is the leave to renew one key: no other sidecar on the same store renews it meanwhile.
 type turn struct {
@@ -50,7 +50,7 @@ func (n *renewer) take(ctx context.Context, e *entry) (turn, *outcome) {
 		return turn{lease: ownLease{}}, nil
 	}
 	call := max(callTimeoutLeast, min(callTimeout, n.table.life(e)/callShare))
-	known := n.ledger.followed(e.key, &e.saved)
+	known := n.ledger.inMemory(e.key, &e.saved)
 	for range conflictTries {
 		lease, err := n.lease(ctx, e.key.String(), store.LeaseOptions{
 			For: leasedCalls * call, Fence: known.fence, Generation: known.generation,
@@ -106,7 +106,7 @@ func (n *renewer) without(e *entry, err error, call time.Duration) (turn, *outco
 			"key", e.key.String(), "error", err)
 		return turn{lease: ownLease{}, call: call, solo: true}, nil
 	}
-	ev := event{kind: eventFailed, reason: fmt.Errorf("%w: %w", errAway, err).Error(), noAnswer: true}
+	ev := event{kind: eventFailed, reason: awayReason + ": " + err.Error(), noAnswer: true}
 	ev.wait = awayPause + time.Duration(n.rand()*float64(awayPause)/4)
 	return turn{}, &outcome{event: ev, result: "store_away", due: n.soloDue(e)}
 }

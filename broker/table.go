@@ -29,7 +29,7 @@ type table struct {
 }
 
 // tableOptions are what a table is told, and the functions by which it reaches the other
-// parts; it calls the latter with its lock held, and they must not block.
+// parts; the latter must not block, nor call the table.
 type tableOptions struct {
 	renewAt   float64       // the share of its life after which a token is renewed
 	perSecond float64       // renewals ahead of need
@@ -94,8 +94,7 @@ func (t *table) usable(key Key) *Token {
 	return token
 }
 
-// follow has the entry of key, if there is one, show what its record says. The ledger calls
-// it under its lock of the key.
+// follow has the entry of key, if there is one, show what its record says.
 func (t *table) follow(key Key, rec *record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -126,8 +125,8 @@ func (e *entry) followLocked(rec *record) {
 	}
 }
 
-// activate brings a key into use, with what its record says, and schedules it. It is called
-// under the ledger's lock of the key, so that there is never a second entry.
+// activate brings a key into use, with what its record says, and schedules it. Only who has
+// the ledger's lock of the key does so: there is never a second entry.
 func (t *table) activate(key Key, rec *record) *entry {
 	e, configured := newEntry(key), t.config.Load().has(key)
 	e.saved.rec = rec

@@ -112,8 +112,8 @@ func shownTime(t time.Time) *time.Time {
 // passPart is how many entries are looked at without giving the lock away.
 const passPart = 1000
 
-// each calls f with every entry, with the lock held. It gives the lock away now and then: f
-// sees every entry that is there all the time, and may miss others.
+// each calls f with every entry, which f may look into but not change. Others have their turn
+// now and then: f sees every entry that is there all the time, and may miss others.
 func (t *table) each(f func(e *entry)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

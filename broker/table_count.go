@@ -25,8 +25,8 @@ type kindCount struct {
 	forced, refreshes float64     // the largest shares used
 }
 
-// count counts the keys in use for the metrics. It looks at each of them with the table's
-// lock held, which the hit path does not take.
+// count counts the keys in use for the metrics. The hit path, which takes no lock, does not
+// wait for it.
 func (t *table) count() *metrics.KeyCounts {
 	c := &metrics.KeyCounts{}
 	var counts [KindWXCardTicket + 1]*kindCount

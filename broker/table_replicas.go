@@ -56,7 +56,7 @@ func (t *table) convergeAtLocked(e *entry) time.Time {
 }
 
 // converge has a key in use renewed again within a minute or so, as two sidecars renewed it at
-// once. The ledger calls it under its lock of the key.
+// once.
 func (t *table) converge(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -67,9 +67,9 @@ func (t *table) converge(key Key) {
 	}
 }
 
-// followed has a key in use go on from what another sidecar wrote: before is the record that
-// was in force here, after the one that is now. The ledger calls it under its lock of the key.
-func (t *table) followed(key Key, before, after *record) {
+// changedElsewhere has a key in use go on from what another sidecar wrote: before is the record
+// that was in force here, after the one that is now.
+func (t *table) changedElsewhere(key Key, before, after *record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.entries[key]
