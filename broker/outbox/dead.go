@@ -79,12 +79,17 @@ func (o *Outbox) bury(ctx context.Context, it *item, reason string) error {
 }
 
 func (o *Outbox) addDeadLocked(d deadLetter) {
-	i, known := slices.BinarySearchFunc(o.dead, d, func(a, b deadLetter) int { return strings.Compare(a.name, b.name) })
+	i, known := o.findDeadLocked(d.name)
 	if known {
 		return // Follow was faster
 	}
 	o.dead = slices.Insert(o.dead, i, d)
 	o.size += d.size
+}
+
+// findDeadLocked returns where the dead letter of that name is, or is to come, and whether it is there.
+func (o *Outbox) findDeadLocked(name string) (int, bool) {
+	return slices.BinarySearchFunc(o.dead, name, func(d deadLetter, name string) int { return strings.Compare(d.name, name) })
 }
 
 // Redeliver queues the dead letters again, the oldest first and behind what waits, as if they

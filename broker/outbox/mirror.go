@@ -82,12 +82,10 @@ func (o *Outbox) mirror(named store.Named, r *record) bool {
 }
 
 func (o *Outbox) mirrorDeadLocked(named store.Named, r *record) {
-	o.dead = slices.DeleteFunc(o.dead, func(d deadLetter) bool {
-		if d.name == named.Name {
-			o.size -= d.size
-		}
-		return d.name == named.Name
-	})
+	if i, known := o.findDeadLocked(named.Name); known {
+		o.size -= o.dead[i].size
+		o.dead = slices.Delete(o.dead, i, i+1)
+	}
 	if r != nil {
 		o.addDeadLocked(newDeadLetter(r, named.Name, named.Version(), sizeOfNamed(named)))
 	}
