@@ -12,7 +12,6 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/outbox"
-	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
@@ -52,11 +51,7 @@ func hook(p *atomic.Pointer[func() error]) func([]store.Write) error {
 
 func newFleet(t *testing.T, targets ...outbox.Target) *fleet {
 	t.Helper()
-	keys, err := seal.New(make([]byte, seal.KeySize), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fleet{t: t, store: memstore.New(memstore.Options{}), opts: outbox.Options{Seal: keys, Targets: targets}}
+	f := &fleet{t: t, store: memstore.New(memstore.Options{}), opts: outbox.Options{Seal: keyring(t), Targets: targets}}
 	t.Cleanup(f.stopAll)
 	return f
 }
@@ -115,17 +110,7 @@ func (f *fleet) add(i int, merchant string, n int) {
 // records returns the names of the events in the store.
 func (f *fleet) records() []string {
 	f.t.Helper()
-	all, err := f.store.List(context.Background(), "", "", 1_000_000)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	var names []string
-	for _, n := range all {
-		if n.Name != "outbox/last" {
-			names = append(names, n.Name)
-		}
-	}
-	return names
+	return slices.DeleteFunc(recordsOf(f.t, f.store), func(name string) bool { return name == "outbox/last" })
 }
 
 // mustAgree checks what the store has, and that each of the members says the same.
@@ -154,12 +139,11 @@ func ids(merchant string, first, last int) (want []string) {
 // mustHaveFirst checks the first receipts, and that there were no more than extra further ones.
 func (a *app) mustHaveFirst(t *testing.T, merchant string, extra int, want ...string) {
 	t.Helper()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if got := firsts(a.got, merchant); !slices.Equal(got, want) {
-		t.Errorf("%s got %v, want first %v", a.name, a.got, want)
+	got := a.receipts()
+	if first := firsts(got, merchant); !slices.Equal(first, want) {
+		t.Errorf("%s got %v, want first %v", a.name, got, want)
 	}
-	if n := len(a.got) - len(want); n > extra {
-		t.Errorf("%s got %v, %d more than once, want %d at most", a.name, a.got, n, extra)
+	if n := len(got) - len(want); n > extra {
+		t.Errorf("%s got %v, %d more than once, want %d at most", a.name, got, n, extra)
 	}
 }

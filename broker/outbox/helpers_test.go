@@ -14,6 +14,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
 var errDown = errors.New("the app is down")
@@ -56,11 +57,11 @@ func (a *app) answerWith(answer func(context.Context, *outbox.Event) error) {
 	a.answer = answer
 }
 
-// has returns how many events the app has got.
-func (a *app) has() int {
+// receipts returns the IDs of what the app has got.
+func (a *app) receipts() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.got)
+	return slices.Clone(a.got)
 }
 
 func (a *app) attempts() []time.Time {
@@ -71,14 +72,22 @@ func (a *app) attempts() []time.Time {
 
 func (a *app) mustHave(t *testing.T, want ...string) {
 	t.Helper()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !slices.Equal(a.got, want) {
-		t.Errorf("%s got %v, want %v", a.name, a.got, want)
+	if got := a.receipts(); !slices.Equal(got, want) {
+		t.Errorf("%s got %v, want %v", a.name, got, want)
 	}
 }
 
 func down(context.Context, *outbox.Event) error { return errDown }
+
+// keyring returns the keys of all tests.
+func keyring(t *testing.T) *seal.Keyring {
+	t.Helper()
+	keys, err := seal.New(make([]byte, seal.KeySize), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
 
 // rig is an outbox over a store in memory.
 type rig struct {
@@ -91,11 +100,7 @@ type rig struct {
 
 func newRig(t *testing.T, levers memstore.Options, targets ...outbox.Target) *rig {
 	t.Helper()
-	keys, err := seal.New(make([]byte, seal.KeySize), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{t: t, store: memstore.New(levers), opts: outbox.Options{Seal: keys, Targets: targets}}
+	r := &rig{t: t, store: memstore.New(levers), opts: outbox.Options{Seal: keyring(t), Targets: targets}}
 	r.opts.Store = r.store
 	return r
 }
@@ -137,9 +142,14 @@ func (r *rig) add(merchant string, n int) {
 // records returns the names of what the store has.
 func (r *rig) records() []string {
 	r.t.Helper()
-	all, err := r.store.List(context.Background(), "", "", 1_000_000)
+	return recordsOf(r.t, r.store)
+}
+
+func recordsOf(t *testing.T, s store.Store) []string {
+	t.Helper()
+	all, err := s.List(context.Background(), "", "", 1_000_000)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var names []string
 	for _, n := range all {

@@ -9,7 +9,6 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/redisstore"
 	"github.com/wxsidecar/wxsidecar/broker/redisstore/redistest"
-	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
@@ -45,11 +44,7 @@ func onRedis(t *testing.T, server *redistest.Server, a *app) (box *outbox.Outbox
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := seal.New(make([]byte, seal.KeySize), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	box, err = outbox.Open(t.Context(), outbox.Options{Store: records, Seal: keys, Targets: []outbox.Target{a}})
+	box, err = outbox.Open(t.Context(), outbox.Options{Store: records, Seal: keyring(t), Targets: []outbox.Target{a}})
 	if err != nil {
 		t.Fatal(err)
 	}

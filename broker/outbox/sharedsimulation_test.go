@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/memstore"
-	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
@@ -27,19 +25,7 @@ func TestShared_Simulation(t *testing.T) {
 func simulateFleet(t *testing.T, rnd *rand.Rand) {
 	t.Helper()
 	chance := newChance(rand.New(rand.NewPCG(rnd.Uint64(), 0)))
-	apps := []*app{{name: "a"}, {name: "b"}}
-	for _, a := range apps {
-		a.answerWith(func(ctx context.Context, _ *outbox.Event) error {
-			switch chance(10) {
-			case 0, 1:
-				return errDown
-			case 2:
-				<-ctx.Done()
-				return ctx.Err()
-			}
-			return nil
-		})
-	}
+	apps := unreliableApps(chance)
 	f := newFleet(t, apps[0], apps[1])
 	fails := func([]store.Write) error {
 		if chance(15) == 0 {
@@ -84,11 +70,5 @@ func simulateFleet(t *testing.T, rnd *rand.Rand) {
 	}
 	time.Sleep(6 * time.Hour)
 	f.mustAgree(0, 0, living...)
-	for _, a := range apps {
-		for merchant, want := range added {
-			if got := firsts(a.got, merchant); !slices.Equal(got, want) {
-				t.Errorf("%s got of %s\n%v, want\n%v", a.name, merchant, got, want)
-			}
-		}
-	}
+	mustHaveInOrder(t, apps, added)
 }

@@ -30,19 +30,7 @@ func simulate(t *testing.T, rnd *rand.Rand) {
 	t.Helper()
 	var dead atomic.Bool // the process is: nothing of its reaches the store
 	chance := newChance(rand.New(rand.NewPCG(rnd.Uint64(), 0)))
-	apps := []*app{{name: "a"}, {name: "b"}}
-	for _, a := range apps {
-		a.answerWith(func(ctx context.Context, _ *outbox.Event) error {
-			switch chance(10) {
-			case 0, 1:
-				return errDown
-			case 2:
-				<-ctx.Done()
-				return ctx.Err()
-			}
-			return nil
-		})
-	}
+	apps := unreliableApps(chance)
 	r := newRig(t, memstore.Options{FailPut: func([]store.Write) error {
 		if dead.Load() || chance(10) == 0 {
 			return errors.New("the write was lost")
@@ -68,10 +56,36 @@ func simulate(t *testing.T, rnd *rand.Rand) {
 	time.Sleep(6 * time.Hour)
 	r.stop()
 	r.mustStats(0, 0)
+	mustHaveInOrder(t, apps, added)
+}
+
+// unreliableApps are two that fail and hang by chance.
+func unreliableApps(chance func(n int) int) []*app {
+	apps := []*app{{name: "a"}, {name: "b"}}
 	for _, a := range apps {
+		a.answerWith(func(ctx context.Context, _ *outbox.Event) error {
+			switch chance(10) {
+			case 0, 1:
+				return errDown
+			case 2:
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+	}
+	return apps
+}
+
+// mustHaveInOrder checks that each app got what was added of each merchant, and the first time in
+// the order of the Adds.
+func mustHaveInOrder(t *testing.T, apps []*app, added map[string][]string) {
+	t.Helper()
+	for _, a := range apps {
+		got := a.receipts()
 		for merchant, want := range added {
-			if got := firsts(a.got, merchant); !slices.Equal(got, want) {
-				t.Errorf("%s got of %s\n%v, want\n%v", a.name, merchant, got, want)
+			if first := firsts(got, merchant); !slices.Equal(first, want) {
+				t.Errorf("%s got of %s\n%v, want\n%v", a.name, merchant, first, want)
 			}
 		}
 	}

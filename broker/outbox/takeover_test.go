@@ -251,7 +251,7 @@ func TestTakeover_StoreAway(t *testing.T) {
 			m.view.Down(nil)
 		}
 		time.Sleep(11 * time.Minute)
-		if n := a.has(); n != 300 {
+		if n := len(a.receipts()); n != 300 {
 			t.Errorf("the app got %d events, want 300", n)
 		}
 		f.mustAgree(0, 0, 0, 1)
