@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -47,12 +46,9 @@ func (s *sidecar) buildAdmin(c config.Config) error {
 
 // about returns what the sidecar says of itself.
 func (s *sidecar) about(c config.Config) func() admin.About {
-	started, kind := s.broker.Now().UTC().Truncate(time.Second), c.Store.Reveal()
-	if scheme, _, _ := strings.Cut(kind, ":"); scheme != "bolt" {
-		kind = scheme + ":" // the rest of a URL may hold a password
-	}
+	started, shown := s.broker.Now().UTC().Truncate(time.Second), config.ShownStore(c.Store.Reveal())
 	return func() admin.About {
-		a := admin.About{Version: version(), StartedAt: started, Store: kind, Listeners: []admin.Listener{}}
+		a := admin.About{Version: version(), StartedAt: started, Store: shown, Listeners: []admin.Listener{}}
 		for _, l := range append(s.traffic[:len(s.traffic):len(s.traffic)], s.admin...) {
 			a.Listeners = append(a.Listeners, admin.Listener{Name: l.name(), Address: l.address()})
 		}

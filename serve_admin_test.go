@@ -404,3 +404,14 @@ func TestAdmin_LogAtRunTime(t *testing.T) {
 		t.Errorf("%d lines at level error", n)
 	}
 }
+
+// An operator sees which Redis it is, and nobody its password.
+func TestAdmin_ShowsWhereTheStoreIs(t *testing.T) {
+	t.Parallel()
+	w := newAdminWorld(t)
+	c := w.config
+	c.Store = secret.New("redis-sentinel://user:password@10.0.0.1:26379,10.0.0.2/main/2?sentinel_password=other")
+	if got, want := w.sidecar.about(c)().Store, "redis-sentinel://10.0.0.1:26379,10.0.0.2:26379/main/2"; got != want {
+		t.Errorf("the store is shown as %s, want %s", got, want)
+	}
+}
