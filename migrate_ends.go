@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/wxsidecar/wxsidecar/broker/memstore"
 	"github.com/wxsidecar/wxsidecar/broker/seal"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/config"
@@ -123,10 +122,11 @@ func openMigration(ctx context.Context, ends migrateEnds, keys *seal.Keyring, dr
 	if from, err = openStore(ctx, config.Config{Store: ends.from.text}, keys, log); err != nil {
 		return from, to, fmt.Errorf("the source: %w", err)
 	}
-	if ends.to.missing() && dryRun {
-		return from, opened{Store: memstore.New(memstore.Options{}), close: func() error { return nil }}, nil
+	target := ends.to.text
+	if dryRun && ends.to.missing() {
+		target = secret.New(config.MemoryStore)
 	}
-	if to, err = openStore(ctx, config.Config{Store: ends.to.text}, keys, log); err != nil {
+	if to, err = openStore(ctx, config.Config{Store: target}, keys, log); err != nil {
 		return from, to, errors.Join(fmt.Errorf("the target: %w", err), from.close())
 	}
 	return from, to, nil
