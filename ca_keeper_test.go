@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -26,6 +27,9 @@ func keyring(t *testing.T, b byte) *seal.Keyring {
 	return k
 }
 
+// caClock is the clock of keepers.
+func caClock() time.Time { return time.Date(2026, 11, 24, 5, 43, 0, 0, time.UTC) }
+
 // newCAKeeper returns a keeper whose file is not there yet, and its log.
 func newCAKeeper(t *testing.T) (caKeeper, *bytes.Buffer) {
 	t.Helper()
@@ -33,12 +37,17 @@ func newCAKeeper(t *testing.T) (caKeeper, *bytes.Buffer) {
 	return caKeeper{
 		file:    &seal.File{Path: filepath.Join(t.TempDir(), caSealedName), Keys: keyring(t, 1)},
 		records: memstore.New(memstore.Options{}),
-		now:     func() time.Time { return time.Date(2026, 11, 24, 5, 43, 0, 0, time.UTC) },
+		now:     caClock,
 		log:     slog.New(slog.NewTextHandler(&log, nil)),
 	}, &log
 }
 
-func mustGet(t *testing.T, k caKeeper) []byte {
+// caGetter is a keeper of either sort.
+type caGetter interface {
+	get(ctx context.Context) ([]byte, error)
+}
+
+func mustGetCA(t *testing.T, k caGetter) []byte {
 	t.Helper()
 	pem, err := k.get(t.Context())
 	if err != nil {
@@ -73,14 +82,14 @@ func TestCAKeeper_TakesOverTheRecord(t *testing.T) {
 	k, log := newCAKeeper(t)
 	want := putCA(t, k, k.file.Keys)
 	for range 2 {
-		if got := mustGet(t, k); !bytes.Equal(got, want) {
+		if got := mustGetCA(t, k); !bytes.Equal(got, want) {
 			t.Error("it is another CA")
 		}
 		recordGone(t, k)
 	}
 	// A record beside the file: the last start died before it could delete it.
 	putCA(t, k, k.file.Keys)
-	if got := mustGet(t, k); !bytes.Equal(got, want) {
+	if got := mustGetCA(t, k); !bytes.Equal(got, want) {
 		t.Error("the record beat the file")
 	}
 	recordGone(t, k)
@@ -92,7 +101,7 @@ func TestCAKeeper_TakesOverTheRecord(t *testing.T) {
 func TestCAKeeper_RecordDoesNotOpen(t *testing.T) {
 	k, log := newCAKeeper(t)
 	lost := putCA(t, k, keyring(t, 2))
-	if got := mustGet(t, k); bytes.Equal(got, lost) || !bytes.Equal(got, mustGet(t, k)) {
+	if got := mustGetCA(t, k); bytes.Equal(got, lost) || !bytes.Equal(got, mustGetCA(t, k)) {
 		t.Error("want a new CA, kept")
 	}
 	recordGone(t, k)
@@ -115,14 +124,14 @@ func TestCAKeeper_CannotSave(t *testing.T) {
 		t.Error("a file that cannot be read was taken for none")
 	}
 	k.file.Path = filepath.Join("/proc/nowhere", caSealedName)
-	if got := mustGet(t, k); !bytes.Equal(got, want) {
+	if got := mustGetCA(t, k); !bytes.Equal(got, want) {
 		t.Error("it is another CA")
 	}
 	if !strings.Contains(log.String(), "cannot save the CA") {
 		t.Errorf("log: %s", log)
 	}
 	k.file = &reachable
-	if got := mustGet(t, k); !bytes.Equal(got, want) {
+	if got := mustGetCA(t, k); !bytes.Equal(got, want) {
 		t.Error("the record was given up")
 	}
 }
@@ -130,11 +139,11 @@ func TestCAKeeper_CannotSave(t *testing.T) {
 // Half a life later there is a new certificate for the same key, kept as well.
 func TestCAKeeper_Renews(t *testing.T) {
 	k, _ := newCAKeeper(t)
-	first := mustGet(t, k)
+	first := mustGetCA(t, k)
 	later := k.now().AddDate(6, 0, 0)
 	k.now = func() time.Time { return later }
-	second := mustGet(t, k)
-	if bytes.Equal(first, second) || !bytes.Equal(second, mustGet(t, k)) {
+	second := mustGetCA(t, k)
+	if bytes.Equal(first, second) || !bytes.Equal(second, mustGetCA(t, k)) {
 		t.Error("want another certificate, kept")
 	}
 }
@@ -153,7 +162,7 @@ func TestResealCA(t *testing.T) {
 	k, _ := newCAKeeper(t)
 	f(nil, rekey.Result{}, nil)
 	f(k.file, rekey.Result{}, nil)
-	mustGet(t, k)
+	mustGetCA(t, k)
 	f(k.file, rekey.Result{Current: 1}, nil)
 	both, err := seal.New(bytes.Repeat([]byte{2}, seal.KeySize), bytes.Repeat([]byte{1}, seal.KeySize))
 	if err != nil {

@@ -24,18 +24,9 @@ func newSharedCA(t *testing.T, records store.Store) (sharedCA, *bytes.Buffer) {
 	var log bytes.Buffer
 	return sharedCA{
 		records: records, keys: keyring(t, 1),
-		now: func() time.Time { return time.Date(2026, 11, 24, 5, 43, 0, 0, time.UTC) },
+		now: caClock,
 		log: slog.New(slog.NewTextHandler(&log, nil)),
 	}, &log
-}
-
-func mustGetShared(t *testing.T, k sharedCA) []byte {
-	t.Helper()
-	pem, err := k.get(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem
 }
 
 // Replicas that start at once, each of which has seen that there is no CA, have one.
@@ -78,12 +69,12 @@ func TestSharedCA_Renews(t *testing.T) {
 	t.Parallel()
 	records := memstore.New(memstore.Options{})
 	first, _ := newSharedCA(t, records)
-	before := mustGetShared(t, first)
+	before := mustGetCA(t, first)
 	second, _ := newSharedCA(t, records)
 	first.now = func() time.Time { return time.Date(2032, 11, 24, 5, 43, 0, 0, time.UTC) }
 	second.now = first.now
-	after := mustGetShared(t, first)
-	if bytes.Equal(before, after) || !bytes.Equal(after, mustGetShared(t, second)) {
+	after := mustGetCA(t, first)
+	if bytes.Equal(before, after) || !bytes.Equal(after, mustGetCA(t, second)) {
 		t.Error("want another certificate, the same for both")
 	}
 }
@@ -102,7 +93,7 @@ func TestSharedCA_TakesOverTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	other, _ := newSharedCA(t, records)
-	if got := mustGetShared(t, k); !bytes.Equal(got, want) || !bytes.Equal(mustGetShared(t, other), want) {
+	if got := mustGetCA(t, k); !bytes.Equal(got, want) || !bytes.Equal(mustGetCA(t, other), want) {
 		t.Error("it is another CA")
 	}
 	newer, err := mitm.Create(k.now())
@@ -112,7 +103,7 @@ func TestSharedCA_TakesOverTheFile(t *testing.T) {
 	if err := k.beside.Save(newer); err != nil {
 		t.Fatal(err)
 	}
-	if got := mustGetShared(t, k); !bytes.Equal(got, want) {
+	if got := mustGetCA(t, k); !bytes.Equal(got, want) {
 		t.Error("the file beat the store")
 	}
 	if log.Len() > 0 {
@@ -142,11 +133,11 @@ func TestSharedCA_Damaged(t *testing.T) {
 	records := memstore.New(memstore.Options{})
 	k, log := newSharedCA(t, records)
 	other, _ := newSharedCA(t, records)
-	lost := mustGetShared(t, k)
+	lost := mustGetCA(t, k)
 	for range 2 {
 		damaged := damageCA(t, records)
-		fresh := mustGetShared(t, k)
-		if bytes.Equal(fresh, lost) || !bytes.Equal(fresh, mustGetShared(t, other)) {
+		fresh := mustGetCA(t, k)
+		if bytes.Equal(fresh, lost) || !bytes.Equal(fresh, mustGetCA(t, other)) {
 			t.Error("want a new CA, the same for both")
 		}
 		lost = fresh
@@ -169,7 +160,7 @@ func TestSharedCA_Damaged(t *testing.T) {
 		t.Errorf("sealed anew: %+v, %v", result, err)
 	}
 	k.keys = keyring(t, 2)
-	if got := mustGetShared(t, k); !bytes.Equal(got, lost) {
+	if got := mustGetCA(t, k); !bytes.Equal(got, lost) {
 		t.Error("another CA after rekey")
 	}
 }
@@ -179,13 +170,13 @@ func TestSharedCA_WrongKey(t *testing.T) {
 	t.Parallel()
 	records := memstore.New(memstore.Options{})
 	k, _ := newSharedCA(t, records)
-	want := mustGetShared(t, k)
+	want := mustGetCA(t, k)
 	late, _ := newSharedCA(t, records)
 	late.keys = keyring(t, 2)
 	if _, err := late.get(t.Context()); !errors.Is(err, seal.ErrWrongKey) || !strings.Contains(err.Error(), "seal.previous_key_file") {
 		t.Errorf("got %v", err)
 	}
-	if got := mustGetShared(t, k); !bytes.Equal(got, want) {
+	if got := mustGetCA(t, k); !bytes.Equal(got, want) {
 		t.Error("it was displaced")
 	}
 }
@@ -211,11 +202,11 @@ func TestSharedCA_StoreAway(t *testing.T) {
 func TestSharedCA_Emptied(t *testing.T) {
 	records := memstore.New(memstore.Options{})
 	first, _ := newSharedCA(t, records.Shared("first"))
-	pem := mustGetShared(t, first)
+	pem := mustGetCA(t, first)
 	records.Empty()
 	first.restore(t.Context(), pem)
 	late, _ := newSharedCA(t, records.Shared("late"))
-	if got := mustGetShared(t, late); !bytes.Equal(got, pem) {
+	if got := mustGetCA(t, late); !bytes.Equal(got, pem) {
 		t.Error("a replica that starts after the store was emptied has another CA")
 	}
 	before, err := records.Get(t.Context(), caRecord)
