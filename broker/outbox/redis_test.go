@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/redisstore"
@@ -12,27 +11,12 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
-// await waits until done.
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for late := time.After(time.Minute); !done(); {
-		select {
-		case <-again.C:
-		case <-late:
-			t.Fatalf("%s: not within a minute", what)
-		}
-	}
-}
-
 // awaitNumber waits until the app has got that many, and compares them.
 func (a *app) awaitNumber(t *testing.T, want ...string) {
 	t.Helper()
-	await(t, "what the app is to get", func() bool {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		return len(a.got) >= len(want)
+	redistest.Await(t, "what the app is to get", func() (bool, any) {
+		got := a.receipts()
+		return len(got) >= len(want), got
 	})
 	a.mustHave(t, want...)
 }
@@ -80,7 +64,7 @@ func TestShared_Redis(t *testing.T) {
 	waits := func(want int, boxes ...*outbox.Outbox) {
 		t.Helper()
 		for _, box := range boxes {
-			await(t, "an outbox to know what waits", func() bool { n, _, _ := box.Stats(); return n == want })
+			redistest.Await(t, "an outbox to know what waits", func() (bool, any) { n, _, _ := box.Stats(); return n == want, n })
 		}
 	}
 	for n := range 30 {

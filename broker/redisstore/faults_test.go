@@ -134,11 +134,9 @@ func TestStore_AnswerLost(t *testing.T) {
 	holds(t, b, two)
 	wb.tells("the last write", came("beside"))
 	changes := 0
-	wb.mu.Lock()
-	for _, n := range wb.news {
+	for _, n := range wb.all() {
 		changes += len(n.Changes)
 	}
-	wb.mu.Unlock()
 	if changes != 3 {
 		t.Errorf("three writes were told as %d", changes)
 	}
@@ -232,7 +230,7 @@ func TestStore_ServerHangs(t *testing.T) {
 	if n := wa.count(failed); n != 1 {
 		t.Errorf("one outage was told %d times", n)
 	}
-	await(t, "the store answers", func() bool { _, err := a.Get(t.Context(), "k"); return err == nil })
+	redistest.Await(t, "the store answers", func() (bool, any) { _, err := a.Get(t.Context(), "k"); return err == nil, err })
 	put(t, a, two) // whether it was carried out or not
 	holds(t, a, two)
 }
@@ -273,7 +271,7 @@ func TestStore_SentinelLosesWrites(t *testing.T) {
 	old := sentinels.LoseWrites(func() { put(t, a, lost) })
 	wa.tells("the loss", missed)
 	wb.tells("the loss", missed)
-	await(t, "the store answers", func() bool { _, err := b.Get(t.Context(), "kept"); return err == nil })
+	redistest.Await(t, "the store answers", func() (bool, any) { _, err := b.Get(t.Context(), "kept"); return err == nil, err })
 	holds(t, b, kept)
 	if _, err := b.Get(t.Context(), "lost"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get of what was lost: %v", err)
@@ -298,9 +296,9 @@ func TestStore_ClusterFailover(t *testing.T) {
 		w := next("k", last, content)
 		keeps(t, a, w)
 		last = w.Record
-		await(t, "the other reads "+content, func() bool {
+		redistest.Await(t, "the other reads "+content, func() (bool, any) {
 			got, err := b.Get(t.Context(), "k")
-			return err == nil && got.Version() == last.Version()
+			return err == nil && got.Version() == last.Version(), err
 		})
 	}
 	write("before")
@@ -348,6 +346,6 @@ func TestStore_ClusterListsWhileSlotMoves(t *testing.T) {
 	for range 3 {
 		before := lists.Load()
 		cluster.MoveSlot("{wxsidecar}", nil)
-		await(t, "a list", func() bool { return lists.Load() > before+1 })
+		redistest.Await(t, "a list", func() (bool, any) { n := lists.Load(); return n > before+1, n - before })
 	}
 }

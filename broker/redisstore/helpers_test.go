@@ -4,31 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/redisstore/redistest"
 	"github.com/wxsidecar/wxsidecar/broker/store"
 )
-
-// patience bounds every wait.
-const patience = 30 * time.Second
-
-// await asks done again until it is so.
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	for !done() {
-		select {
-		case <-again.C:
-		case <-late.C:
-			t.Fatalf("%s: not within %s", what, patience)
-		}
-	}
-}
 
 // watched is what a store tells.
 type watched struct {
@@ -64,11 +47,15 @@ func (w *watched) forget() {
 	w.news = nil
 }
 
-func (w *watched) count(is func(store.News) bool) int {
+func (w *watched) all() []store.News {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return slices.Clone(w.news)
+}
+
+func (w *watched) count(is func(store.News) bool) int {
 	n := 0
-	for _, news := range w.news {
+	for _, news := range w.all() {
 		if is(news) {
 			n++
 		}
@@ -78,7 +65,7 @@ func (w *watched) count(is func(store.News) bool) int {
 
 func (w *watched) tells(what string, is func(store.News) bool) {
 	w.t.Helper()
-	await(w.t, what, func() bool { return w.count(is) > 0 })
+	redistest.Await(w.t, what, func() (bool, any) { return w.count(is) > 0, w.all() })
 }
 
 func failed(n store.News) bool  { return n.Err != nil }
@@ -117,12 +104,12 @@ func put(t *testing.T, s store.Store, writes ...store.Write) {
 // keeps writes until the store takes it, as the broker does.
 func keeps(t *testing.T, s store.Store, w store.Write) {
 	t.Helper()
-	await(t, "the store takes "+w.Name, func() bool {
+	redistest.Await(t, "the store takes "+w.Name, func() (bool, any) {
 		err := s.Put(t.Context(), w)
 		if errors.Is(err, store.ErrConflict) {
 			t.Fatal(err)
 		}
-		return err == nil
+		return err == nil, err
 	})
 }
 
@@ -141,7 +128,7 @@ func flows(t *testing.T, s store.Store, w *watched, name string) {
 	t.Helper()
 	wanted, n, inARow := "", 0, 0
 	var written time.Time
-	await(t, "three changes are told within a second each", func() bool {
+	redistest.Await(t, "three changes are told within a second each", func() (bool, any) {
 		told := wanted != "" && w.count(came(wanted)) > 0
 		late := wanted != "" && time.Since(written) > time.Second
 		switch {
@@ -150,12 +137,12 @@ func flows(t *testing.T, s store.Store, w *watched, name string) {
 		case late:
 			inARow = 0
 		case wanted != "":
-			return false
+			return false, inARow
 		}
 		n++
 		wanted = fmt.Sprintf("%s/%d", name, n)
 		keeps(t, s, first(wanted, "x"))
 		written = time.Now()
-		return inARow == 3
+		return inARow == 3, inARow
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/redisstore/redistest"
 	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
@@ -174,7 +175,7 @@ func (r *renewer) now() (won int, known store.Record, last error) {
 func (rs *renewers) goOn(what string) {
 	rs.t.Helper()
 	rs.paused.Store(true)
-	rs.await(what+": agreement on what was acknowledged", func() (bool, any) {
+	redistest.Await(rs.t, "after "+what+": agreement on what was acknowledged", func() (bool, any) {
 		_, first, _ := rs.all[0].now()
 		agree, err := !later(rs.newestAcked(), first), error(nil)
 		for _, r := range rs.all {
@@ -186,7 +187,7 @@ func (rs *renewers) goOn(what string) {
 	})
 	before := rs.commits()
 	rs.paused.Store(false)
-	rs.await(what+": more commits", func() (bool, any) { return rs.commits() >= before+2*len(rs.all), rs.commits() - before })
+	redistest.Await(rs.t, "after "+what+": more commits", func() (bool, any) { return rs.commits() >= before+2*len(rs.all), rs.commits() - before })
 }
 
 func (rs *renewers) newestAcked() store.Record {
@@ -203,25 +204,10 @@ func (rs *renewers) commits() (n int) {
 	return n
 }
 
-func (rs *renewers) await(what string, done func() (bool, any)) {
-	rs.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		ok, seen := done()
-		if ok {
-			return
-		}
-		if time.Now().After(deadline) {
-			rs.t.Fatalf("after %s: not within 30 seconds; %v", what, seen)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
-}
-
 // fail returns once one of them fails: the fault is there.
 func (rs *renewers) fail(what string) {
 	rs.t.Helper()
-	rs.await(what+": somebody notices", func() (bool, any) {
+	redistest.Await(rs.t, "after "+what+": somebody notices", func() (bool, any) {
 		for _, r := range rs.all {
 			if _, _, err := r.now(); err != nil {
 				return true, nil

@@ -53,7 +53,7 @@ func (c *Cluster) join(buses []string) {
 	}
 	for i, s := range c.Servers[3:] {
 		primary := fmt.Sprint(c.Servers[i].MustDo("CLUSTER", "MYID"))
-		wait(c.t, "a node knows its primary", func() (bool, any) {
+		Await(c.t, "a node knows its primary", func() (bool, any) {
 			_, err := s.Do("CLUSTER", "REPLICATE", primary)
 			return err == nil, err
 		})
@@ -80,7 +80,7 @@ func (c *Cluster) URL() string {
 // replica in step.
 func (c *Cluster) Await() {
 	c.t.Helper()
-	wait(c.t, "a whole cluster", func() (bool, any) {
+	Await(c.t, "a whole cluster", func() (bool, any) {
 		primaries := 0
 		for _, s := range c.Servers {
 			if ok, seen := c.whole(s); !ok {
@@ -118,7 +118,7 @@ func (c *Cluster) whole(s *Server) (bool, any) {
 func (c *Cluster) Primary(key string) *Server {
 	c.t.Helper()
 	var primary *Server
-	wait(c.t, "a primary for "+key, func() (bool, any) {
+	Await(c.t, "a primary for "+key, func() (bool, any) {
 		var err error
 		primary, err = c.primary(key)
 		return err == nil, err
@@ -183,7 +183,7 @@ func (c *Cluster) MoveSlot(key string, between func()) {
 	}
 	to.MustDo("CLUSTER", "SETSLOT", slot, "NODE", toID)
 	from.MustDo("CLUSTER", "SETSLOT", slot, "NODE", toID)
-	wait(c.t, "the slot has moved", func() (bool, any) {
+	Await(c.t, "the slot has moved", func() (bool, any) {
 		now, err := c.primary(key)
 		return now == to, err
 	})

@@ -19,8 +19,9 @@ import (
 // patience bounds what is waited for. It is long for a busy machine; nothing takes so long.
 const patience = 60 * time.Second
 
-// wait polls until done says that it is so, and fails the test if that takes too long.
-func wait(t testing.TB, what string, done func() (ok bool, seen any)) {
+// Await asks done again until it says ok, and fails the test if that takes longer than a minute. Seen
+// is what there is in its place: an error, say.
+func Await(t testing.TB, what string, done func() (ok bool, seen any)) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
