@@ -54,7 +54,7 @@ func (w *replicaWorld) killAt(point, victim string) {
 		r.start("CRASH_AT="+point, "CRASH_WHEN="+r.armed())
 	}
 	w.awaitAll()
-	before := w.sim.CallsFor("/cgi-bin/component/api_authorizer_token", victim)
+	before := w.sim.CallsFor(authorizerTokenPath, victim)
 	load := w.startLoad(4, 10*time.Millisecond, slices.DeleteFunc(w.accounts(), func(appID string) bool { return appID == victim }))
 	for _, r := range mortal {
 		r.arm()
@@ -72,7 +72,7 @@ func (w *replicaWorld) killAt(point, victim string) {
 	}
 	took := time.Since(died)
 	load.end()
-	calls := w.sim.CallsFor("/cgi-bin/component/api_authorizer_token", victim) - before
+	calls := w.sim.CallsFor(authorizerTokenPath, victim) - before
 	t.Logf("%-18s taken over after %s; %d token calls", point, took.Round(time.Millisecond), calls)
 	limit := renewalTakeover
 	if appID != victim {
@@ -173,9 +173,9 @@ func TestReplicas_KilledAtRandom(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	since := time.Now()
 	load := w.startLoad(8, 10*time.Millisecond, w.accounts())
-	w.age(0.5) // renewals begin amid the kills
+	w.awaitAge(0.6) // renewals begin amid the kills
 	for range kills {
-		time.Sleep(time.Duration(500+rnd.IntN(1500)) * time.Millisecond) // at random is what is tried
+		load.awaitCalls(200 + rnd.IntN(600))
 		r := w.replicas[rnd.IntN(len(w.replicas))]
 		r.running().kill()
 		r.start()

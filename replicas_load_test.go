@@ -73,6 +73,20 @@ func (l *replicaLoad) note(process *replicaProcess, appID, fault string, took ti
 	}
 }
 
+// good returns how many calls have gone well.
+func (l *replicaLoad) good() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.took)
+}
+
+// awaitCalls waits until so many calls more have gone well.
+func (l *replicaLoad) awaitCalls(n int) {
+	l.world.t.Helper()
+	want := l.good() + n
+	awaitFor(l.world.t, 2*patience, fmt.Sprintf("%d calls more go well", n), func() bool { return l.good() >= want })
+}
+
 // killed reports whether the process was ended by kill -9, by the test or a checkpoint. The
 // caller's connection may break a moment before that is known.
 func killed(p *replicaProcess) bool {

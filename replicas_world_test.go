@@ -188,5 +188,32 @@ func (w *replicaWorld) wantNoSecrets() {
 	}
 }
 
+// born returns when WeChat gave out its first token. The others of a new world are hardly younger.
+func (w *replicaWorld) born() time.Time {
+	w.t.Helper()
+	for _, req := range w.sim.Requests() {
+		if renewedKey(&req) != "" {
+			return req.At
+		}
+	}
+	w.t.Fatal("WeChat gave out no token yet")
+	return time.Time{}
+}
+
+// awaitAge waits until the first tokens have lived that share of their life. Renewals begin at 0.65.
+func (w *replicaWorld) awaitAge(share float64) {
+	w.t.Helper()
+	w.lifePasses(w.born(), share)
+}
+
+// lifePasses waits until a share of a token's life has passed since then.
+func (w *replicaWorld) lifePasses(since time.Time, share float64) {
+	pass(since.Add(time.Duration(share * float64(w.options.Life))))
+}
+
+// pass waits for a date. It is for what is a stretch of time itself: how old tokens are, how long Redis is
+// away, what a second costs. All else waits for what it wants to see.
+func pass(date time.Time) { time.Sleep(time.Until(date)) }
+
 // nightly reports whether trials may take long.
 func nightly() bool { return os.Getenv("WXSIDECAR_NIGHTLY") == "1" }
