@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // proxyAddress is where the proxies call from. Whoever comes from elsewhere has gone
@@ -36,25 +39,13 @@ type realProxy struct {
 
 func newRealProxy(t *testing.T, kind, user, password string) *realProxy {
 	t.Helper()
-	p := &realProxy{t: t, kind: kind, dir: t.TempDir(), port: freePort(t), user: user, password: password}
+	p := &realProxy{t: t, kind: kind, dir: t.TempDir(), port: strconv.Itoa(programtest.FreePort(t)), user: user, password: password}
 	const hosts = "127.0.0.1 localhost api.weixin.qq.com api2.weixin.qq.com mp.weixin.qq.com\n"
 	if err := os.WriteFile(filepath.Join(p.dir, "hosts"), []byte(hosts), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.stop)
 	return p
-}
-
-// freePort returns a port that nobody listens on at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
 }
 
 // start runs the proxy with its credentials, and returns when it listens.

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // TestProxied runs the real program behind real proxies: app calls, token calls,
@@ -70,7 +73,7 @@ func TestProxied(t *testing.T) {
 	t.Run("loop", func(t *testing.T) {
 		t.Parallel()
 		w := newProxiedWorld(t, newRealProxy(t, "tinyproxy", "way-user", "s3cr3t.pw"))
-		apps := "127.0.0.1:" + freePort(t)
+		apps := fmt.Sprintf("127.0.0.1:%d", programtest.FreePort(t))
 		w.proxy.parent = apps
 		w.proxy.start()
 		w.serve(binary, w.proxy.url(), apps)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // server is a real Prometheus that scrapes sidecars.
@@ -38,7 +40,7 @@ func startPrometheus(t *testing.T, rules string, sidecars []*sidecar, flags ...s
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	address := fmt.Sprintf("127.0.0.1:%d", programtest.FreePort(t))
 	cmd := exec.Command("prometheus", append(flags, "--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)...)
 	cmd.Dir, cmd.Stderr = dir, log

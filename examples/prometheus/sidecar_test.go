@@ -4,8 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // What a sidecar and its simulated WeChat agree on. None of it is secret.
@@ -34,27 +33,7 @@ const (
 	mailKey   = "the-key-of-mail"
 )
 
-// binary is the program, built once.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "wxsidecar-prometheus-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "wxsidecar")
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "github.com/wxsidecar/wxsidecar").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { programtest.Main(m) }
 
 // sidecar is the real program with a WeChat of its own.
 type sidecar struct {
@@ -85,7 +64,7 @@ func newSidecar(t *testing.T, name string, life time.Duration) *sidecar {
 	s.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 	t.Cleanup(s.client.CloseIdleConnections)
 	for _, port := range []*int{&s.ports.apps, &s.ports.push, &s.ports.metrics} {
-		*port = freePort(t)
+		*port = programtest.FreePort(t)
 	}
 	base := fmt.Sprintf("http://127.0.0.1:%d/wechat/%s", s.ports.push, component)
 	s.sim.AddComponent(wechattest.Component{
@@ -145,35 +124,10 @@ func (s *sidecar) replace(old, with string) {
 	s.configure(strings.ReplaceAll(text, old, with))
 }
 
-// freePort returns a port that is free, and that no connection takes before it is used: those
-// get theirs from 32768 on.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		port := 10_000 + rand.IntN(22_000)
-		if _, taken := portsGiven.LoadOrStore(port, true); taken {
-			continue
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
-}
-
-// portsGiven are those that freePort returned: nobody may listen on one yet.
-var portsGiven sync.Map
-
 // start starts the program, until the test ends at most, and waits until it is ready.
 func (s *sidecar) start() {
 	s.t.Helper()
-	path, err := binary()
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	path := programtest.Build(s.t)
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		s.t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // BenchmarkMessages measures verification, decryption, relay to an app and encryption of the
@@ -28,7 +29,7 @@ func BenchmarkMessages(b *testing.B) {
 	}))
 	b.Cleanup(app.Close)
 	b.Run("wxsidecar", func(b *testing.B) {
-		s := startSidecar(b, buildSidecar(b), "events: [{url: "+app.URL+"}]")
+		s := startSidecar(b, programtest.Build(b), "events: [{url: "+app.URL+"}]")
 		benchMessages(b, "http://"+s.address("push")+"/wechat/"+own+"/message", s.pid, func() int {
 			found := regexp.MustCompile(`(?m)^go_memstats_mallocs_total (\S+)`).FindStringSubmatch(fetch(b, "http://"+s.address("metrics")+"/metrics"))
 			n, err := strconv.ParseFloat(found[1], 64)

@@ -10,12 +10,14 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // TestMessages has the code by which other SDKs encrypt and decrypt push messages to the
 // sidecar and read its replies, as WeChat would.
 func TestMessages(t *testing.T) {
-	s := startSidecar(t, buildSidecar(t), "events: [{url: "+newMessageApp(t)+"}]")
+	s := startSidecar(t, programtest.Build(t), "events: [{url: "+newMessageApp(t)+"}]")
 	goPush := buildGo(t, "./messages")
 	node, dir := need(t, "node", "nodejs"), nodeModules(t)
 	msgID := int64(0)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 const (
@@ -23,10 +25,12 @@ const (
 	patience = time.Minute
 )
 
+func TestMain(m *testing.M) { programtest.Main(m) }
+
 // TestSDKs runs each program for three rounds of calls. After the first all tokens
 // expire, after the second somebody else displaces them. Then keys change.
 func TestSDKs(t *testing.T) {
-	binary := buildSidecar(t)
+	binary := programtest.Build(t)
 	t.Run("silenceper", func(t *testing.T) {
 		s := startSidecar(t, binary, "")
 		s.rounds(goProgram(t), "HTTPS_PROXY=http://"+s.address("apps"), "SSL_CERT_FILE="+s.ca)
@@ -46,15 +50,6 @@ func TestSDKs(t *testing.T) {
 	})
 	t.Run("new key file", func(t *testing.T) { newKeyFile(t, binary) })
 	t.Run("key changes", func(t *testing.T) { keyChanges(t, binary) })
-}
-
-func buildSidecar(t testing.TB) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "wxsidecar")
-	if out, err := exec.Command("go", "build", "-o", binary, "../..").CombinedOutput(); err != nil {
-		t.Fatalf("build the sidecar: %v\n%s", err, out)
-	}
-	return binary
 }
 
 // need returns the path of a program, or fails with the Debian package that has it.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // Cluster is a cluster of six: three primaries, a replica each.
@@ -27,7 +29,7 @@ func StartCluster(t testing.TB, o Options) *Cluster {
 	var buses [6]string // the ports at which nodes talk to each other
 	for i := range buses {
 		c.Servers = append(c.Servers, start(t, o, c.certs, func(int) []string {
-			buses[i] = strconv.Itoa(freePort(t))
+			buses[i] = strconv.Itoa(programtest.FreePort(t))
 			return []string{
 				"cluster-enabled yes", "cluster-port " + buses[i], "cluster-node-timeout 2000",
 				"cluster-replica-validity-factor 0", "cluster-allow-replica-migration no",

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -34,25 +33,6 @@ func Await(t testing.TB, what string, done func() (ok bool, seen any)) {
 		}
 		<-time.After(5 * time.Millisecond)
 	}
-}
-
-// freePort returns a port that nobody listens on. It lies below the range from which the kernel
-// takes ports for connections, so that nobody takes it while a server is down.
-func freePort(t testing.TB) int {
-	t.Helper()
-	for range 100 {
-		port := 11000 + rand.IntN(21000)
-		ln, err := net.Listen("tcp", addrOf(port))
-		if err != nil {
-			continue
-		}
-		if err := ln.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return port
-	}
-	t.Fatal("no port of a hundred is free")
-	return 0
 }
 
 func addrOf(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

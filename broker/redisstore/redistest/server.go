@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // Options say how a server is set up. The zero value is one that anybody may use and that keeps
@@ -60,7 +62,7 @@ func Start(t testing.TB, o Options) *Server {
 func start(t testing.TB, o Options, certs *certificates, more func(port int) []string) *Server {
 	t.Helper()
 	for range 5 {
-		s := &Server{process: process{t: t, dir: t.TempDir()}, options: o, certs: certs, port: freePort(t)}
+		s := &Server{process: process{t: t, dir: t.TempDir()}, options: o, certs: certs, port: programtest.FreePort(t)}
 		lines := s.config()
 		if more != nil {
 			lines = append(lines, more(s.port)...)

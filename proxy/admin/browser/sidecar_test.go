@@ -3,19 +3,18 @@ package browser_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // What a sidecar and its simulated WeChat agree on. None of it is secret.
@@ -27,27 +26,7 @@ const (
 	aesKey    = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 )
 
-// binary is the program, built once.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "wxsidecar-page-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "wxsidecar")
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "github.com/wxsidecar/wxsidecar").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { programtest.Main(m) }
 
 // sidecar is the real program with a WeChat of its own.
 type sidecar struct {
@@ -73,7 +52,7 @@ func newSidecar(t *testing.T) *sidecar {
 	s := &sidecar{t: t, dir: t.TempDir(), sim: wechattest.New(wechattest.Options{PushRetry: time.Millisecond}), secret: appSecret}
 	t.Cleanup(s.sim.Close)
 	for _, port := range []*int{&s.apps, &s.push, &s.admin} {
-		*port = freePort(t)
+		*port = programtest.FreePort(t)
 	}
 	s.sim.AddComponent(wechattest.Component{
 		AppID: component, Secret: appSecret, PushToken: pushToken, EncodingAESKey: aesKey,
@@ -85,23 +64,10 @@ func newSidecar(t *testing.T) *sidecar {
 	return s
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // start starts the program, until the test ends at most, and waits until its page is there.
 func (s *sidecar) start() {
 	s.t.Helper()
-	path, err := binary()
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	path := programtest.Build(s.t)
 	config, key := filepath.Join(s.dir, "wxsidecar.yaml"), filepath.Join(s.dir, "key")
 	text := fmt.Sprintf(`listen: {apps: "127.0.0.1:%d", push: "127.0.0.1:%d", metrics: "off", admin: "127.0.0.1:%d"}
 components: [{appid: %s, secret: %s, push_token: %s, encoding_aes_key: %s}]

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/redisstore/redistest"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // trial is a fault, and what the page must say of it before anything else: the cause, the cure,
@@ -37,7 +38,7 @@ func working(happen func(*sidecar)) func(*sidecar) {
 func trials(t *testing.T) []trial {
 	redis, away := redistest.Start(t, redistest.Options{}), redistest.Start(t, redistest.Options{})
 	way := redistest.NewLink(t, away.Addr())
-	nobody := freePort(t)
+	nobody := programtest.FreePort(t)
 	return []trial{
 		{
 			name: "no ticket", happen: func(*sidecar) {},
