@@ -107,14 +107,9 @@ func (m *Metrics) Unsaved(n int) {
 
 // Paused shows whether renewals wait for WeChat to answer at all.
 func (m *Metrics) Paused(paused bool) {
-	if m == nil {
-		return
+	if m != nil {
+		setBool(m.broker.paused, paused)
 	}
-	v := 0.0
-	if paused {
-		v = 1
-	}
-	m.broker.paused.Set(v)
 }
 
 // Reconciliation counts one comparison with WeChat's list of authorizers.

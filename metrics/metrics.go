@@ -83,3 +83,12 @@ func newCounter(r *prometheus.Registry, name, help string, labels ...string) *pr
 func newGauge(name, help string) prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 }
+
+// setBool has g show 1 for on and 0 for off.
+func setBool(g prometheus.Gauge, on bool) {
+	v := 0.0
+	if on {
+		v = 1
+	}
+	g.Set(v)
+}

@@ -27,10 +27,8 @@ func newOutboxMetrics(r *prometheus.Registry) *outboxMetrics {
 		events: newCounter(r, "outbox_events_total",
 			"Authorization events: taken in for delivery, refused at the bound, given up, or dropped to make room.", "result"),
 		deliveries: newCounter(r, "outbox_deliveries_total", "Attempts to deliver an authorization event to an app.", "result"),
-		deliverer: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "outbox_deliverer",
-			Help: "1 while this sidecar delivers authorization events, 0 while another one that shares its store does.",
-		}),
+		deliverer: newGauge("outbox_deliverer",
+			"1 while this sidecar delivers authorization events, 0 while another one that shares its store does."),
 		waiting: prometheus.NewDesc(namespace+"_outbox_waiting", "Authorization events that an app has not got yet.", nil, nil),
 		dead:    prometheus.NewDesc(namespace+"_outbox_dead_letters", "Authorization events that could not be delivered and are kept.", nil, nil),
 		oldest: prometheus.NewDesc(namespace+"_outbox_oldest_seconds",
@@ -90,7 +88,7 @@ func (m *Metrics) OutboxDelivery(result string) {
 // OutboxDeliverer says whether this sidecar delivers events.
 func (m *Metrics) OutboxDeliverer(delivers bool) {
 	if m != nil {
-		m.outbox.deliverer.Set(map[bool]float64{true: 1}[delivers])
+		setBool(m.outbox.deliverer, delivers)
 	}
 }
 

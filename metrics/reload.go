@@ -22,12 +22,11 @@ func newReloadMetrics(r *prometheus.Registry) reloadMetrics {
 
 // ConfigRead shows that the configuration was read at a time, and whether it was taken over.
 func (m *Metrics) ConfigRead(ok bool, at time.Time) {
-	switch {
-	case m == nil:
-	case ok:
-		m.reload.good.Set(1)
+	if m == nil {
+		return
+	}
+	setBool(m.reload.good, ok)
+	if ok {
 		m.reload.at.Set(float64(at.UnixMilli()) / 1000)
-	default:
-		m.reload.good.Set(0)
 	}
 }

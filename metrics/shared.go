@@ -12,10 +12,8 @@ type sharedMetrics struct {
 
 func newSharedMetrics(r *prometheus.Registry) sharedMetrics {
 	m := sharedMetrics{
-		up: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "store_up",
-			Help: "1 while the store answers; 0 while a shared one does not: living tokens are served and renewals wait.",
-		}),
+		up: newGauge("store_up",
+			"1 while the store answers; 0 while a shared one does not: living tokens are served and renewals wait."),
 		leases: newCounter(r, "leases_total",
 			"Attempts to take the lease of a token or a task in a shared store by result: taken, held (by another sidecar), stale (another was faster), error.", "result"),
 		repaired: prometheus.NewCounter(prometheus.CounterOpts{
@@ -38,14 +36,9 @@ func newSharedMetrics(r *prometheus.Registry) sharedMetrics {
 
 // StoreUp shows whether the store answers.
 func (m *Metrics) StoreUp(up bool) {
-	if m == nil {
-		return
+	if m != nil {
+		setBool(m.shared.up, up)
 	}
-	v := 0.0
-	if up {
-		v = 1
-	}
-	m.shared.up.Set(v)
 }
 
 // Lease counts an attempt to take a lease.
