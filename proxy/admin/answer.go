@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -121,14 +122,10 @@ func number(r *http.Request, name string, fallback, most int) (int, error) {
 // known refuses parameters of the query that an operation does not have: a misspelled one
 // would be passed over.
 func known(r *http.Request, names ...string) error {
-next:
 	for name := range r.URL.Query() {
-		for _, one := range names {
-			if one == name {
-				continue next
-			}
+		if !slices.Contains(names, name) {
+			return fault(http.StatusBadRequest, "bad_request", "there is no parameter %q here; %sopenapi.yaml lists those that there are", clip(name), prefix)
 		}
-		return fault(http.StatusBadRequest, "bad_request", "there is no parameter %q here; %sopenapi.yaml lists those that there are", clip(name), prefix)
 	}
 	return nil
 }

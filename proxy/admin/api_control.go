@@ -2,8 +2,9 @@ package admin
 
 import (
 	_ "embed" // openapi.yaml
-	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // Hosts is WeChat's API hosts, the configured one first.
@@ -45,24 +46,13 @@ type LogSettings struct {
 }
 
 func (a *api) logSettings() LogSettings {
-	return LogSettings{Level: levelName(a.Control.LogLevel().Level()), Access: a.Control.AccessLog().Load()}
+	return LogSettings{Level: strings.ToLower(a.Control.LogLevel().Level().String()), Access: a.Control.AccessLog().Load()}
 }
 
 func (a *api) showLog(r *http.Request) (any, error) { return a.logSettings(), known(r) }
 
-// levels are those that the configuration knows.
-var levels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-
-var levelNames = [...]string{"debug", "info", "warn", "error"}
-
-func levelName(l slog.Level) string {
-	for i, known := range levels {
-		if known == l {
-			return levelNames[i]
-		}
-	}
-	return l.String()
-}
+// levels are those that the configuration knows, by slog's own names in lower case.
+var levels = []string{"debug", "info", "warn", "error"}
 
 // setLog changes what the body names, until the process ends.
 func (a *api) setLog(r *http.Request) (any, error) {
@@ -77,25 +67,15 @@ func (a *api) setLog(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if want.Level != nil {
-		i := indexOf(levelNames[:], *want.Level)
-		if i < 0 {
+		if !slices.Contains(levels, *want.Level) {
 			return nil, fault(http.StatusBadRequest, "bad_request", "level is %q: give debug, info, warn or error", clip(*want.Level))
 		}
-		a.Control.LogLevel().Set(levels[i])
+		_ = a.Control.LogLevel().UnmarshalText([]byte(*want.Level)) // it knows all of them
 	}
 	if want.Access != nil {
 		a.Control.AccessLog().Store(*want.Access)
 	}
 	return a.logSettings(), nil
-}
-
-func indexOf(all []string, one string) int {
-	for i, s := range all {
-		if s == one {
-			return i
-		}
-	}
-	return -1
 }
 
 func (a *api) quit(r *http.Request) (any, error) {

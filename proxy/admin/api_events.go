@@ -28,21 +28,28 @@ type Event struct {
 // recentMost is how many the push listener keeps.
 const recentMost = 500
 
-func (a *api) listEvents(r *http.Request) (any, error) {
+func (a *api) listEvents(r *http.Request) (any, error) { return firstOf(r, a.recentEvents()) }
+
+func (a *api) listMessages(r *http.Request) (any, error) { return firstOf(r, a.recentMessages()) }
+
+// recentEvents returns the last events, the newest first; none without a push listener.
+func (a *api) recentEvents() []push.Record {
 	if a.Pushes == nil {
-		return Events{[]Event{}}, known(r, "limit")
+		return nil
 	}
-	return recentOf(r, a.Pushes.RecentEvents)
+	return a.Pushes.RecentEvents()
 }
 
-func (a *api) listMessages(r *http.Request) (any, error) {
+// recentMessages is recentEvents for messages.
+func (a *api) recentMessages() []push.Record {
 	if a.Pushes == nil {
-		return Events{[]Event{}}, known(r, "limit")
+		return nil
 	}
-	return recentOf(r, a.Pushes.RecentMessages)
+	return a.Pushes.RecentMessages()
 }
 
-func recentOf(r *http.Request, list func() []push.Record) (any, error) {
+// firstOf returns as many pushes as the query asks for.
+func firstOf(r *http.Request, all []push.Record) (any, error) {
 	limit, err := number(r, "limit", 100, recentMost)
 	if err == nil {
 		err = known(r, "limit")
@@ -50,7 +57,6 @@ func recentOf(r *http.Request, list func() []push.Record) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := list()
 	events := []Event{}
 	for _, e := range all[:min(len(all), limit)] {
 		events = append(events, Event{

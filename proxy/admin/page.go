@@ -49,8 +49,6 @@ func (a *api) servePage(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func isRead(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
-
 func servePart(w http.ResponseWriter, r *http.Request, contentType, text string) {
 	if !isRead(r) {
 		writeError(w, methodNotAllowed(w, r, "GET, HEAD"))

@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/wxsidecar/wxsidecar/broker"
@@ -62,7 +63,7 @@ func fromOwnPage(r *http.Request) bool {
 func (a *api) pageAct(r *http.Request, parts []string) *route {
 	for i := range a.routes {
 		o := &a.routes[i]
-		if o.method == http.MethodPost && indexOf(pageActs, o.path) >= 0 && o.match(r, parts) {
+		if o.method == http.MethodPost && slices.Contains(pageActs, o.path) && o.match(r, parts) {
 			return o
 		}
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"time"
@@ -129,17 +130,6 @@ func (v *view) hosts() section {
 	return s
 }
 
-func (a *api) recent(messages bool) []push.Record {
-	switch {
-	case a.Pushes == nil:
-		return nil
-	case messages:
-		return a.Pushes.RecentMessages()
-	default:
-		return a.Pushes.RecentEvents()
-	}
-}
-
 func (v *view) pushes(id, title string, all []push.Record) section {
 	s := section{id: id, title: title, heads: v.w.pushHeads, empty: v.w.noPushes}
 	for i := range all[:min(len(all), pageEvents)] {
@@ -190,15 +180,15 @@ func (v *view) deadLetters(a *api) section {
 func (v *view) store() section {
 	s := section{id: "store", title: v.w.store}
 	s.add(v.w.place, cell{text: v.status.Store, state: "name"})
-	st := &v.status.Storage
+	st, shared := &v.status.Storage, v.status.Shared
 	health := cell{text: v.w.answers, state: "good"}
-	if shared := v.status.Shared; shared != nil && shared.Error != "" {
+	if shared != nil && shared.Error != "" {
 		health = cell{text: v.w.away, state: "bad", at: shared.Since, detail: shared.Error}
 	} else if st.Error != "" {
 		health = cell{text: v.w.away, state: "bad", detail: st.Error}
 	}
 	s.add(v.w.health, health)
-	if shared := v.status.Shared; shared != nil && shared.Refused != "" {
+	if shared != nil && shared.Refused != "" {
 		s.add(v.w.refused, cell{state: "bad", detail: shared.Refused})
 	}
 	if st.Unsaved > 0 {
@@ -207,7 +197,6 @@ func (v *view) store() section {
 	if r := st.Repaired; r != nil {
 		s.add(v.w.movedAside, cell{text: r.MovedTo, state: "warn", detail: r.Reason})
 	}
-	shared := v.status.Shared
 	if shared == nil {
 		s.add(v.w.replicas, cell{text: v.w.alone})
 		return s
@@ -239,7 +228,7 @@ func (v *view) sidecar() section {
 	skew := cell{text: v.w.unmeasured}
 	if v.status.Clock.Measured {
 		skew = cell{text: fmt.Sprintf("%+d s", -int(v.status.Clock.SkewSeconds)), state: "good"}
-		if -v.status.Clock.SkewSeconds > skewNoted || v.status.Clock.SkewSeconds > skewNoted {
+		if math.Abs(v.status.Clock.SkewSeconds) > skewNoted {
 			skew.state = "warn"
 		}
 	}

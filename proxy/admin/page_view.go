@@ -95,7 +95,7 @@ func (a *api) view(r *http.Request, w *pageWords) *view {
 	}
 	v.before = []section{v.components()}
 	v.addAccounts(a, r)
-	v.after = []section{v.hosts(), v.deadLetters(a), v.pushes("events", w.events, a.recent(false)), v.pushes("messages", w.messages, a.recent(true)), v.store(), v.sidecar()}
+	v.after = []section{v.hosts(), v.deadLetters(a), v.pushes("events", w.events, a.recentEvents()), v.pushes("messages", w.messages, a.recentMessages()), v.store(), v.sidecar()}
 	return v
 }
 
@@ -109,12 +109,8 @@ func (v *view) address(r *http.Request) {
 	v.search.q, v.search.state = q.Get("q"), q.Get("state")
 	v.back = q.Encode()
 	v.self = "/?" + v.back
-	other := shown(q)
-	other.Set("lang", language.Chinese)
-	if v.w.tag == language.Chinese {
-		other.Set("lang", language.English)
-	}
-	v.other = "/?" + other.Encode()
+	q.Set("lang", v.otherTag())
+	v.other = "/?" + q.Encode()
 }
 
 // addAccounts adds the page of accounts that the query asks for.

@@ -134,7 +134,7 @@ func (pages readOnly) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !known:
 		reply(w, http.StatusNotFound, "text/plain; charset=utf-8", "not found; / lists what there is\n")
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+	case !isRead(r):
 		w.Header().Set("Allow", "GET, HEAD")
 		reply(w, http.StatusMethodNotAllowed, "text/plain; charset=utf-8", "only GET and HEAD\n")
 	default:

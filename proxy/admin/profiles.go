@@ -17,9 +17,8 @@ func (a *api) serveProfile(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !a.Pprof:
 		writeError(w, fault(http.StatusNotFound, "not_found", "profiles are switched off: set admin.pprof to true and restart"))
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD")
-		writeError(w, fault(http.StatusMethodNotAllowed, "method_not_allowed", "only GET and HEAD"))
+	case !isRead(r):
+		writeError(w, methodNotAllowed(w, r, "GET, HEAD"))
 	default:
 		a.Log.Info("an operator takes a profile", "remote", remote(r), "path", clip(r.URL.EscapedPath()))
 		if err := writeProfile(w, r, r.URL.Path[len(profiles):]); err != nil {

@@ -81,6 +81,8 @@ func (a *api) serveAPI(w http.ResponseWriter, r *http.Request, parts []string) {
 	writeError(w, fault(http.StatusNotFound, "not_found", "there is no such path; %sopenapi.yaml lists what there is", prefix))
 }
 
+func isRead(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
 func methodNotAllowed(w http.ResponseWriter, r *http.Request, allowed string) *Error {
 	w.Header().Set("Allow", allowed)
 	return fault(http.StatusMethodNotAllowed, "method_not_allowed", "%s is not what this path takes; use %s", clip(r.Method), strings.ReplaceAll(allowed, ", ", " or "))
