@@ -45,7 +45,7 @@ func (a *asker) listAccounts(limit int) error {
 			size = min(size, limit-len(all))
 		}
 		query.Set("limit", strconv.Itoa(size))
-		page, err := show[broker.AccountPage](a, http.MethodGet, "accounts", query, nil, nil)
+		page, err := show[broker.AccountPage](a, http.MethodGet, "accounts", query, nil)
 		if err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (p *program) accountsShowVerb() *cobra.Command {
 	cmd := p.adminVerb("show APPID", "Show one account, by each component that it has authorised",
 		"Show prints what is known of an appid, with the tickets for its pages.",
 		func(a *asker, args []string) error {
-			_, err := show(a, http.MethodGet, "accounts/"+url.PathEscape(args[0]), a.query("component"), nil, func(of admin.AccountsOf) {
+			_, err := show(a, http.MethodGet, "accounts/"+url.PathEscape(args[0]), a.query("component"), func(of admin.AccountsOf) {
 				accountRows(a.std.out, of.Accounts)
 				for _, s := range of.Accounts {
 					for _, t := range s.Tickets {
@@ -94,7 +94,7 @@ func (p *program) accountsForgetVerb() *cobra.Command {
 		"Forget drops the tokens and the refresh token of a merchant who is gone. While the authorization is in force it takes\n"+
 			"--force, and WeChat's list, or the next call for the merchant, brings it back.",
 		func(a *asker, args []string) error {
-			_, err := show(a, http.MethodPost, "accounts/"+url.PathEscape(args[0])+"/forget", a.query("component", "force"), nil, a.printAccount)
+			_, err := show(a, http.MethodPost, "accounts/"+url.PathEscape(args[0])+"/forget", a.query("component", "force"), a.printAccount)
 			return err
 		})
 	cmd.Flags().Bool("force", false, "also while the authorization is in force")

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -50,28 +47,27 @@ func (p *program) adminVerb(use, short, long string, run func(a *asker, args []s
 
 // asker asks the admin API for one verb.
 type asker struct {
-	ctx     context.Context
-	std     stdio
-	flags   *pflag.FlagSet
-	http    *http.Client
-	address config.Address
-	key     string
-	json    bool
+	ctx    context.Context
+	std    stdio
+	flags  *pflag.FlagSet
+	client *listenerClient
+	header http.Header // with the operators' key, if there is one
+	json   bool
 }
 
 // newAsker returns one for the address that the flags or the configuration name.
 func (p *program) newAsker(ctx context.Context, flags *pflag.FlagSet) (*asker, error) {
-	a := &asker{ctx: ctx, std: p.std, flags: flags}
-	var err error
-	if a.address, err = p.adminAddress(flags); err != nil {
-		return nil, &exitError{exitUsage, err}
+	client, err := p.adminClient(flags)
+	if err != nil {
+		return nil, err
 	}
+	a := &asker{ctx: ctx, std: p.std, flags: flags, client: client, header: http.Header{}}
 	if path, _ := flags.GetString("key-file"); path != "" {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, &exitError{exitUsage, fmt.Errorf("--key-file: %w", err)}
 		}
-		a.key = strings.TrimSpace(string(text))
+		a.header.Set("X-Wxsidecar-Key", strings.TrimSpace(string(text)))
 	}
 	switch output, _ := flags.GetString("output"); output {
 	case "table":
@@ -80,29 +76,21 @@ func (p *program) newAsker(ctx context.Context, flags *pflag.FlagSet) (*asker, e
 	default:
 		return nil, &exitError{exitUsage, fmt.Errorf("--output %s: give table or json", output)}
 	}
-	a.http = newMetricsClient(a.address).http
 	return a, nil
 }
 
-func (p *program) adminAddress(flags *pflag.FlagSet) (config.Address, error) {
+// adminClient returns a client for the listener that a flag or the configuration names.
+func (p *program) adminClient(flags *pflag.FlagSet) (*listenerClient, error) {
 	text, _ := flags.GetString("admin")
-	what := "--admin"
+	setting := "--admin"
 	if text == "" {
 		l := p.load(flags)
 		if err := l.ErrOf("listen.admin"); err != nil {
-			return config.Address{}, err
+			return nil, &exitError{exitUsage, err}
 		}
-		text, what = l.Config.Listen.Admin, "listen.admin"
+		text, setting = l.Config.Listen.Admin, "listen.admin"
 	}
-	a, err := config.ParseAddress(text)
-	if err != nil {
-		return config.Address{}, fmt.Errorf("%s %q: %w: give host:port or unix:///path", what, text, err)
-	}
-	a = a.Reachable()
-	if _, port, _ := net.SplitHostPort(a.Text); a.IsOff() || port == "0" {
-		return config.Address{}, fmt.Errorf("%s is %s, so there is no address to ask; give --admin", what, text)
-	}
-	return a, nil
+	return newListenerClient("admin", setting, text, "--admin")
 }
 
 // askPatience is longer than any operation of the API waits.
@@ -110,55 +98,22 @@ const askPatience = 40 * time.Second
 
 // ask makes a call below /api/v1/ and returns the answer. An error of the API's, or no answer,
 // ends the verb with 1.
-func (a *asker) ask(method, path string, query url.Values, body any) ([]byte, error) {
+func (a *asker) ask(method, path string, query url.Values) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(a.ctx, askPatience, fmt.Errorf("nothing came within %s", askPatience))
 	defer cancel()
-	res, err := a.send(ctx, method, path, query, body)
+	res, err := a.client.ask(ctx, method, "/api/v1/"+path+"?"+query.Encode(), a.header)
 	if err != nil {
 		return nil, &exitError{exitFailure, err}
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		return nil, &exitError{exitFailure, fmt.Errorf("the admin listener %s broke off its answer: %w", a.address, err)}
+		return nil, &exitError{exitFailure, fmt.Errorf("the admin listener %s broke off its answer: %w", a.client.address, err)}
 	}
 	if res.StatusCode >= 300 {
-		return nil, &exitError{exitFailure, refusalOf(a.address, res, text)}
+		return nil, &exitError{exitFailure, refusalOf(a.client.address, res, text)}
 	}
 	return text, nil
-}
-
-func (a *asker) send(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
-	var content io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, err
-		}
-		content = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://localhost/api/v1/"+path+"?"+query.Encode(), content)
-	if err != nil {
-		return nil, err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if a.key != "" {
-		req.Header.Set("X-Wxsidecar-Key", a.key)
-	}
-	res, err := a.http.Do(req)
-	var failed *url.Error
-	switch {
-	case err != nil && ctx.Err() != nil:
-		err = context.Cause(ctx)
-	case errors.As(err, &failed):
-		err = failed.Err
-	}
-	if err != nil {
-		return nil, fmt.Errorf("no answer from the admin listener %s: %w", a.address, err)
-	}
-	return res, nil
 }
 
 // refusalOf words an error of the API's.
@@ -170,15 +125,22 @@ func refusalOf(address config.Address, res *http.Response, text []byte) error {
 	return fmt.Errorf("%s answers with %s, which is not wxsidecar's admin API; is it its admin listener?", address, res.Status)
 }
 
-// show asks, and shows the answer as it came with -o json, else as table prints it.
-func show[T any](a *asker, method, path string, query url.Values, body any, table func(T)) (T, error) {
-	var answer T
-	text, err := a.ask(method, path, query, body)
-	if err != nil {
-		return answer, err
+// read asks, and returns the answer as it came as well.
+func read[T any](a *asker, method, path string, query url.Values) (answer T, text []byte, err error) {
+	if text, err = a.ask(method, path, query); err != nil {
+		return answer, nil, err
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return answer, &exitError{exitFailure, fmt.Errorf("the admin listener %s answers with what this version cannot read: %w", a.address, err)}
+		return answer, nil, &exitError{exitFailure, fmt.Errorf("the admin listener %s answers with what this version cannot read: %w", a.client.address, err)}
+	}
+	return answer, text, nil
+}
+
+// show asks, and shows the answer as it came with -o json, else as table prints it.
+func show[T any](a *asker, method, path string, query url.Values, table func(T)) (T, error) {
+	answer, text, err := read[T](a, method, path, query)
+	if err != nil {
+		return answer, err
 	}
 	if a.json {
 		_, _ = a.std.out.Write(text) // there is nowhere to report a failure to

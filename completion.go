@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"time"
@@ -25,9 +24,8 @@ func complete[T any](p *program, cmd *cobra.Command, path string, query url.Valu
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var answer T
-	text, err := a.ask(http.MethodGet, path, query, nil)
-	if err != nil || json.Unmarshal(text, &answer) != nil {
+	answer, _, err := read[T](a, http.MethodGet, path, query)
+	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return ids(answer), cobra.ShellCompDirectiveNoFileComp

@@ -20,7 +20,7 @@ func (p *program) eventsVerb() *cobra.Command {
 			if messages {
 				path = "messages"
 			}
-			_, err := show(a, http.MethodGet, path, a.query("limit"), nil, a.printEvents)
+			_, err := show(a, http.MethodGet, path, a.query("limit"), a.printEvents)
 			return err
 		})
 	cmd.Flags().BoolVar(&messages, "messages", false, "messages in place of events")
@@ -45,7 +45,7 @@ func (p *program) eventsDeadVerb() *cobra.Command {
 	cmd := p.adminVerb("dead", "List events that no app took in a day",
 		"Dead lists dead letters, the newest first.",
 		func(a *asker, _ []string) error {
-			_, err := show(a, http.MethodGet, "dead-letters", a.query("limit"), nil, func(all admin.DeadLetters) {
+			_, err := show(a, http.MethodGet, "dead-letters", a.query("limit"), func(all admin.DeadLetters) {
 				table(a.std.out, "DIED TYPE COMPONENT APPID ID REASON", func(row func(...any)) {
 					for _, d := range all.DeadLetters {
 						row(d.DiedAt.Format(time.RFC3339), d.InfoType, d.Component, d.AppID, d.ID, d.Reason)
@@ -66,7 +66,7 @@ func (p *program) eventsRedeliverVerb() *cobra.Command {
 			if len(args) > 0 {
 				path = "dead-letters/" + url.PathEscape(args[0]) + "/redeliver"
 			}
-			_, err := show(a, http.MethodPost, path, nil, nil, func(r admin.Redelivered) {
+			_, err := show(a, http.MethodPost, path, nil, func(r admin.Redelivered) {
 				fmt.Fprintf(a.std.out, "%d events are delivered again\n", r.Events)
 			})
 			return err

@@ -2,17 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/wxsidecar/wxsidecar/config"
 )
 
 func (p *program) healthVerb() *cobra.Command {
@@ -41,67 +36,20 @@ func (p *program) healthVerb() *cobra.Command {
 	return cmd
 }
 
-// metricsClient asks the metrics listener of a sidecar on this machine.
-type metricsClient struct {
-	http    *http.Client
-	address config.Address
-}
-
 // metricsClient returns a client for the listener that the configuration names.
 // Only what is wrong with that address matters here: the rest is for serve, which
 // may have a part of its configuration elsewhere.
-func (p *program) metricsClient(flags *pflag.FlagSet) (*metricsClient, error) {
+func (p *program) metricsClient(flags *pflag.FlagSet) (*listenerClient, error) {
 	l := p.load(flags)
 	if err := l.ErrOf("listen.metrics"); err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
-	a, err := config.ParseAddress(l.Config.Listen.Metrics)
-	if err != nil {
-		return nil, &exitError{exitUsage, err}
-	}
-	a = a.Reachable()
-	if _, port, _ := net.SplitHostPort(a.Text); a.IsOff() || port == "0" {
-		return nil, &exitError{exitUsage, fmt.Errorf("listen.metrics is %s, so there is no address to ask; give --listen-metrics", l.Config.Listen.Metrics)}
-	}
-	return newMetricsClient(a), nil
+	return newListenerClient("metrics", "listen.metrics", l.Config.Listen.Metrics, "--listen-metrics")
 }
 
-func newMetricsClient(a config.Address) *metricsClient {
-	dialer := &net.Dialer{}
-	return &metricsClient{
-		address: a,
-		http: &http.Client{Transport: &http.Transport{
-			// No proxy: HTTP_PROXY may well name the sidecar itself.
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, a.Network, a.Text)
-			},
-			DisableKeepAlives: true,
-		}},
-	}
-}
-
-// get asks for one path. The caller closes the body.
-func (c *metricsClient) get(ctx context.Context, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := c.http.Do(req)
-	var failed *url.Error
-	switch {
-	case err != nil && ctx.Err() != nil:
-		err = context.Cause(ctx)
-	case errors.As(err, &failed):
-		err = failed.Err
-	}
-	if err != nil {
-		return nil, fmt.Errorf("no answer from the metrics listener %s: %w", c.address, err)
-	}
-	return res, nil
-}
-
-func (c *metricsClient) alive(ctx context.Context) error {
-	res, err := c.get(ctx, "/livez")
+// alive asks the metrics listener.
+func (c *listenerClient) alive(ctx context.Context) error {
+	res, err := c.ask(ctx, http.MethodGet, "/livez", nil)
 	if err != nil {
 		return err
 	}

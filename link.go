@@ -64,16 +64,23 @@ func componentOf(c config.Config, args []string) (string, error) {
 	for i, component := range c.Components {
 		appIDs[i] = component.AppID
 	}
-	switch {
-	case len(appIDs) == 0:
-		return "", errors.New("no component is configured")
-	case len(args) == 0 && len(appIDs) == 1:
-		return appIDs[0], nil
-	case len(args) == 0:
-		return "", fmt.Errorf("say which component: %s", strings.Join(appIDs, ", "))
-	case !slices.Contains(appIDs, args[0]):
+	if len(args) == 0 {
+		return onlyComponent(appIDs)
+	}
+	if !slices.Contains(appIDs, args[0]) {
 		return "", fmt.Errorf("component %q is not configured; there is %s", args[0], strings.Join(appIDs, ", "))
+	}
+	return args[0], nil
+}
+
+// onlyComponent returns the component of those that are configured, if there is one.
+func onlyComponent(appIDs []string) (string, error) {
+	switch len(appIDs) {
+	case 0:
+		return "", errors.New("no component is configured")
+	case 1:
+		return appIDs[0], nil
 	default:
-		return args[0], nil
+		return "", fmt.Errorf("say which component: %s", strings.Join(appIDs, ", "))
 	}
 }

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +25,7 @@ func (p *program) reconcileVerb() *cobra.Command {
 				return err
 			}
 			path := "components/" + url.PathEscape(component)
-			if _, err := a.ask(http.MethodPost, path+"/reconcile", nil, nil); err != nil {
+			if _, err := a.ask(http.MethodPost, path+"/reconcile", nil); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeoutCause(a.ctx, timeout, fmt.Errorf("--timeout %s is over", timeout))
@@ -36,7 +33,7 @@ func (p *program) reconcileVerb() *cobra.Command {
 			if err := a.followList(ctx, path); err != nil {
 				return err
 			}
-			_, err = show(a, http.MethodGet, path, nil, nil, func(c broker.ComponentStatus) {
+			_, err = show(a, http.MethodGet, path, nil, func(c broker.ComponentStatus) {
 				fmt.Fprintf(a.std.out, "the list of %s was read at %s: %d merchants\n", c.AppID, shownAt(c.List.ReadAt), c.List.Accounts)
 			})
 			return err
@@ -54,13 +51,9 @@ func (a *asker) followList(ctx context.Context, path string) error {
 	defer again.Stop()
 	said := ""
 	for {
-		text, err := a.ask(http.MethodGet, path, nil, nil)
+		c, _, err := read[broker.ComponentStatus](a, http.MethodGet, path, nil)
 		if err != nil {
 			return err
-		}
-		var c broker.ComponentStatus
-		if err := json.Unmarshal(text, &c); err != nil {
-			return errNotDone("the answer cannot be read: " + err.Error())
 		}
 		if !c.List.Pending && !c.List.Reading {
 			return nil
@@ -94,15 +87,8 @@ func listProgress(c *broker.ComponentStatus) string {
 
 // components returns those that are configured.
 func (a *asker) components() ([]broker.ComponentStatus, error) {
-	text, err := a.ask(http.MethodGet, "components", nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	var all admin.Components
-	if err := json.Unmarshal(text, &all); err != nil {
-		return nil, errNotDone("the answer cannot be read: " + err.Error())
-	}
-	return all.Components, nil
+	all, _, err := read[admin.Components](a, http.MethodGet, "components", nil)
+	return all.Components, err
 }
 
 // componentOf returns the component that args name, or the only one.
@@ -114,18 +100,15 @@ func (a *asker) componentOf(args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var ids []string
+	var appIDs []string
 	for _, c := range all {
-		ids = append(ids, c.AppID)
+		appIDs = append(appIDs, c.AppID)
 	}
-	switch len(ids) {
-	case 0:
-		return "", &exitError{exitUsage, errors.New("no component is configured")}
-	case 1:
-		return ids[0], nil
-	default:
-		return "", &exitError{exitUsage, fmt.Errorf("say which component: %s", strings.Join(ids, ", "))}
+	component, err := onlyComponent(appIDs)
+	if err != nil {
+		return "", &exitError{exitUsage, err}
 	}
+	return component, nil
 }
 
 // ofComponent has a verb take one component at most, which the shell completes.

@@ -15,7 +15,7 @@ func (p *program) reloadVerb() *cobra.Command {
 			"is wrong, and which changed keys need a restart.\n"+
 			"Exit codes: 0 in force, 1 refused, or no answer came, 2 the command line or the address is at fault.",
 		func(a *asker, _ []string) error {
-			r, err := show(a, http.MethodPost, "reload", nil, nil, a.printReload)
+			r, err := show(a, http.MethodPost, "reload", nil, a.printReload)
 			if err == nil && !r.Applied {
 				return errNotDone("the changed configuration is not used; the old one stays in force")
 			}

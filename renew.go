@@ -25,7 +25,7 @@ func (p *program) renewVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := show(a, http.MethodPost, path+"/renew", query, nil, func(s admin.Renewed) { a.printAccount(s.AccountStatus) })
+			s, err := show(a, http.MethodPost, path+"/renew", query, func(s admin.Renewed) { a.printAccount(s.AccountStatus) })
 			switch {
 			case err != nil:
 				return err

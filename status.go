@@ -18,7 +18,7 @@ func (p *program) statusVerb() *cobra.Command {
 			"accounts and merchants.\n"+
 			"Exit codes: 0 nothing is critical, 1 something is, or no answer came, 2 the command line or the address is at fault.",
 		func(a *asker, _ []string) error {
-			s, err := show(a, http.MethodGet, "status", nil, nil, a.printStatus)
+			s, err := show(a, http.MethodGet, "status", nil, a.printStatus)
 			if err != nil {
 				return err
 			}

@@ -19,7 +19,7 @@ func (p *program) ticketVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = show(a, http.MethodPost, "components/"+url.PathEscape(component)+"/ticket/start", nil, nil, func(c broker.ComponentStatus) {
+			_, err = show(a, http.MethodPost, "components/"+url.PathEscape(component)+"/ticket/start", nil, func(c broker.ComponentStatus) {
 				fmt.Fprintf(a.std.out, "WeChat is asked to push tickets for %s\n", c.AppID)
 			})
 			return err

@@ -52,7 +52,7 @@ func (p *program) waitVerb() *cobra.Command {
 
 // waiter looks again and again until nothing is missing.
 type waiter struct {
-	metrics  *metricsClient
+	metrics  *listenerClient
 	interval time.Duration
 	out      io.Writer
 	// seen is what was missing at the last look, without the reasons, which may
@@ -116,8 +116,8 @@ func (w *waiter) look(ctx context.Context) (missing []broker.Missing, text strin
 }
 
 // missing returns what /tokenz lists; nothing when all tokens live.
-func (c *metricsClient) missing(ctx context.Context) ([]broker.Missing, error) {
-	res, err := c.get(ctx, "/tokenz")
+func (c *listenerClient) missing(ctx context.Context) ([]broker.Missing, error) {
+	res, err := c.ask(ctx, http.MethodGet, "/tokenz", nil)
 	if err != nil {
 		return nil, err
 	}
