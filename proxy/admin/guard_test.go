@@ -223,7 +223,12 @@ func TestProfiles_OneAtATime(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); h.ServeHTTP(httptest.NewRecorder(), first) }()
 	for !trace.IsEnabled() {
-		runtime.Gosched()
+		select {
+		case <-ended:
+			t.Fatal("none was taken")
+		default:
+			runtime.Gosched()
+		}
 	}
 	if res := send(h, "GET", "/debug/pprof/trace?seconds=1", ""); res.Code != 409 || !strings.Contains(res.Body.String(), "profile_taken") {
 		t.Errorf("a second one: %d %s", res.Code, res.Body)
