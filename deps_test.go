@@ -35,7 +35,7 @@ var only = []struct {
 	{module + "/proxy/dial/dnstest", nil, "a DNS server for tests"},
 	{module + "/proxy/browsertest", nil, "a browser for tests"},
 	{module + "/metrics/metricstest", nil, "a scrape for tests"},
-	{module + "/programtest", []string{"broker/redisstore/redistest"}, "the program itself for tests"},
+	{module + "/programtest", []string{"broker/redisstore/redistest", "proxy/browsertest"}, "programs for tests"},
 	{module + "/proxy", []string{"", "config", "examples"}, "the data path is the outermost layer; what it needs it gets from main"},
 	{"github.com/a-h/templ", []string{"proxy/admin", "proxy/authorize", "proxy/markup"}, "for pages; others write no HTML"},
 	{"github.com/boombuler/barcode", []string{"proxy/authorize"}, "for the QR code on a page"},

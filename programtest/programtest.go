@@ -1,5 +1,5 @@
 // Package programtest has what tests share that run wxsidecar as a process of its own, or other
-// servers beside it.
+// programs beside it.
 //
 // The package is for tests only and makes no API promise outside this module.
 package programtest

@@ -19,7 +19,7 @@ import (
 func TestMessages(t *testing.T) {
 	s := startSidecar(t, programtest.Build(t), "events: [{url: "+newMessageApp(t)+"}]")
 	goPush := buildGo(t, "./messages")
-	node, dir := need(t, "node", "nodejs"), nodeModules(t)
+	node, dir := programtest.Need(t, "node", "nodejs"), programtest.NodeModules(t, "node")
 	msgID := int64(0)
 	for name, program := range map[string]func() *exec.Cmd{
 		"silenceper":    func() *exec.Cmd { return exec.Command(goPush, "push") },

@@ -44,7 +44,7 @@ func TestSDKs(t *testing.T) {
 		s.rounds(pythonProgram(t), "HTTPS_PROXY=http://"+s.address("apps"), "REQUESTS_CA_BUNDLE="+s.ca)
 	})
 	t.Run("curl", func(t *testing.T) {
-		need(t, "curl", "curl")
+		programtest.Need(t, "curl", "curl")
 		s := startSidecar(t, binary, "")
 		s.rounds(exec.Command("sh", "curl/run.sh"), "APPS="+s.address("apps"), "ALIAS="+s.address("https"), "CA="+s.ca)
 	})
@@ -52,20 +52,10 @@ func TestSDKs(t *testing.T) {
 	t.Run("key changes", func(t *testing.T) { keyChanges(t, binary) })
 }
 
-// need returns the path of a program, or fails with the Debian package that has it.
-func need(t testing.TB, program, debian string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatalf("%s is missing: install Debian's package %s", program, debian)
-	}
-	return path
-}
-
 func pythonProgram(t *testing.T) *exec.Cmd {
 	t.Helper()
 	// Debian's own, whatever other Python comes first in PATH.
-	python := need(t, "/usr/bin/python3", "python3")
+	python := programtest.Need(t, "/usr/bin/python3", "python3")
 	if out, err := exec.Command(python, "-c", "import requests").CombinedOutput(); err != nil {
 		t.Fatalf("%s has no requests: install Debian's package python3-requests: %s", python, out)
 	}
@@ -74,8 +64,8 @@ func pythonProgram(t *testing.T) *exec.Cmd {
 
 func nodeProgram(t *testing.T, options ...string) *exec.Cmd {
 	t.Helper()
-	program := exec.Command(need(t, "node", "nodejs"), append(options, "main.js")...)
-	program.Dir = nodeModules(t)
+	program := exec.Command(programtest.Need(t, "node", "nodejs"), append(options, "main.js")...)
+	program.Dir = programtest.NodeModules(t, "node")
 	return program
 }
 
@@ -96,21 +86,6 @@ func buildGo(t testing.TB, pkg string) string {
 		t.Fatalf("build go/ (the Go module proxy must be reachable once): %v\n%s", err, out)
 	}
 	return path
-}
-
-// nodeModules returns a copy of the folder node with its packages installed.
-func nodeModules(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("node")); err != nil {
-		t.Fatal(err)
-	}
-	install := exec.Command(need(t, "npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci (the npm registry must be reachable): %v\n%s", err, out)
-	}
-	return dir
 }
 
 // rounds runs a program for three rounds and checks what it got, what WeChat got,

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/wxsidecar/wxsidecar/programtest"
 )
 
 // Run runs main.js of the test's folder with Node, in a copy of the folder with its packages
@@ -15,38 +17,13 @@ import (
 // the environment. Unless it ends with status 0 the test fails.
 func Run(t *testing.T, env ...string) {
 	t.Helper()
-	chromium, node := Need(t, "chromium", "chromium"), Need(t, "node", "nodejs")
+	chromium, node := programtest.Need(t, "chromium", "chromium"), programtest.Need(t, "node", "nodejs")
 	program := exec.Command(node, "main.js")
-	program.Dir = modules(t)
+	program.Dir = programtest.NodeModules(t, ".")
 	program.Env = append(append(os.Environ(), "CHROMIUM="+chromium), env...)
 	out, err := program.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v", err)
 	}
 	t.Logf("%s", out)
-}
-
-// Need returns the path of a program, which the package of Debian has.
-func Need(t *testing.T, program, debian string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		t.Fatalf("%s is missing: install Debian's package %s", program, debian)
-	}
-	return path
-}
-
-// modules returns a copy of the test's folder with its packages installed.
-func modules(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(".")); err != nil {
-		t.Fatal(err)
-	}
-	install := exec.Command(Need(t, "npm", "npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-	install.Dir = dir
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci (the npm registry must be reachable): %v\n%s", err, out)
-	}
-	return dir
 }
