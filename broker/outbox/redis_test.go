@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/outbox"
 	"github.com/wxsidecar/wxsidecar/broker/redisstore"
@@ -14,7 +15,7 @@ import (
 // awaitNumber waits until the app has got that many, and compares them.
 func (a *app) awaitNumber(t *testing.T, want ...string) {
 	t.Helper()
-	redistest.Await(t, "what the app is to get", func() (bool, any) {
+	redistest.Await(t, time.Minute, "what the app is to get", func() (bool, any) {
 		got := a.receipts()
 		return len(got) >= len(want), got
 	})
@@ -64,7 +65,7 @@ func TestShared_Redis(t *testing.T) {
 	waits := func(want int, boxes ...*outbox.Outbox) {
 		t.Helper()
 		for _, box := range boxes {
-			redistest.Await(t, "an outbox to know what waits", func() (bool, any) { n, _, _ := box.Stats(); return n == want, n })
+			redistest.Await(t, time.Minute, "an outbox to know what waits", func() (bool, any) { n, _, _ := box.Stats(); return n == want, n })
 		}
 	}
 	for n := range 30 {

@@ -230,7 +230,7 @@ func TestStore_ServerHangs(t *testing.T) {
 	if n := wa.count(failed); n != 1 {
 		t.Errorf("one outage was told %d times", n)
 	}
-	redistest.Await(t, "the store answers", func() (bool, any) { _, err := a.Get(t.Context(), "k"); return err == nil, err })
+	redistest.Await(t, patience, "the store answers", func() (bool, any) { _, err := a.Get(t.Context(), "k"); return err == nil, err })
 	put(t, a, two) // whether it was carried out or not
 	holds(t, a, two)
 }
@@ -271,7 +271,7 @@ func TestStore_SentinelLosesWrites(t *testing.T) {
 	old := sentinels.LoseWrites(func() { put(t, a, lost) })
 	wa.tells("the loss", missed)
 	wb.tells("the loss", missed)
-	redistest.Await(t, "the store answers", func() (bool, any) { _, err := b.Get(t.Context(), "kept"); return err == nil, err })
+	redistest.Await(t, patience, "the store answers", func() (bool, any) { _, err := b.Get(t.Context(), "kept"); return err == nil, err })
 	holds(t, b, kept)
 	if _, err := b.Get(t.Context(), "lost"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get of what was lost: %v", err)
@@ -296,7 +296,7 @@ func TestStore_ClusterFailover(t *testing.T) {
 		w := next("k", last, content)
 		keeps(t, a, w)
 		last = w.Record
-		redistest.Await(t, "the other reads "+content, func() (bool, any) {
+		redistest.Await(t, patience, "the other reads "+content, func() (bool, any) {
 			got, err := b.Get(t.Context(), "k")
 			return err == nil && got.Version() == last.Version(), err
 		})
@@ -346,6 +346,6 @@ func TestStore_ClusterListsWhileSlotMoves(t *testing.T) {
 	for range 3 {
 		before := lists.Load()
 		cluster.MoveSlot("{wxsidecar}", nil)
-		redistest.Await(t, "a list", func() (bool, any) { n := lists.Load(); return n > before+1, n - before })
+		redistest.Await(t, patience, "a list", func() (bool, any) { n := lists.Load(); return n > before+1, n - before })
 	}
 }

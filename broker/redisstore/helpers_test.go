@@ -13,6 +13,9 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/store"
 )
 
+// patience bounds every wait.
+const patience = 30 * time.Second
+
 // watched is what a store tells.
 type watched struct {
 	t *testing.T
@@ -65,7 +68,7 @@ func (w *watched) count(is func(store.News) bool) int {
 
 func (w *watched) tells(what string, is func(store.News) bool) {
 	w.t.Helper()
-	redistest.Await(w.t, what, func() (bool, any) { return w.count(is) > 0, w.all() })
+	redistest.Await(w.t, patience, what, func() (bool, any) { return w.count(is) > 0, w.all() })
 }
 
 func failed(n store.News) bool  { return n.Err != nil }
@@ -104,7 +107,7 @@ func put(t *testing.T, s store.Store, writes ...store.Write) {
 // keeps writes until the store takes it, as the broker does.
 func keeps(t *testing.T, s store.Store, w store.Write) {
 	t.Helper()
-	redistest.Await(t, "the store takes "+w.Name, func() (bool, any) {
+	redistest.Await(t, patience, "the store takes "+w.Name, func() (bool, any) {
 		err := s.Put(t.Context(), w)
 		if errors.Is(err, store.ErrConflict) {
 			t.Fatal(err)
@@ -128,7 +131,7 @@ func flows(t *testing.T, s store.Store, w *watched, name string) {
 	t.Helper()
 	wanted, n, inARow := "", 0, 0
 	var written time.Time
-	redistest.Await(t, "three changes are told within a second each", func() (bool, any) {
+	redistest.Await(t, patience, "three changes are told within a second each", func() (bool, any) {
 		told := wanted != "" && w.count(came(wanted)) > 0
 		late := wanted != "" && time.Since(written) > time.Second
 		switch {

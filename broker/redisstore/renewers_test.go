@@ -175,7 +175,7 @@ func (r *renewer) now() (won int, known store.Record, last error) {
 func (rs *renewers) goOn(what string) {
 	rs.t.Helper()
 	rs.paused.Store(true)
-	redistest.Await(rs.t, "after "+what+": agreement on what was acknowledged", func() (bool, any) {
+	redistest.Await(rs.t, patience, "after "+what+": agreement on what was acknowledged", func() (bool, any) {
 		_, first, _ := rs.all[0].now()
 		agree, err := !later(rs.newestAcked(), first), error(nil)
 		for _, r := range rs.all {
@@ -187,7 +187,7 @@ func (rs *renewers) goOn(what string) {
 	})
 	before := rs.commits()
 	rs.paused.Store(false)
-	redistest.Await(rs.t, "after "+what+": more commits", func() (bool, any) { return rs.commits() >= before+2*len(rs.all), rs.commits() - before })
+	redistest.Await(rs.t, patience, "after "+what+": more commits", func() (bool, any) { return rs.commits() >= before+2*len(rs.all), rs.commits() - before })
 }
 
 func (rs *renewers) newestAcked() store.Record {
@@ -207,7 +207,7 @@ func (rs *renewers) commits() (n int) {
 // fail returns once one of them fails: the fault is there.
 func (rs *renewers) fail(what string) {
 	rs.t.Helper()
-	redistest.Await(rs.t, "after "+what+": somebody notices", func() (bool, any) {
+	redistest.Await(rs.t, patience, "after "+what+": somebody notices", func() (bool, any) {
 		for _, r := range rs.all {
 			if _, _, err := r.now(); err != nil {
 				return true, nil

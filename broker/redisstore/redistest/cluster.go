@@ -55,7 +55,7 @@ func (c *Cluster) join(buses []string) {
 	}
 	for i, s := range c.Servers[3:] {
 		primary := fmt.Sprint(c.Servers[i].MustDo("CLUSTER", "MYID"))
-		Await(c.t, "a node knows its primary", func() (bool, any) {
+		wait(c.t, "a node knows its primary", func() (bool, any) {
 			_, err := s.Do("CLUSTER", "REPLICATE", primary)
 			return err == nil, err
 		})
@@ -82,7 +82,7 @@ func (c *Cluster) URL() string {
 // replica in step.
 func (c *Cluster) Await() {
 	c.t.Helper()
-	Await(c.t, "a whole cluster", func() (bool, any) {
+	wait(c.t, "a whole cluster", func() (bool, any) {
 		primaries := 0
 		for _, s := range c.Servers {
 			if ok, seen := c.whole(s); !ok {
@@ -120,7 +120,7 @@ func (c *Cluster) whole(s *Server) (bool, any) {
 func (c *Cluster) Primary(key string) *Server {
 	c.t.Helper()
 	var primary *Server
-	Await(c.t, "a primary for "+key, func() (bool, any) {
+	wait(c.t, "a primary for "+key, func() (bool, any) {
 		var err error
 		primary, err = c.primary(key)
 		return err == nil, err
@@ -185,7 +185,7 @@ func (c *Cluster) MoveSlot(key string, between func()) {
 	}
 	to.MustDo("CLUSTER", "SETSLOT", slot, "NODE", toID)
 	from.MustDo("CLUSTER", "SETSLOT", slot, "NODE", toID)
-	Await(c.t, "the slot has moved", func() (bool, any) {
+	wait(c.t, "the slot has moved", func() (bool, any) {
 		now, err := c.primary(key)
 		return now == to, err
 	})

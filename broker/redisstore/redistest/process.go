@@ -18,18 +18,24 @@ import (
 // patience bounds what is waited for. It is long for a busy machine; nothing takes so long.
 const patience = 60 * time.Second
 
-// Await asks done again until it says ok, and fails the test if that takes longer than a minute. Seen
-// is what there is in its place: an error, say.
-func Await(t testing.TB, what string, done func() (ok bool, seen any)) {
+// wait is Await for what servers do by themselves.
+func wait(t testing.TB, what string, done func() (ok bool, seen any)) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	Await(t, patience, what, done)
+}
+
+// Await asks done again until it says ok, and fails the test if that takes longer than within. Seen
+// is what there is in its place: an error, say.
+func Await(t testing.TB, within time.Duration, what string, done func() (ok bool, seen any)) {
+	t.Helper()
+	deadline := time.Now().Add(within)
 	for {
 		ok, seen := done()
 		if ok {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s; last seen: %v", what, patience, seen)
+			t.Fatalf("%s: not within %s; last seen: %v", what, within, seen)
 		}
 		<-time.After(5 * time.Millisecond)
 	}

@@ -114,7 +114,7 @@ func (s *Sentinel) primaryOf(sentinel *Server) (*Server, error) {
 // Await returns once all servers run as the Sentinels say: one primary, two replicas in step.
 func (s *Sentinel) Await() {
 	s.t.Helper()
-	Await(s.t, "three Sentinels that agree on a primary with two replicas", func() (bool, any) {
+	wait(s.t, "three Sentinels that agree on a primary with two replicas", func() (bool, any) {
 		first, err := s.primaryOf(s.Sentinels[0])
 		if err != nil {
 			return false, err
@@ -139,7 +139,7 @@ func (s *Sentinel) Await() {
 
 func (s *Sentinel) awaitReplicas(primary *Server) {
 	s.t.Helper()
-	Await(s.t, "two replicas in step", func() (bool, any) { return inStep(primary, 2) })
+	wait(s.t, "two replicas in step", func() (bool, any) { return inStep(primary, 2) })
 }
 
 // inStep reports whether a primary has that many replicas, which have all that it has now.
@@ -165,7 +165,7 @@ func (s *Sentinel) KillPrimary() *Server {
 
 func (s *Sentinel) awaitOther(old *Server) {
 	s.t.Helper()
-	Await(s.t, "the Sentinels name another primary", func() (bool, any) {
+	wait(s.t, "the Sentinels name another primary", func() (bool, any) {
 		for _, x := range s.Sentinels {
 			p, err := s.primaryOf(x)
 			if err != nil || p == old {
@@ -198,7 +198,7 @@ func (s *Sentinel) LoseWrites(write func()) *Server {
 			x.MustDo("CONFIG", "SET", "masteruser", "nobody", "masterauth", "wrong")
 		}
 	}
-	Await(s.t, "no replica is connected", func() (bool, any) {
+	wait(s.t, "no replica is connected", func() (bool, any) {
 		if _, err := primary.Do("CLIENT", "KILL", "TYPE", "replica"); err != nil {
 			return false, err
 		}

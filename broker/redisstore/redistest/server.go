@@ -99,7 +99,7 @@ func (s *Server) end() {
 func (s *Server) ready() bool {
 	s.t.Helper()
 	pid, answers := strconv.Itoa(s.cmd.Process.Pid), false
-	Await(s.t, "redis-server answers", func() (bool, any) {
+	wait(s.t, "redis-server answers", func() (bool, any) {
 		// A server that still loads its data answers INFO, but not PING.
 		info, err := s.do([]string{"PING"}, []string{"INFO", "server"})
 		answers = err == nil && field(fmt.Sprint(info), "process_id") == pid
