@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxsidecar/wxsidecar/programtest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 // proxyAddress is where the proxies call from. Whoever comes from elsewhere has gone

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/wxsidecar/wxsidecar/programtest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 // server is a real Prometheus that scrapes sidecars.

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
-	"github.com/wxsidecar/wxsidecar/programtest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 // What a sidecar and its simulated WeChat agree on. None of it is secret.

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/msgcrypt"
-	"github.com/wxsidecar/wxsidecar/programtest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 // BenchmarkMessages measures verification, decryption, relay to an app and encryption of the

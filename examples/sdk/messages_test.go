@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wxsidecar/wxsidecar/programtest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 // TestMessages has the code by which other SDKs encrypt and decrypt push messages to the

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxsidecar/wxsidecar/programtest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/redisstore/redistest"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
-	"github.com/wxsidecar/wxsidecar/programtest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 // trial is a fault, and what the page must say of it before anything else: the cause, the cure,

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wxsidecar/wxsidecar/programtest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 func TestMain(m *testing.M) { programtest.Main(m) }
