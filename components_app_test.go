@@ -25,7 +25,7 @@ func (a appAnswer) ok() bool {
 
 // call makes an app's call; headers are "Name: value". It may be made from any goroutine.
 func (w *componentsWorld) call(method, target, body string, headers ...string) appAnswer {
-	req, err := http.NewRequest(method, "http://"+w.at("apps")+target, strings.NewReader(body))
+	req, err := http.NewRequest(method, "http://"+w.log.at("apps")+target, strings.NewReader(body))
 	if err != nil {
 		return appAnswer{body: err.Error()}
 	}

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -35,35 +32,13 @@ type componentsWorld struct {
 	// defaultComponent is apps.default_component.
 	defaultComponent string
 
-	mu      sync.Mutex
-	log     bytes.Buffer
-	address map[string]string // by listener
-}
-
-// Write takes the program's log, and the addresses from it.
-func (w *componentsWorld) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.log.Write(p)
-	for line := range bytes.Lines(p) {
-		var said struct{ Msg, Listener, Address string }
-		if json.Unmarshal(line, &said) == nil && said.Msg == "ready" {
-			w.address[said.Listener] = said.Address
-		}
-	}
-	return len(p), nil
-}
-
-func (w *componentsWorld) at(listener string) string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.address[listener]
+	log programLog
 }
 
 // RoundTrip brings the simulator's pushes to the program that runs at the moment.
 func (w *componentsWorld) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
-	req.URL.Host = w.at("push")
+	req.URL.Host = w.log.at("push")
 	return http.DefaultTransport.RoundTrip(req)
 }
 
@@ -118,13 +93,13 @@ func (w *componentsWorld) configure(key, previous string) {
 // start starts the program and pushes both components' tickets.
 func (w *componentsWorld) start() {
 	w.t.Helper()
-	w.address = map[string]string{}
+	w.log.forgetAddresses()
 	w.process = exec.Command(w.binary, "serve", "--config", "c.yaml")
-	w.process.Dir, w.process.Stderr = w.dir, w
+	w.process.Dir, w.process.Stderr = w.dir, &w.log
 	if err := w.process.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.until("the program is ready", func() bool { return w.at("apps") != "" && w.at("push") != "" })
+	w.until("the program is ready", func() bool { return w.log.at("apps") != "" && w.log.at("push") != "" })
 	for _, appID := range []string{worldFirst, worldSecond} {
 		if err := w.sim.PushTicket(w.t.Context(), appID); err != nil {
 			w.t.Fatal(err)
@@ -157,10 +132,8 @@ func (w *componentsWorld) rekey() {
 func (w *componentsWorld) until(what string, done func() bool) {
 	w.t.Helper()
 	defer func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
 		if w.t.Failed() {
-			w.t.Logf("%s", &w.log)
+			w.t.Log(w.log.String())
 		}
 	}()
 	await(w.t, what, done)

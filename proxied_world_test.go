@@ -4,11 +4,9 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -18,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
@@ -32,30 +29,13 @@ type proxiedWorld struct {
 	proxy         *realProxy
 	first, second *watchedDoor
 	apps          string
-	log           *lockedLog
+	log           *programLog
 	roots         *x509.CertPool
-}
-
-type lockedLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func newProxiedWorld(t *testing.T, proxy *realProxy) *proxiedWorld {
 	t.Helper()
-	w := &proxiedWorld{t: t, sim: wechattest.New(wechattest.Options{}), proxy: proxy, log: &lockedLog{}, roots: x509.NewCertPool()}
+	w := &proxiedWorld{t: t, sim: wechattest.New(wechattest.Options{}), proxy: proxy, log: &programLog{}, roots: x509.NewCertPool()}
 	t.Cleanup(w.sim.Close)
 	w.sim.AddAccount(scriptAccount, scriptAppSecret)
 	w.sim.StartTLS()
@@ -93,12 +73,7 @@ func (w *proxiedWorld) serve(binary, way, apps string) {
 		_ = cmd.Wait()
 	})
 	await(w.t, "the program is ready", func() bool {
-		for line := range strings.Lines(w.log.String()) {
-			var said struct{ Msg, Listener, Address string }
-			if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "ready" && said.Listener == "apps" {
-				w.apps = said.Address
-			}
-		}
+		w.apps = w.log.at("apps")
 		return w.apps != ""
 	})
 }

@@ -39,7 +39,7 @@ func TestRedis_SignalEndsTheWait(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		r := w.begin("c.yaml")
 		r.says("the store does not answer yet")
-		if code := r.stop(sig); code != 0 || strings.Contains(r.text(), `"msg":"ready"`) {
+		if code := r.stop(sig); code != 0 || strings.Contains(r.log.String(), `"msg":"ready"`) {
 			t.Errorf("%s: exit code %d", sig, code)
 		}
 		r.says("stopping before the start was complete")
@@ -128,7 +128,7 @@ func TestRedis_ReadOnlyRoot(t *testing.T) {
 	if _, pem := r.get("metrics", "/ca.pem"); !strings.Contains(pem, "BEGIN CERTIFICATE") {
 		t.Errorf("/ca.pem: %s", pem)
 	}
-	if strings.Contains(r.text(), "read-only file system") {
+	if strings.Contains(r.log.String(), "read-only file system") {
 		t.Error("it tried to write")
 	}
 	if code := r.stop(syscall.SIGTERM); code != 0 {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -10,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -74,7 +72,7 @@ func (w *redisWorld) configure(name string, lines ...string) {
 // RoundTrip brings the simulator's pushes to the newest replica that runs.
 func (w *redisWorld) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
-	req.URL.Host = w.all[len(w.all)-1].at("push")
+	req.URL.Host = w.all[len(w.all)-1].log.at("push")
 	return http.DefaultTransport.RoundTrip(req)
 }
 
@@ -107,10 +105,7 @@ func (w *redisWorld) secretless(what, text string) {
 type replica struct {
 	w   *redisWorld
 	cmd *exec.Cmd
-
-	mu      sync.Mutex
-	log     bytes.Buffer
-	address map[string]string // by listener
+	log programLog
 }
 
 // begin starts serve with a configuration file, and waits for nothing. It ends with the test.
@@ -122,8 +117,8 @@ func (w *redisWorld) begin(config string) *replica {
 // launch starts serve by a command line.
 func (w *redisWorld) launch(cmd *exec.Cmd) *replica {
 	w.t.Helper()
-	r := &replica{w: w, cmd: cmd, address: map[string]string{}}
-	r.cmd.Dir, r.cmd.Stderr = w.dir, r
+	r := &replica{w: w, cmd: cmd}
+	r.cmd.Dir, r.cmd.Stderr = w.dir, &r.log
 	if err := r.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -131,9 +126,9 @@ func (w *redisWorld) launch(cmd *exec.Cmd) *replica {
 	w.t.Cleanup(func() {
 		_ = r.cmd.Process.Kill()
 		_ = r.cmd.Wait()
-		w.secretless("a log", r.text())
+		w.secretless("a log", r.log.String())
 		if w.t.Failed() {
-			w.t.Log(r.text())
+			w.t.Log(r.log.String())
 		}
 	})
 	return r
@@ -147,35 +142,9 @@ func (w *redisWorld) start(config string) *replica {
 	return r
 }
 
-// Write takes the log, and the addresses from it.
-func (r *replica) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.log.Write(p)
-	for line := range bytes.Lines(p) {
-		var said struct{ Msg, Listener, Address string }
-		if json.Unmarshal(line, &said) == nil && said.Msg == "ready" {
-			r.address[said.Listener] = said.Address
-		}
-	}
-	return len(p), nil
-}
-
-func (r *replica) text() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.log.String()
-}
-
-func (r *replica) at(listener string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.address[listener]
-}
-
 func (r *replica) ready() {
 	r.w.t.Helper()
-	await(r.w.t, "a replica is ready", func() bool { return r.at("metrics") != "" && r.at("apps") != "" && r.at("push") != "" })
+	await(r.w.t, "a replica is ready", func() bool { return r.log.at("metrics") != "" && r.log.at("apps") != "" && r.log.at("push") != "" })
 	if status, body := r.get("metrics", "/readyz"); status != http.StatusOK {
 		r.w.t.Errorf("/readyz: %d %s", status, body)
 	}
@@ -184,12 +153,12 @@ func (r *replica) ready() {
 // says waits for a text in the log.
 func (r *replica) says(text string) {
 	r.w.t.Helper()
-	await(r.w.t, "the log says "+text, func() bool { return strings.Contains(r.text(), text) })
+	await(r.w.t, "the log says "+text, func() bool { return strings.Contains(r.log.String(), text) })
 }
 
 // get asks one of its listeners.
 func (r *replica) get(listener, target string, headers ...string) (int, string) {
-	req, err := http.NewRequest(http.MethodGet, "http://"+r.at(listener)+target, nil)
+	req, err := http.NewRequest(http.MethodGet, "http://"+r.log.at(listener)+target, nil)
 	if err != nil {
 		return 0, err.Error()
 	}

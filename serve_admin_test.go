@@ -28,7 +28,7 @@ type adminWorld struct {
 	sim     *wechattest.Server
 	sidecar *sidecar
 	config  config.Config
-	log     *lockedLog
+	log     *programLog
 	doc     *openAPI
 	load    func() *config.Loaded // what a reload reads
 	shown   strings.Builder       // all answers
@@ -55,7 +55,7 @@ func (w *adminWorld) at(name string) string {
 
 func newAdminWorld(t *testing.T, adjust ...func(*adminWorld)) *adminWorld {
 	t.Helper()
-	w := &adminWorld{t: t, log: &lockedLog{}, doc: readOpenAPI(t), watched: make(chan error, 1)}
+	w := &adminWorld{t: t, log: &programLog{}, doc: readOpenAPI(t), watched: make(chan error, 1)}
 	w.sim = wechattest.New(wechattest.Options{Pusher: w, PushRetry: time.Millisecond})
 	t.Cleanup(w.sim.Close)
 	c := config.Default()
