@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
@@ -92,28 +91,6 @@ func (p *realProxy) stop() {
 func (p *realProxy) url() string {
 	scheme := map[string]string{"tinyproxy": "http", "microsocks": "socks5"}[p.kind]
 	return (&url.URL{Scheme: scheme, Host: "127.0.0.1:" + p.port, User: url.UserPassword(p.user, p.password)}).String()
-}
-
-// await is awaitFor with the patience of scripts.
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	awaitFor(t, patience, what, done)
-}
-
-// awaitFor calls done until it is true, and fails the test if it is not within the time.
-func awaitFor(t *testing.T, within time.Duration, what string, done func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for !done() {
-		select {
-		case <-again.C:
-		case <-deadline.C:
-			t.Fatalf("%s: never", what)
-		}
-	}
 }
 
 // watchedDoor passes connections on to WeChat and counts where they come from.
