@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,7 +29,7 @@ func documents(t *testing.T) map[string]string {
 		t.Fatalf("no documents: %v", err)
 	}
 	texts := map[string]string{}
-	for _, path := range append(paths, "README.md", "README.zh-CN.md", "CHANGELOG.md") {
+	for _, path := range append(paths, "README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md") {
 		texts[path] = readText(t, path)
 	}
 	return texts
@@ -331,4 +332,33 @@ func TestDocs_READMEsAgree(t *testing.T) {
 	f("codes", "(?m)^\\| (`[a-z_]+`[^|]*\\| [0-9, ]+)")
 	f("items of lists", `(?m)^(-) `)
 	f("links", `\]\((docs/[^)]+)\)`)
+}
+
+// CHANGELOG.md begins with what is not released, and then goes from version to version, each with
+// its day, down to the first.
+func TestDocs_Changelog(t *testing.T) {
+	versions := found(`(?m)^## (.+)$`, readText(t, "CHANGELOG.md"))
+	if len(versions) == 0 || versions[0] != "Unreleased" {
+		t.Fatalf("headings %q; want Unreleased first", versions)
+	}
+	var former []int
+	for _, heading := range versions[1:] {
+		version := make([]int, 3)
+		day := ""
+		if n, err := fmt.Sscanf(heading, "%d.%d.%d - %s", &version[0], &version[1], &version[2], &day); n != 4 {
+			t.Errorf("heading %q: %v; want one like 0.1.0 - 2026-01-31", heading, err)
+		}
+		if _, err := time.Parse(time.DateOnly, day); err != nil {
+			t.Errorf("heading %q: %v", heading, err)
+		}
+		if former != nil && slices.Compare(version, former) >= 0 {
+			t.Errorf("%v stands below %v", version, former)
+		}
+		former = version
+	}
+	for _, kind := range found(`(?m)^### (.+)$`, readText(t, "CHANGELOG.md")) {
+		if !slices.Contains([]string{"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}, kind) {
+			t.Errorf("there is no such kind of change as %s", kind)
+		}
+	}
 }
