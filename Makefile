@@ -23,11 +23,13 @@ GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o wxsidecar .
 
-# Pages from their templates, and the catalogue as the program has it; lint wants what is committed.
+# Pages from their templates, the catalogue as the program has it, and the table of settings; lint wants
+# what is committed.
 generate:
 	gzip -9nc proxy/routes/routes.tsv >proxy/routes/routes.tsv.gz
 	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/admin
 	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/authorize
+	$(GO) test -run='^TestDocs_Configuration$$' . -write
 
 # The quick and telling parts first.
 test: deps build vet unit fuzz lint vuln
@@ -47,7 +49,7 @@ fuzz:
 	.ci/fuzz $(FUZZ)
 
 lint: $(GOLANGCI) generate
-	git diff --exit-code -- '*_templ.go'
+	git diff --exit-code -- '*_templ.go' docs/configuration.md
 	$(GOLANGCI) run ./...
 	$(GO) tool -modfile=tools.mod staticcheck ./...
 

@@ -4,7 +4,8 @@
 // [Load] always returns what could be understood, with everything that is wrong or
 // unlikely, each with its place, the value (never a secret's), the reason and a hint.
 //
-//	config.go    what can be configured, and the defaults
+//	config.go    what can be configured, and the defaults; sections.go the sections, with
+//	             what docs/configuration.md says of each key
 //	load.go      the steps of Load
 //	decode.go    from YAML's nodes into a Config; tree.go (values from the environment
 //	             and flags are put into the nodes), scalar.go, schema.go
