@@ -16,9 +16,10 @@ import (
 
 // guides are the pages that the verbs sdk and ca print. They are written for the
 // default addresses, so that they read well as they are; what a configuration
-// says takes the place of these.
+// says takes the place of these. Those in Chinese stay out, as what verbs print is in
+// English.
 //
-//go:embed docs/sdk/*.md
+//go:embed docs/sdk/*[a-z].md
 var guides embed.FS
 
 // Example values in the guides, which give way to what a configuration says.
@@ -36,13 +37,14 @@ var guideNames = []string{
 	"wxjava", "java", "easywechat", "php", "skit",
 }
 
-// readGuide returns a guide's text; empty if there is none of that name.
+// readGuide returns a guide's text, without the link to its Chinese version; empty if there
+// is none of that name.
 func readGuide(name string) string {
 	text, err := guides.ReadFile("docs/sdk/" + name + ".md")
 	if err != nil {
 		return ""
 	}
-	return string(text)
+	return strings.Replace(string(text), "[简体中文]("+name+".zh-CN.md)\n\n", "", 1)
 }
 
 func (p *program) sdkVerb() *cobra.Command {
