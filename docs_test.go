@@ -318,22 +318,6 @@ func TestDocs_States(t *testing.T) {
 	}
 }
 
-// The two READMEs have the same headings, tables and commands.
-func TestDocs_READMEsAgree(t *testing.T) {
-	f := func(what, pattern string) {
-		t.Helper()
-		en, zh := found(pattern, readText(t, "README.md")), found(pattern, readText(t, "README.zh-CN.md"))
-		if d := cmp.Diff(en, zh); d != "" || len(en) == 0 {
-			t.Errorf("%s (-README.md +README.zh-CN.md):\n%s", what, d)
-		}
-	}
-	f("headings", `(?m)^(#+) `)
-	f("code", "(?m)^((?:wxsidecar|curl|go|make|docker|git|WXSIDECAR_\\w+=) ?[^#\n]*)")
-	f("codes", "(?m)^\\| (`[a-z_]+`[^|]*\\| [0-9, ]+)")
-	f("items of lists", `(?m)^(-) `)
-	f("links", `\]\((docs/[^)]+)\)`)
-}
-
 // CHANGELOG.md begins with what is not released, and then goes from version to version, each with
 // its day, down to the first.
 func TestDocs_Changelog(t *testing.T) {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allPages returns the text of every document, the guides for SDKs included.
+func allPages(t *testing.T) map[string]string {
+	t.Helper()
+	pages := documents(t)
+	guides, err := filepath.Glob("docs/sdk/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, guide := range guides {
+		pages[guide] = readText(t, guide)
+	}
+	return pages
+}
+
+// A link to a part of a document leads to a heading, or to an anchor of its own.
+func TestDocs_AnchorsExist(t *testing.T) {
+	pages := allPages(t)
+	for doc, text := range pages {
+		for _, link := range found(`\]\(([^):]*#[^)]+)\)`, text) {
+			file, fragment, _ := strings.Cut(link, "#")
+			target := doc
+			if file != "" {
+				target = filepath.Join(filepath.Dir(doc), file)
+			}
+			if other, ok := pages[target]; ok && !slices.Contains(anchorsOf(other), fragment) {
+				t.Errorf("%s: %s has no heading or anchor %s", doc, target, fragment)
+			}
+		}
+	}
+}
+
+// anchorsOf returns what links within a document can name, as GitHub makes it of headings.
+func anchorsOf(text string) []string {
+	anchors := found(`<a id="([^"]+)">`, text)
+	for _, heading := range found(`(?m)^#+ (.+)$`, text) {
+		anchor := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(heading), "")
+		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
+	}
+	return anchors
+}
+
+// Names of WeChat's console, written there without a space.
+var consoleNames = regexp.MustCompile(`消息校验Token|消息加解密Key|授权事件接收URL|消息与事件接收URL|白名单IP地址列表|IP白名单|原始ID|此IP|该IP`)
+
+// wrongSetting is how Chinese text does not look.
+var wrongSetting = map[string]*regexp.Regexp{
+	"no space between Chinese and Latin": regexp.MustCompile("\\p{Han}[A-Za-z0-9`]|[A-Za-z0-9`]\\p{Han}"),
+	"half-width punctuation":             regexp.MustCompile(`\p{Han} ?[,;:?!(]|[,;:?!)] ?\p{Han}`),
+	"a space beside full-width signs":    regexp.MustCompile(`[^|] [，。；：？！（）、]|[，。；：？！（）、] [^|·]`),
+}
+
+// Chinese text has a space beside Latin words and numbers, and full-width punctuation.
+func TestDocs_ChineseIsSetAlike(t *testing.T) {
+	for doc, text := range allPages(t) {
+		if !strings.HasSuffix(doc, ".zh-CN.md") {
+			continue
+		}
+		for _, fault := range faultsOfSetting(text) {
+			t.Errorf("%s:%s", doc, fault)
+		}
+	}
+}
+
+func faultsOfSetting(text string) []string {
+	var faults []string
+	for i, line := range strings.Split(proseOf(text), "\n") {
+		for what, pattern := range wrongSetting {
+			if m := pattern.FindString(line); m != "" {
+				faults = append(faults, fmt.Sprintf("%d: %s: %q in %s", i+1, what, m, line))
+			}
+		}
+	}
+	return faults
+}
+
+// proseOf empties a text's lines of code and shows links by their text alone.
+func proseOf(text string) string {
+	lines, fenced := strings.Split(text, "\n"), false
+	for i, line := range lines {
+		if strings.HasPrefix(line, "```") {
+			fenced = !fenced
+		}
+		if fenced || strings.HasPrefix(line, "  ") || strings.HasPrefix(line, "```") {
+			lines[i] = ""
+			continue
+		}
+		line = regexp.MustCompile(`!?\[([^\]]*)\]\([^)]*\)`).ReplaceAllString(consoleNames.ReplaceAllString(line, "名称"), "$1")
+		line = strings.ReplaceAll(line, "**", "")
+		lines[i] = codeSpan.ReplaceAllString(line, "`x`")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// What the typesetting is held to is found, and what is right is not.
+func TestDocs_ChineseIsSetAlikeFindsFaults(t *testing.T) {
+	f := func(text string, want bool) {
+		t.Helper()
+		if got := faultsOfSetting(text); len(got) > 0 != want {
+			t.Errorf("%s: %q", text, got)
+		}
+	}
+	f("在 Kubernetes 中，`a`、**B** 和 [c](d) 有 3 个：“授权事件接收URL”（必填）。", false)
+	f("```sh\n在x中,\n```\n  缩进text", false)
+	f("| 列 | `x`，`y` |", false)
+	f("在Kubernetes 中", true)
+	f("在 Kubernetes中", true)
+	f("在`a` 中", true)
+	f("有 [3](x)个", true)
+	f("中文,中文", true)
+	f("中文 (括号)", true)
+	f("中文：", false)
+	f("中文:", true)
+	f("中文 。", true)
+	f("中文， 中文", true)
+}
+
+// A link to no heading is found.
+func TestDocs_AnchorsAreThoseOfGitHub(t *testing.T) {
+	got := anchorsOf("# Walk 1: a `call`\n\n<a id=\"x\"></a>\n\n## 可能已经执行的调用\n\n### waiting_ticket: no ticket\n")
+	if want := []string{"x", "walk-1-a-call", "可能已经执行的调用", "waiting_ticket-no-ticket"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
