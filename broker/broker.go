@@ -31,6 +31,9 @@ type Options struct {
 	// means math/rand.
 	Now  func() time.Time
 	Rand func() float64
+	// Wall is the machine's clock, which may be stepped while Now runs on; nil means
+	// [clock.Wall], or Now where that is given.
+	Wall func() time.Time
 	// RenewAt is the share of its life after which a token is renewed; 0 means
 	// 0.75, which is also the most: half an hour's outage is to be invisible.
 	RenewAt float64
@@ -56,8 +59,14 @@ func (o *Options) setDefaults() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Wall == nil {
+		o.Wall = o.Now
+	}
 	if o.Now == nil {
 		o.Now = clock.Boot()
+	}
+	if o.Wall == nil {
+		o.Wall = clock.Wall
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Float64
@@ -138,7 +147,7 @@ func New(o Options) (*Broker, error) {
 // after it.
 func (b *Broker) assemble(o Options) error {
 	b.env = &env{
-		wechat: o.WeChat, clock: clock.New(o.Now), metrics: o.Metrics, log: o.Log, rand: o.Rand, checkpoint: o.Checkpoint,
+		wechat: o.WeChat, clock: clock.New(o.Now), wall: o.Wall, metrics: o.Metrics, log: o.Log, rand: o.Rand, checkpoint: o.Checkpoint,
 		config: &atomic.Pointer[configuration]{}, resets: &atomic.Uint64{}, coordination: newCoordination(o.Store),
 	}
 	b.env.config.Store(&configuration{})
@@ -179,7 +188,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	for _, c := range b.components.list() {
 		c.begin(ctx, &b.tasks)
 	}
-	for _, run := range []func(context.Context){b.table.watch, b.table.schedule, b.inbox.run, b.saveLearned, b.maintain, b.loadInUse} {
+	for _, run := range []func(context.Context){b.table.watch, b.table.schedule, b.inbox.run, b.saveLearned, b.maintain, b.replicas.loadInUse} {
 		b.tasks.Go(func() { run(ctx) })
 	}
 	if b.env.coordination != nil {
@@ -198,8 +207,14 @@ func (b *Broker) Run(ctx context.Context) error {
 // the skew measured against the Date of WeChat's answers.
 func (b *Broker) Now() time.Time { return b.env.clock.Now() }
 
-// Skew returns WeChat's clock minus ours, and whether it was measured in this run.
-func (b *Broker) Skew() (time.Duration, bool) { return b.env.clock.Offset() }
+// Skew returns WeChat's clock minus the machine's, to the millisecond, and whether WeChat's was
+// seen in this run. The machine's may have been stepped since; [Broker.Now] was not by that.
+func (b *Broker) Skew() (time.Duration, bool) { return b.env.skew() }
+
+// ProbeWeChat has WeChat asked soon, without a token, whether it answers and what time it is: a
+// call of an app has met no answer, or another time. Many calls are one probe every two seconds.
+// It does not wait.
+func (b *Broker) ProbeWeChat() { notify(b.table.doubted) }
 
 // Account returns what is known of appid: a configured component or own account,
 // or an authorizer, of the component that c decides for. It returns ErrUnknownAccount, an

@@ -52,6 +52,16 @@ func (a Admin) sorted(match func(Key) bool) []AccountStatus {
 // empty while renewals go on.
 func (a Admin) Outage() string { return a.b.table.outageReason() }
 
+// OutageSince returns when that began; the zero time while renewals go on.
+func (a Admin) OutageSince() time.Time {
+	since := a.b.table.outageSince()
+	if since.IsZero() {
+		return since
+	}
+	skew, _ := a.b.env.clock.Offset()
+	return since.Add(skew)
+}
+
 // Unsaved returns how many keys memory has more of than the store.
 func (a Admin) Unsaved() int { return len(a.b.ledger.unsavedKeys()) }
 

@@ -24,6 +24,7 @@ func (b *Broker) maintain(ctx context.Context) {
 	for {
 		b.saveUnsaved(ctx)
 		b.ledger.endRefusal()
+		b.env.showSkew()
 		now := b.env.clock.Now()
 		if now.Sub(counted) > time.Minute {
 			b.saveUses(ctx, useSlack)
@@ -39,13 +40,6 @@ func (b *Broker) maintain(ctx context.Context) {
 		case <-time.After(5 * time.Second):
 		}
 	}
-}
-
-// loadInUse brings back what was in use when the last run ended. What other sidecars change
-// from then on is news.
-func (b *Broker) loadInUse(ctx context.Context) {
-	b.replicas.awaitFirst(ctx)
-	b.directory.loadInUse(ctx)
 }
 
 // saveUnsaved tries again to save what the store did not take.
@@ -79,12 +73,11 @@ func (b *Broker) saveAtEnd(ctx context.Context) {
 
 // observeDate takes the Date of an answer of WeChat's.
 func (b *Broker) observeDate(date, sent, received time.Time) {
-	moved := b.table.moveClock(date, sent, received)
-	skew, _ := b.env.clock.Offset()
-	if moved {
+	if b.table.moveClock(date, sent, received) {
+		skew, _ := b.env.clock.Offset()
 		b.env.log.Warn("our clock is not WeChat's; the difference is allowed for", "wechat_ahead_by", skew)
 		b.ledger.saveSkew(skew)
 		b.table.wakeUp()
 	}
-	b.env.metrics.ClockSkew(skew)
+	b.env.showSkew()
 }

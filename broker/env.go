@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/clock"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -16,6 +17,7 @@ import (
 type env struct {
 	wechat  *wechat.Client
 	clock   *clock.Clock
+	wall    func() time.Time // the machine's clock
 	metrics *metrics.Metrics
 	log     *slog.Logger
 	rand    func() float64
@@ -28,6 +30,18 @@ type env struct {
 	// resets grows when an operator says that quotas were cleared: pauses that were set
 	// before hold no longer.
 	resets *atomic.Uint64
+}
+
+// skew is [Broker.Skew].
+func (v *env) skew() (time.Duration, bool) {
+	_, measured := v.clock.Offset()
+	return v.clock.Now().Sub(v.wall()).Round(time.Millisecond), measured
+}
+
+// showSkew has the metric follow both clocks.
+func (v *env) showSkew() {
+	skew, _ := v.skew()
+	v.metrics.ClockSkew(skew)
 }
 
 // configuration is what is configured. It is immutable.

@@ -94,6 +94,13 @@ func (r *replicas) awaitFirst(ctx context.Context) {
 	}
 }
 
+// loadInUse brings back what was in use when the last run ended. What other sidecars change
+// from then on is news.
+func (r *replicas) loadInUse(ctx context.Context) {
+	r.awaitFirst(ctx)
+	r.directory.loadInUse(ctx)
+}
+
 // follow has what is held follow one change.
 func (r *replicas) follow(ctx context.Context, c store.Change) {
 	kind, rest, _ := strings.Cut(c.Name, "/")

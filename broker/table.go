@@ -19,6 +19,7 @@ type table struct {
 	limiter     *rate.Limiter
 	wake        chan struct{} // capacity 1, for schedule
 	outageBegan chan struct{} // capacity 1, for watch
+	doubted     chan struct{} // capacity 1, for watch: WeChat is to be probed
 
 	mu            sync.Mutex
 	entries       map[Key]*entry
@@ -52,7 +53,7 @@ func newTable(v *env, o tableOptions, cacheSize int64) (*table, error) {
 	}
 	return &table{
 		env: v, tableOptions: o, cache: c, limiter: rate.NewLimiter(rate.Limit(o.perSecond), 1),
-		wake: make(chan struct{}, 1), outageBegan: make(chan struct{}, 1), entries: map[Key]*entry{},
+		wake: make(chan struct{}, 1), outageBegan: make(chan struct{}, 1), doubted: make(chan struct{}, 1), entries: map[Key]*entry{},
 	}, nil
 }
 

@@ -181,6 +181,13 @@ func (t *table) outageReason() string {
 	return t.outage.reason()
 }
 
+// outageSince returns when that began, by our own clock; the zero time while renewals go on.
+func (t *table) outageSince() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.outage.since
+}
+
 // drop forgets a key; whoever waits for it asks anew.
 func (t *table) drop(key Key) {
 	t.mu.Lock()

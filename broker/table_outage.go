@@ -14,6 +14,7 @@ const probeInterval = 2 * time.Second
 // outage is a time in which WeChat answers nothing. The zero value is none.
 type outage struct {
 	paused     bool
+	since      time.Time
 	proxyFault string // why, where the way out fails and not WeChat; else empty
 }
 
@@ -43,7 +44,7 @@ func (t *table) pause(err *wechat.NoAnswerError) {
 	if t.outage.paused {
 		return
 	}
-	t.outage.paused = true
+	t.outage.paused, t.outage.since = true, t.clock.Local()
 	t.outage.blame(err)
 	t.metrics.Paused(true)
 	notify(t.outageBegan)
@@ -68,10 +69,18 @@ func (t *table) paused() bool {
 // skew of the clocks before a token is judged by ours alone.
 func (t *table) watch(ctx context.Context) {
 	_ = t.wechat.Probe(ctx) // a failure shows at the first renewal
+	doubted, rested := t.doubted, (<-chan time.Time)(nil)
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-rested:
+			doubted, rested = t.doubted, nil
+			continue
+		case <-doubted:
+			t.probe(ctx)
+			doubted, rested = nil, time.After(probeInterval) // calls that fail are many
+			continue
 		case <-t.outageBegan:
 		}
 		failed, ok := t.awaitReturn(ctx)
@@ -79,6 +88,26 @@ func (t *table) watch(ctx context.Context) {
 			return
 		}
 		t.resume(failed > 0)
+	}
+}
+
+// probesOfDoubt is how often WeChat is asked at most where its Date is not what it was: as often
+// as the clock wants witnesses.
+const probesOfDoubt = 3
+
+// probe asks whether WeChat answers, and what time it is, as a call of an app met no answer or
+// another time. It begins an outage if WeChat does not answer.
+func (t *table) probe(ctx context.Context) {
+	for range probesOfDoubt {
+		probe, cancel := context.WithTimeout(ctx, probeInterval)
+		err := t.wechat.Probe(probe)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			t.pauseFor(err)
+		}
+		if err != nil || !t.clock.Disputed() {
+			return
+		}
 	}
 }
 
@@ -132,7 +161,7 @@ func (t *table) whoIsSilent(probe error, late bool) string {
 func (t *table) resume(outage bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.outage.paused = false
+	t.outage.paused, t.outage.since = false, time.Time{}
 	t.metrics.Paused(false)
 	if outage {
 		t.log.Info("WeChat answers again; renewals go on")

@@ -33,7 +33,7 @@ func newBrokerMetrics(r *prometheus.Registry) brokerMetrics {
 		store: newCounter(r, "store_operations_total",
 			"Operations on the durable store by operation (get, put, list) and result (ok, conflict, error).", "op", "result"),
 		skew: newGauge("clock_skew_seconds",
-			"WeChat's clock minus ours, measured against the Date of WeChat's answers."),
+			"WeChat's clock minus the machine's, measured against the Date of WeChat's answers."),
 		unsaved: newGauge("unsaved_tokens",
 			"Tokens that are served from memory because the store did not take them; saving is tried again."),
 		paused: newGauge("renewals_paused",
@@ -91,7 +91,7 @@ func (m *Metrics) StoreOperation(op, result string) {
 	}
 }
 
-// ClockSkew shows WeChat's clock minus ours.
+// ClockSkew shows WeChat's clock minus the machine's.
 func (m *Metrics) ClockSkew(d time.Duration) {
 	if m != nil {
 		m.broker.skew.Set(d.Seconds())

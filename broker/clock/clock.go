@@ -20,6 +20,9 @@ const (
 	skewWitnesses = 3
 )
 
+// Wall returns the time of the machine's clock, which people and NTP may step.
+func Wall() time.Time { return time.Now().Round(0) }
+
 // Clock tells WeChat's time. It is safe for concurrent use. Make it with [New].
 type Clock struct {
 	local func() time.Time
@@ -48,6 +51,14 @@ func (c *Clock) Offset() (time.Duration, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Duration(c.skew.Load()), c.measured
+}
+
+// Disputed reports whether an answer differed from the skew in use, and others have to agree with
+// it before that is replaced.
+func (c *Clock) Disputed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen > 0
 }
 
 // Assume sets a skew that was measured by an earlier run.
