@@ -30,6 +30,7 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 	if err != nil {
 		return 0, s.noAnswerFault(r, err)
 	}
+	s.checkDate(&resp.Header, began, took)
 	if code := resp.StatusCode(); code >= 300 && code < 400 {
 		s.metrics.UpstreamRedirect()
 	}
@@ -93,6 +94,7 @@ func (s *Server) noAnswerFault(r *request, err error) *fault {
 		f = answerBroken()
 		f.cut = true
 	default:
+		s.source.ProbeWeChat()
 		f = upstreamFault(r, err)
 	}
 	if f.cause == nil {

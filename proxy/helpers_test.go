@@ -53,6 +53,8 @@ type source struct {
 	renewed int
 	// displaced is how many times more a token is displaced before it is used.
 	displaced int
+	// probes counts how often WeChat was to be probed.
+	probes atomic.Int32
 	// refusals is what Report was told.
 	refusals []broker.Refusal
 }
@@ -95,6 +97,8 @@ func (s *source) set(key broker.Key, generation uint64) {
 	now := time.Unix(1_700_000_000, 0)
 	s.tokens[key] = broker.NewToken(key, secret.New(tokenText(key, generation)), generation, now, now.Add(2*time.Hour))
 }
+
+func (s *source) ProbeWeChat() { s.probes.Add(1) }
 
 func (s *source) Now() time.Time { return time.Unix(1_700_000_000, 0) }
 

@@ -74,6 +74,7 @@ type state struct {
 	results  resultCounters
 	requests sync.Pool
 	tokenCtx atomic.Pointer[sharedContext]
+	nextDate atomic.Int64 // when the Date of an answer is looked at again, nanoseconds since 1970
 	process  uint32
 	calls    atomic.Uint64
 }

@@ -18,6 +18,7 @@ type TokenSource interface {
 	OnlyAccount(ctx context.Context, c broker.Choice) (broker.Account, error)
 	Components() []string
 	Now() time.Time
+	ProbeWeChat()
 }
 
 // token returns a valid token of key, or nil for a call that takes none.
