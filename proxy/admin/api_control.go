@@ -5,12 +5,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Hosts is WeChat's API hosts, the configured one first.
 type Hosts struct {
 	// Outage is why nothing is renewed at the moment; empty while renewals go on.
 	Outage string `json:"outage,omitempty"`
+	// Since is when that began; nil while renewals go on.
+	Since *time.Time `json:"since,omitempty"`
 	// ProxyFails says that upstream.proxy is the cause, and not WeChat.
 	ProxyFails bool   `json:"proxy_fails,omitempty"`
 	Hosts      []Host `json:"hosts"`
@@ -20,6 +23,10 @@ func (a *api) listHosts(r *http.Request) (any, error) { return a.hosts(), known(
 
 func (a *api) hosts() Hosts {
 	h := Hosts{Outage: a.Broker.Outage(), ProxyFails: a.Broker.ProxyFails(), Hosts: []Host{}}
+	if since := a.Broker.OutageSince(); !since.IsZero() {
+		since = since.UTC().Truncate(time.Second)
+		h.Since = &since
+	}
 	if a.Upstream != nil {
 		h.Hosts = append(h.Hosts, a.Upstream()...)
 	}

@@ -142,17 +142,17 @@ func ofWeChat(s *Status) []Finding {
 	switch {
 	case s.WeChat.ProxyFails:
 		all = append(all, Finding{
-			Severity: Critical, Code: "proxy_unreachable", Message: s.WeChat.Outage,
+			Severity: Critical, Code: "proxy_unreachable", Since: s.WeChat.Since, Message: s.WeChat.Outage,
 			Cure: "mend the proxy, or correct upstream.proxy; it is asked every two seconds, and all goes on by itself", Runbook: "the-proxy-does-not-let-us-through",
 		})
 	case s.WeChat.Outage != "":
 		all = append(all, Finding{
-			Severity: Critical, Code: "wechat_unreachable", Message: s.WeChat.Outage,
+			Severity: Critical, Code: "wechat_unreachable", Since: s.WeChat.Since, Message: s.WeChat.Outage,
 			Cure: "check DNS and the way out; it is asked every two seconds, and all goes on by itself", Runbook: "wechat-does-not-answer",
 		})
 	}
 	for _, h := range s.WeChat.Hosts {
-		if h.OutUntil != nil {
+		if h.OutUntil != nil && s.WeChat.Outage == "" { // else that is why
 			all = append(all, Finding{
 				Severity: Warning, Code: "host_out", Message: fmt.Sprintf("%s has failed %d calls in a row; the other hosts are used while there are any", h.Name, h.Failures),
 				Cure: "check the way to it; it is tried again by itself", Runbook: "wechat-does-not-answer",

@@ -55,6 +55,9 @@ func TestFindings(t *testing.T) {
 	})
 	f("proxy_unreachable", Critical, "upstream.proxy", func(s *Status) { s.WeChat.Outage, s.WeChat.ProxyFails = "upstream.proxy refuses", true })
 	f("wechat_unreachable", Critical, "does not answer", func(s *Status) { s.WeChat.Outage = "WeChat does not answer" })
+	f("wechat_unreachable", Critical, "does not answer", func(s *Status) { // the hosts say no more
+		s.WeChat.Outage, s.WeChat.Hosts[0].Failures, s.WeChat.Hosts[0].OutUntil = "WeChat does not answer", 3, &at
+	})
 	f("host_out", Warning, "api.weixin.qq.com has failed 3 calls", func(s *Status) { s.WeChat.Hosts[0].Failures, s.WeChat.Hosts[0].OutUntil = 3, &at })
 	f("waiting_ticket", Critical, "ticket missing; 4 keys wait for it", func(s *Status) {
 		s.Components[0].State, s.Components[0].Reason, s.Components[0].Ticket.ReceivedAt = "waiting_ticket", "ticket missing", nil

@@ -3,6 +3,10 @@ package browser_test
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +24,7 @@ type trial struct {
 	name    string
 	prepare func(s *sidecar) // before the start
 	happen  func(s *sidecar)
+	ends    func(s *sidecar) error // and then nothing is wrong; nil where that is not tried
 	cause   []string
 	cures   []string
 	chinese []string
@@ -39,6 +44,7 @@ func trials(t *testing.T) []trial {
 	redis, away := redistest.Start(t, redistest.Options{}), redistest.Start(t, redistest.Options{})
 	way := redistest.NewLink(t, away.Addr())
 	nobody := programtest.FreePort(t)
+	out := redistest.NewLink(t, connectProxy(t))
 	return []trial{
 		{
 			name: "no ticket", happen: func(*sidecar) {},
@@ -93,9 +99,10 @@ func trials(t *testing.T) []trial {
 				if err := s.sim.Outage(true); err != nil {
 					s.t.Error(err)
 				}
-				s.renew(own)
+				s.call(s.merchants[0]) // nothing is to be renewed for an hour
 			}),
-			cause: []string{"Critical", "WeChat does not answer"}, cures: []string{"Check DNS and the way out", "all goes on by itself"},
+			ends:  func(s *sidecar) error { return s.sim.Outage(false) },
+			cause: []string{"Critical", "WeChat does not answer", "since"}, cures: []string{"Check DNS and the way out", "all goes on by itself"},
 			chinese: []string{"微信没有响应", "检查 DNS 和出口网络"},
 		},
 		{
@@ -103,6 +110,19 @@ func trials(t *testing.T) []trial {
 			prepare: func(s *sidecar) { s.proxy = fmt.Sprintf("http://127.0.0.1:%d", nobody) },
 			happen:  func(*sidecar) {},
 			cause:   []string{"Critical", "The proxy to WeChat does not let us through", fmt.Sprint(nobody)}, cures: []string{"Mend the proxy, or correct upstream.proxy"},
+			chinese: []string{"通往微信的代理不可用", "恢复代理，或改正 upstream.proxy"},
+		},
+		{
+			name: "proxy ends", prepare: func(s *sidecar) { s.proxy = "http://" + out.Addr() },
+			happen: working(func(s *sidecar) {
+				out.Refuse(true)
+				s.call(s.merchants[0])
+			}),
+			ends: func(*sidecar) error {
+				out.Refuse(false)
+				return nil
+			},
+			cause: []string{"Critical", "The proxy to WeChat does not let us through", "since", out.Addr()}, cures: []string{"Mend the proxy, or correct upstream.proxy"},
 			chinese: []string{"通往微信的代理不可用", "恢复代理，或改正 upstream.proxy"},
 		},
 		{
@@ -154,6 +174,22 @@ func trials(t *testing.T) []trial {
 			cause: []string{"Warning", "The clock is wrong", "180 s behind"}, cures: []string{"Set the clock right (NTP)"},
 			chinese: []string{"本机时钟不准", "校准时钟（NTP）"},
 		},
+		{
+			name: "clock goes wrong",
+			happen: working(func(s *sidecar) {
+				s.sim.SkewDate(-3 * time.Minute)
+				s.until("it is noticed by a call", func() bool {
+					s.call(s.merchants[0])
+					return s.first("en") != ""
+				})
+			}),
+			ends: func(s *sidecar) error {
+				s.sim.SkewDate(0)
+				return nil
+			},
+			cause: []string{"Warning", "The clock is wrong", "180 s ahead of"}, cures: []string{"Set the clock right (NTP)"},
+			chinese: []string{"本机时钟不准", "校准时钟（NTP）"},
+		},
 	}
 }
 
@@ -179,6 +215,15 @@ func TestPage_NamesEachFault(t *testing.T) {
 				t.Errorf("in Chinese: %s", chinese)
 			}
 			t.Log(strings.Join(strings.Fields(english), " "))
+			if f.ends != nil {
+				if err := f.ends(s); err != nil {
+					t.Fatal(err)
+				}
+				s.until("nothing is wrong any more", func() bool {
+					s.call(s.merchants[0])
+					return s.first("en") == ""
+				})
+			}
 			for _, secret := range append(s.sim.Secrets(), appSecret, pushToken, aesKey, s.secret) {
 				if strings.Contains(s.seen.String(), secret) {
 					t.Errorf("a secret of %d characters is shown", len(secret))
@@ -195,4 +240,32 @@ func hasAll(text string, parts []string) bool {
 		}
 	}
 	return true
+}
+
+// connectProxy is a proxy that takes whoever asks (CONNECT) to where he asks. It returns its
+// address.
+func connectProxy(t *testing.T) string {
+	t.Helper()
+	p := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		there, err := net.Dial("tcp", r.Host)
+		if err != nil || r.Method != http.MethodConnect {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer func() { _ = there.Close() }()
+		w.WriteHeader(http.StatusOK)
+		here, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = here.Close() }()
+		go func() {
+			_, _ = io.Copy(there, here)
+			_ = there.Close()
+		}()
+		_, _ = io.Copy(here, there)
+	}))
+	t.Cleanup(p.Close)
+	return strings.TrimPrefix(p.URL, "http://")
 }
