@@ -63,6 +63,7 @@ var leaves = []struct {
 	{"broker/redisstore", []string{"broker/redisstore/redisurl", "broker/secret", "broker/store"}, "a store knows names and sealed bytes"},
 	{"broker/redisstore/redisurl", []string{"broker/secret"}, "the configuration reads a URL without Redis's client"},
 	{"broker/redisstore/redistest", []string{"examples/programtest"}, "it starts servers and knows nothing of what is kept there"},
+	{"broker/imports", []string{"broker/secret", "broker/wechat"}, "it reads what others wrote, and neither opens nor stores anything"},
 	{"broker/migrate", []string{"broker/seal", "broker/secret", "broker/store"}, "copying records needs no broker"},
 	{"broker/rekey", []string{"broker/seal", "broker/secret", "broker/store"}, "sealing anew needs no broker"},
 	{"broker/wechat", []string{"broker/pushdoc", "broker/secret"}, "it speaks WeChat's protocol and decides nothing"},
