@@ -30,23 +30,32 @@ const (
 )
 
 func (s *Store) connect() error {
-	option, err := s.clientOption()
+	option, err := clientOption(s.target)
 	if err != nil {
 		return err
 	}
-	client, err := rueidis.NewClient(option)
+	// Without NOLOOP: two writes in one turn of the server's loop are one push, which NOLOOP
+	// keeps from the first of the writers.
+	option.ClientTrackingOptions = []string{"BCAST", "PREFIX", s.keys.changes}
+	option.OnInvalidations = s.pushed.invalidated
+	client, err := newClient(option)
 	if err != nil {
-		if client != nil {
-			client.Close()
-		}
 		return s.startError(err)
 	}
 	s.client = client
 	return nil
 }
 
-func (s *Store) clientOption() (rueidis.ClientOption, error) {
-	t := s.target
+func newClient(option rueidis.ClientOption) (rueidis.Client, error) {
+	client, err := rueidis.NewClient(option)
+	if err != nil && client != nil {
+		client.Close()
+	}
+	return client, err
+}
+
+// clientOption is what a connection to t needs, whatever it is for.
+func clientOption(t redisurl.Target) (rueidis.ClientOption, error) {
 	password := t.Password.Reveal()
 	if t.PasswordFile != "" {
 		text, err := os.ReadFile(t.PasswordFile)
@@ -76,10 +85,6 @@ func (s *Store) clientOption() (rueidis.ClientOption, error) {
 		ForceSingleClient:  t.Kind == redisurl.Single,
 		PipelineMultiplex:  -1, // one connection a server: pushes come once
 		ReadBufferEachConn: bufferBytes, WriteBufferEachConn: bufferBytes,
-		// Without NOLOOP: two writes in one turn of the server's loop are one push, which NOLOOP
-		// keeps from the first of the writers.
-		ClientTrackingOptions: []string{"BCAST", "PREFIX", s.keys.changes},
-		OnInvalidations:       s.pushed.invalidated,
 	}, nil
 }
 
