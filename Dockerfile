@@ -4,7 +4,7 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/build-cache \
-    CGO_ENABLED=0 GOCACHE=/go/build-cache go build -trimpath -ldflags="-s -w" -o /out/wxsidecar . \
+    GOCACHE=/go/build-cache .ci/build /out/wxsidecar \
  && mkdir -p /out/data \
  && echo "wxsidecar:x:65532:65532:wxsidecar:/data:/sbin/nologin" > /out/passwd
 

@@ -21,7 +21,7 @@ GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 .PHONY: build generate test deps vet unit fuzz lint fmt vuln nightly image clean
 
 build:
-	CGO_ENABLED=0 $(GO) build -trimpath -o wxsidecar .
+	GO=$(GO) .ci/build wxsidecar
 
 # Pages from their templates, the catalogue as the program has it, and the table of settings; lint wants
 # what is committed.

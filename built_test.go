@@ -26,16 +26,16 @@ func (s suite) Run() int {
 	return s.M.Run()
 }
 
-// The real program, as it is and with checkpoints. Each is built once, since linking takes seconds.
+// The real program, as it is shipped and with checkpoints. Each is built once, since linking takes seconds.
 var (
-	plainBuild      = sync.OnceValues(func() (string, error) { return build("plain") })
-	checkpointBuild = sync.OnceValues(func() (string, error) { return build("checkpoint", "-tags", "checkpoint") })
+	shippedBuild    = sync.OnceValues(func() (string, error) { return build("shipped", ".ci/build") })
+	checkpointBuild = sync.OnceValues(func() (string, error) { return build("checkpoint", "go", "build", "-tags", "checkpoint", "-o") })
 )
 
-func build(name string, flags ...string) (string, error) {
+// build has command build the program into the file that it is given last.
+func build(name string, command ...string) (string, error) {
 	binary := filepath.Join(builds, name, "wxsidecar")
-	args := append([]string{"build", "-o", binary}, flags...)
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(command[0], append(command[1:], binary)...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
 	return binary, nil
@@ -54,5 +54,5 @@ func mustBuild(t *testing.T, build func() (string, error)) string {
 // buildProgram returns the file of the program, and a folder of the test's own.
 func buildProgram(t *testing.T) (binary, dir string) {
 	t.Helper()
-	return mustBuild(t, plainBuild), t.TempDir()
+	return mustBuild(t, shippedBuild), t.TempDir()
 }

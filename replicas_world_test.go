@@ -58,7 +58,7 @@ type replicaWorld struct {
 // newReplicaWorld starts all replicas and pushes the first ticket.
 func newReplicaWorld(t *testing.T, o replicaOptions) *replicaWorld {
 	t.Helper()
-	build := plainBuild
+	build := shippedBuild
 	if o.Checkpoints {
 		build = checkpointBuild
 	}

@@ -15,7 +15,7 @@ const nobody = 65534
 // A core dump would be full of secrets, and so is what a debugger of the same user reads.
 func TestServe_KeepsItsMemoryToItself(t *testing.T) {
 	t.Parallel()
-	binary, err := os.Open(mustBuild(t, plainBuild))
+	binary, err := os.Open(mustBuild(t, shippedBuild))
 	if err != nil {
 		t.Fatal(err)
 	}

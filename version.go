@@ -19,8 +19,14 @@ func (p *program) versionVerb() *cobra.Command {
 	}
 }
 
+// stamped is the version that .ci/build was given, or empty.
+var stamped string
+
 // version returns the version of this program.
 func version() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, _ := debug.ReadBuildInfo()
 	return versionOf(info)
 }

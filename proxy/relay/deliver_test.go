@@ -286,3 +286,20 @@ func TestDeliver_HTTPS(t *testing.T) {
 		t.Errorf("Deliver = %q, %v", answer, err)
 	}
 }
+
+// What is shipped is built without HTTP/2 in net/http, and a plain go build is not. Both deliver in
+// the same way.
+func TestDeliver_HTTP1Only(t *testing.T) {
+	protocol := make(chan string, 1)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { protocol <- r.Proto }))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	roots := srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	if _, err := newClient(t, relay.Options{RootCAs: roots}).Deliver(t.Context(), mustTarget(t, relay.TargetOptions{URL: srv.URL}), message); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-protocol; got != "HTTP/1.1" {
+		t.Errorf("the delivery came by %s; want HTTP/1.1", got)
+	}
+}
