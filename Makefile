@@ -18,7 +18,10 @@ export VULNDB
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 
-.PHONY: build generate test deps vet unit fuzz lint fmt vuln nightly image clean
+# Modules of their own, so that the program does not depend on what only their tests need.
+MODULES := examples/kubernetes examples/compose
+
+.PHONY: build generate test deps vet unit deploy fuzz lint fmt vuln nightly image clean
 
 build:
 	GO=$(GO) .ci/build wxsidecar
@@ -32,7 +35,7 @@ generate:
 	$(GO) test -run='^TestDocs_Configuration$$' . -write
 
 # The quick and telling parts first.
-test: deps build vet unit fuzz lint vuln
+test: deps build vet deploy unit fuzz lint vuln
 
 deps:
 	.ci/deps
@@ -45,12 +48,17 @@ unit:
 	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout=$(TIMEOUT) ./...
 	$(GO) test -run='Allocations|FlatMemory|HugeAnswer' ./proxy
 
+# The manifests and what else docs/deploy.md has.
+deploy:
+	set -e; for m in $(MODULES); do $(GO) -C $$m vet ./...; $(GO) -C $$m test -shuffle=on -count=$(COUNT) ./...; done
+
 fuzz:
 	.ci/fuzz $(FUZZ)
 
 lint: $(GOLANGCI) generate
 	git diff --exit-code -- '*_templ.go' docs/configuration.md
 	$(GOLANGCI) run ./...
+	set -e; for m in $(MODULES); do (cd $$m && $(CURDIR)/$(GOLANGCI) run ./...); done
 	$(GO) tool -modfile=tools.mod staticcheck ./...
 
 fmt: $(GOLANGCI)
