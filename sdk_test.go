@@ -23,6 +23,10 @@ func TestGuides(t *testing.T) {
 			t.Errorf("docs/sdk/%s is not printed by any verb", f.Name())
 		}
 	}
+	embedded, err := guides.ReadDir("docs/sdk")
+	if err != nil || len(embedded) != len(guideNames)+1 { // ca is the verb ca's
+		t.Errorf("%d pages are in the binary: %v; want the %d that verbs print", len(embedded), err, len(guideNames)+1)
+	}
 	index := readText(t, "docs/sdk/README.md")
 	c := config.Default()
 	c.Listen.Apps, c.DataDir = "10.1.1.1:9999", "/srv/wx"
