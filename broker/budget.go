@@ -15,15 +15,15 @@ const (
 // then one in an interval. The zero value is full. It is not safe for concurrent
 // use.
 type forcedBudget struct {
-	spent float64   // of forcedBurst
-	at    time.Time // when spent was right
+	spent float64 // of forcedBurst
+	at    instant // when spent was right
 }
 
 func (f *forcedBudget) take(now time.Time, life time.Duration) bool {
-	if gone := now.Sub(f.at); gone > 0 && !f.at.IsZero() {
+	if gone := now.Sub(f.at.time()); gone > 0 && f.at != 0 {
 		f.spent = max(0, f.spent-float64(gone)/float64(share(forcedInterval, life)))
 	}
-	f.at = now
+	f.at = instantOf(now)
 	if f.spent > forcedBurst-1 {
 		return false
 	}
@@ -34,15 +34,14 @@ func (f *forcedBudget) take(now time.Time, life time.Duration) bool {
 // dayBudget counts something within a day of China Standard Time, by which
 // WeChat counts. The zero value is unused. It is not safe for concurrent use.
 type dayBudget struct {
-	day  int64
-	used int
+	day, used int32
 }
 
 func (d *dayBudget) take(now time.Time, limit int) bool {
 	if day := chinaDay(now); day != d.day {
 		*d = dayBudget{day: day}
 	}
-	if d.used >= limit {
+	if int(d.used) >= limit {
 		return false
 	}
 	d.used++
@@ -63,13 +62,13 @@ func (d dayBudget) share(now time.Time, limit int) float64 {
 // China has had no daylight saving since 1991, so a fixed zone needs no zone file.
 const chinaOffset = 8 * time.Hour
 
-func chinaDay(t time.Time) int64 {
-	return t.Add(chinaOffset).Unix() / int64(24*time.Hour/time.Second)
+func chinaDay(t time.Time) int32 {
+	return int32(t.Add(chinaOffset).Unix() / int64(24*time.Hour/time.Second))
 }
 
 // chinaMidnight returns when the day of t ends in China.
 func chinaMidnight(t time.Time) time.Time {
-	return time.Unix((chinaDay(t)+1)*int64(24*time.Hour/time.Second), 0).Add(-chinaOffset)
+	return time.Unix(int64(chinaDay(t)+1)*int64(24*time.Hour/time.Second), 0).Add(-chinaOffset)
 }
 
 const (

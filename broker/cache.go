@@ -22,7 +22,7 @@ func newCache(size int64) (*cache, error) {
 	r, err := ristretto.NewCache(&ristretto.Config[uint64, *entry]{
 		// Not the usual ten for each entry: they only choose whom to evict, and cost
 		// five bytes each from the start. Below two the library panics.
-		NumCounters:        max(size, 64),
+		NumCounters:        max(size/8, 64),
 		MaxCost:            size,
 		BufferItems:        64,
 		IgnoreInternalCost: true, // else each entry costs 56 more, and a cache of 1,000 keeps 17

@@ -220,9 +220,9 @@ func (c *component) takeTicket(ctx context.Context, p wechat.Push) error {
 
 // ticketReason says since when the ticket is missing, and what to check.
 func (c *component) ticketReason(cond condition, now time.Time) string {
-	since := cond.ticketless
+	since := cond.ticketless.time()
 	if since.IsZero() {
-		since = cond.since
+		since = cond.since.time()
 	}
 	text := fmt.Sprintf("ticket missing since %s (%s): component %s has no usable component_verify_ticket; ",
 		since.UTC().Format(time.RFC3339), now.Sub(since).Round(time.Second), c.appID)

@@ -86,7 +86,8 @@
 //	key.go token.go account.go errors.go   what callers see
 //	state.go advice.go                     the states of a key, and how they are worded
 //	record.go record_edit.go               what is kept of a key, and every edit of it;
-//	                                       record_status.go (how one is that is not in use)
+//	                                       record_status.go (how one is that is not in use);
+//	                                       record_kept.go (as memory holds it)
 //	due.go backoff.go                      when to renew, and when to try again
 //	budget.go breaker.go                   how often WeChat may be asked
 //	faulty.go served.go                    what apps' calls showed of a key
@@ -95,10 +96,10 @@
 //	                                       broker_admin.go, broker_admin_store.go,
 //	                                       broker_accounts.go (for operators)
 //	token_wait.go                          the hit and the wait
-//	entry.go cache.go                      a key in memory, and how it is found
+//	entry.go cache.go instant.go           a key in memory, its times, and how it is found
 //	table.go table_*.go                    change, finish, queue, call, wait, report, quota, outage,
 //	                                       clock, drop, uses, status, accounts, overview,
-//	                                       forced, replicas
+//	                                       forced, replicas, entries
 //	ledger.go ledger_*.go                  records, accounts, merge (the list), uses, unsaved,
 //	                                       meta, oldnames, replicas; store/ says what a store must do
 //	directory.go directory_*.go            account, only, load, revoke

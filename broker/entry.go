@@ -9,7 +9,7 @@ import (
 // table has at most one entry of a key at a time; the cache in front of it holds the same
 // pointer.
 //
-// All of a key is one allocation of 576 bytes, one of the allocator's sizes: calls to many
+// All of a key is one allocation of 384 bytes, one of the allocator's sizes: calls to many
 // keys touch as many entries, and larger ones cost them cache misses.
 type entry struct {
 	key Key
@@ -33,14 +33,14 @@ type entry struct {
 	usedSaved int64         // the last use that the store knows, unix seconds
 	fullLife  time.Duration // the longest life seen of its tokens
 	freed     int64         // when the end of an outage last had it tried ahead of its backoff, unix nanoseconds
-	changed   chan struct{} // closed at the next change, for waiters
+	changed   chan struct{} // closed at the next change, for waiters; nil while there are none
 }
 
 // activity says what goes on with a key.
 type activity struct {
 	running bool
 	again   bool // to be tried again at the end of the renewal under way, should it fail
-	waiters int
+	waiters int32
 	// converge is when it is renewed at the latest, as others obtained a token as well; unix
 	// nanoseconds, 0 for no such date.
 	converge int64
@@ -51,8 +51,6 @@ type blocking struct {
 	on         *entry // nil for none
 	dependents map[*entry]struct{}
 }
-
-func newEntry(key Key) *entry { return &entry{key: key, changed: make(chan struct{})} }
 
 // touch notes a call at now, coarsely for a token that lives long: a store to a
 // shared cache line on every call would cost more than the rest.
@@ -94,8 +92,18 @@ func (e *entry) lifeLocked() time.Duration {
 	return life
 }
 
+// changedLocked returns the channel that is closed at the next change.
+func (e *entry) changedLocked() <-chan struct{} {
+	if e.changed == nil {
+		e.changed = make(chan struct{})
+	}
+	return e.changed
+}
+
 // notifyLocked wakes everybody who waits for a change.
 func (e *entry) notifyLocked() {
-	close(e.changed)
-	e.changed = make(chan struct{})
+	if e.changed != nil {
+		close(e.changed)
+		e.changed = nil
+	}
 }

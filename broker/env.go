@@ -3,6 +3,7 @@ package broker
 import (
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -67,6 +68,18 @@ func newConfiguration(components []ComponentConfig, accounts []AccountConfig) *c
 func (c *configuration) has(key Key) bool {
 	_, ok := c.secrets[key]
 	return ok
+}
+
+// owned returns the key with texts of its own: those that it came with may be parts of longer
+// ones, and an entry keeps them.
+func (c *configuration) owned(key Key) Key {
+	key.AppID = strings.Clone(key.AppID)
+	if i, found := slices.BinarySearch(c.components, key.Component); found {
+		key.Component = c.components[i]
+	} else {
+		key.Component = strings.Clone(key.Component)
+	}
+	return key
 }
 
 // isOwn reports whether appID is a configured own account's.

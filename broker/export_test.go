@@ -52,7 +52,7 @@ func (b *Broker) InUse() int { return b.table.size() }
 func (t *table) size() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.entries)
+	return t.entries.size()
 }
 
 // Orphan reports whether the cache holds an entry of key that memory does not.
@@ -67,7 +67,7 @@ func (b *Broker) SpendDayOf(key Key) { b.table.spendDay(key) }
 func (t *table) spendDay(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	budget := &t.entries[key].quota.forced
+	budget := &t.entries.find(key).quota.forced
 	budget.take(t.clock.Now(), 1)
 	budget.used = 1 << 30
 }

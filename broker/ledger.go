@@ -44,9 +44,9 @@ type memory interface {
 // saved is what the ledger knows of a key in use. It stands in the key's entry; the ledger's
 // lock of the key guards it.
 type saved struct {
-	rec     *record
-	unsaved atomic.Bool // rec is ahead of the store
-	wrote   bool        // this sidecar obtained the token in rec
+	kept    kept        // the record
+	unsaved atomic.Bool // it is ahead of the store
+	wrote   bool        // this sidecar obtained its token
 }
 
 // errUnsaved says that the store did not take a change, and that memory has it.
@@ -138,7 +138,7 @@ func (l *ledger) inForceLocked(ctx context.Context, key Key, s *saved) (cur *rec
 	case err != nil && s == nil:
 		return nil, base, false, err
 	case err != nil:
-		return s.rec, base, s.unsaved.Load(), err
+		return s.kept.record(), base, s.unsaved.Load(), err
 	}
 	cur = l.inForceOfLocked(key, s, stored)
 	return cur, base, cur != stored, nil
@@ -161,7 +161,7 @@ func (l *ledger) inForceOfLocked(key Key, s *saved, stored *record) *record {
 // another. What memory holds is in force where the store did not take it, and where the store
 // went back: its file was repaired, an old copy restored, or a failover lost its last writes.
 func (s *saved) inForce(stored *record) (cur *record, rivals bool) {
-	mine, unsaved := s.rec, s.unsaved.Load()
+	mine, unsaved := s.kept.record(), s.unsaved.Load()
 	behind := mine.generation > stored.generation && mine.newerThan(stored)
 	if mine.rivals(stored) && !behind && (unsaved || mine.generation >= stored.generation) {
 		return newest(mine, stored), true
@@ -205,7 +205,7 @@ func (l *ledger) current(ctx context.Context, key Key) (*record, error) {
 // store cannot be read.
 func (l *ledger) reread(ctx context.Context, key Key, s *saved) (rec *record, newer bool) {
 	defer l.lock(key)()
-	known := s.rec
+	known := s.kept.record()
 	cur, _, err := l.currentLocked(ctx, key, s) // what the store did not take counts as well
 	if err != nil {
 		return known, false
@@ -220,7 +220,7 @@ func (l *ledger) reread(ctx context.Context, key Key, s *saved) (rec *record, ne
 // inMemory returns the record that memory follows.
 func (l *ledger) inMemory(key Key, s *saved) *record {
 	defer l.lock(key)()
-	return s.rec
+	return s.kept.record()
 }
 
 func (l *ledger) save(ctx context.Context, key Key, base store.Version, rec *record, with *[]change) error {
@@ -238,12 +238,16 @@ func (l *ledger) save(ctx context.Context, key Key, base store.Version, rec *rec
 // adoptLocked lets memory follow a record. An older generation than the one held is
 // dropped. s is nil for a key that is not in use.
 func (l *ledger) adoptLocked(key Key, s *saved, rec *record) {
-	if s == nil || rec.generation < s.rec.generation {
+	if s == nil {
 		return
 	}
-	s.wrote = s.wrote && rec.token.Equal(s.rec.token)
-	s.rec = rec
-	l.memory.follow(key, rec)
+	before := s.kept.record()
+	if rec.generation < before.generation {
+		return
+	}
+	s.wrote = s.wrote && rec.token.Equal(before.token)
+	s.kept = keep(rec)
+	l.memory.follow(key, s.kept.record())
 }
 
 // stillOpen drops from changes those that somebody else has made already.

@@ -10,7 +10,7 @@ import (
 func (l *ledger) noteWrote(key Key, token secret.Text) {
 	defer l.lock(key)()
 	if s := l.memory.inUse(key); s != nil {
-		s.wrote = s.rec.token.Equal(token)
+		s.wrote = s.kept.record().token.Equal(token)
 	}
 }
 
@@ -27,10 +27,14 @@ func (l *ledger) showRole(key Key, s *KeyStatus) {
 	}
 	defer l.lock(key)()
 	held := l.memory.inUse(key)
-	if held == nil || held.rec.token.IsZero() {
+	if held == nil {
 		return
 	}
-	s.Role, s.Fence = "reader", held.rec.fence
+	rec := held.kept.record()
+	if rec.token.IsZero() {
+		return
+	}
+	s.Role, s.Fence = "reader", rec.fence
 	if held.wrote {
 		s.Role = "writer"
 	}
@@ -53,17 +57,20 @@ func (l *ledger) catchUp(ctx context.Context, key Key) (before, after *record, e
 	if s == nil {
 		return nil, nil, nil
 	}
-	before = s.rec
+	before = s.kept.record()
 	_, err = l.updateLocked(ctx, key, func(*record) bool { return false }, nil)
-	return before, s.rec, err
+	return before, s.kept.record(), err
 }
 
 // followLocked is adoptLocked for what another sidecar wrote: the key goes on from there.
 func (l *ledger) followLocked(key Key, s *saved, rec *record) {
-	if s == nil || s.rec == rec || rec.generation < s.rec.generation {
+	if s == nil || s.kept == keep(rec) {
 		return
 	}
-	before := s.rec
+	before := s.kept.record()
+	if rec.generation < before.generation {
+		return
+	}
 	l.adoptLocked(key, s, rec)
 	l.memory.changedElsewhere(key, before, rec)
 }
@@ -87,10 +94,13 @@ func (l *ledger) behind(ctx context.Context, keys []Key) ([]Key, error) {
 func (l *ledger) differs(key Key, stored *record) bool {
 	defer l.lock(key)()
 	s := l.memory.inUse(key)
-	if s == nil || s.rec.generation == 0 && stored.generation == 0 {
+	if s == nil {
 		return false
 	}
-	r := s.rec
+	r := s.kept.record()
+	if r.generation == 0 && stored.generation == 0 {
+		return false
+	}
 	return s.unsaved.Load() || r.generation != stored.generation || !r.token.Equal(stored.token) || !r.dies.Equal(stored.dies) ||
 		!r.refreshToken.Equal(stored.refreshToken) || r.verdict != stored.verdict || !r.quotaMet.Equal(stored.quotaMet) || stored.unreadable
 }

@@ -22,12 +22,13 @@ func (l *ledger) saveUses(ctx context.Context, uses map[Key]time.Time) bool {
 		if s == nil {
 			continue
 		}
-		if s.unsaved.Load() || s.rec.generation == 0 { // it will be written anyway, or is none
+		mine := s.kept.record()
+		if s.unsaved.Load() || mine.generation == 0 { // it will be written anyway, or is none
 			l.memory.useNotSaved(key)
 			continue
 		}
 		cur := l.inForceOfLocked(key, s, all[key].rec)
-		if cur.generation != s.rec.generation || !cur.token.Equal(s.rec.token) {
+		if cur.generation != mine.generation || !cur.token.Equal(mine.token) {
 			continue // another sidecar's; news of it has the key go on from there
 		}
 		if !used.After(cur.used) {

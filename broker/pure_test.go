@@ -15,7 +15,7 @@ var noon = time.Date(2026, 11, 24, 4, 0, 0, 0, time.UTC) // in China
 func TestTransition(t *testing.T) {
 	f := func(from State, ev event, want State) {
 		t.Helper()
-		c := condition{state: from, since: noon}
+		c := condition{state: from, since: instantOf(noon)}
 		switch from {
 		case StateLive, StateRenewing, StateUnknown:
 		default:
@@ -25,7 +25,7 @@ func TestTransition(t *testing.T) {
 		if got.state != want {
 			t.Errorf("%s on %d (alive %t): %s, want %s", from, ev.kind, ev.alive, got.state, want)
 		}
-		if changed := got.since.After(noon); changed != (from != want) {
+		if changed := got.since > instantOf(noon); changed != (from != want) {
 			t.Errorf("%s on %d: since was moved: %t", from, ev.kind, changed)
 		}
 	}

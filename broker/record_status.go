@@ -14,7 +14,7 @@ func statusOf(key Key, rec *record, now time.Time) AccountStatus {
 	if alive {
 		s.Generation, s.ExpiresAt = token.Generation, shownTime(token.DiesAt)
 	}
-	c := condition{since: now}
+	c := condition{since: instantOf(now)}
 	if ev := eventOf(rec, alive); alive || ev.kind != eventDue {
 		c = transition(c, withAdvice(key, ev), now)
 	}

@@ -61,16 +61,16 @@ type condition struct {
 	// trouble is the state that shows once no token lives; StateUnknown for none.
 	// A living token hides it: the key is live, and its next renewal is awaited.
 	trouble  State
-	noAnswer bool      // WeChat, or the store, did not answer the last one at all
-	since    time.Time // when the state began
-	troubled time.Time // since when the trouble is what it is
-	reason   string    // of the trouble, for people
-	errcode  int       // of the trouble, where WeChat gave one
-	failures int       // renewals that failed in a row
+	noAnswer bool    // WeChat, or the store, did not answer the last one at all
+	failures int32   // renewals that failed in a row
+	since    instant // when the state began
+	troubled instant // since when the trouble is what it is
+	reason   string  // of the trouble, for people
+	errcode  int     // of the trouble, where WeChat gave one
 	// ticketless is since when a component has had no usable ticket; zero while none
 	// was missed.
-	ticketless time.Time
-	notBefore  time.Time
+	ticketless instant
+	notBefore  instant
 }
 
 // eventKind is what can happen to a key.
@@ -132,14 +132,14 @@ func transition(c condition, ev event, now time.Time) condition {
 	case eventRefreshVoid:
 		next = troubled(c, ev, StateNeedsAuthorization, now)
 	case eventAnswered:
-		next.notBefore = time.Time{}
+		next.notBefore = 0
 	case eventHeld:
-		next.notBefore = now.Add(ev.wait)
+		next.notBefore = instantOf(now.Add(ev.wait))
 	case eventDue, eventDied:
 	}
 	next.state = shown(next, ev.alive)
 	if next.state != c.state {
-		next.since = now
+		next.since = instantOf(now)
 	}
 	return next
 }
@@ -170,18 +170,18 @@ func (c condition) hasTrouble(trouble State, errcode int) bool {
 
 func troubled(c condition, ev event, trouble State, now time.Time) condition {
 	if !c.hasTrouble(trouble, ev.errcode) {
-		c.troubled = now
+		c.troubled = instantOf(now)
 	}
 	c.trouble, c.reason, c.errcode, c.noAnswer = trouble, ev.reason, ev.errcode, ev.noAnswer
-	c.notBefore = time.Time{}
+	c.notBefore = 0
 	if ev.wait > 0 {
-		c.notBefore = now.Add(ev.wait)
+		c.notBefore = instantOf(now.Add(ev.wait))
 	}
 	if ev.kind != eventBlocked {
 		c.failures++
 	}
-	if ev.kind == eventNoTicket && c.ticketless.IsZero() {
-		c.ticketless = now
+	if ev.kind == eventNoTicket && c.ticketless == 0 {
+		c.ticketless = instantOf(now)
 	}
 	return c
 }

@@ -22,7 +22,7 @@ type table struct {
 	doubted     chan struct{} // capacity 1, for watch: WeChat is to be probed
 
 	mu            sync.Mutex
-	entries       map[Key]*entry
+	entries       entries
 	urgent, ahead queue
 	running       int
 	outage        outage
@@ -53,7 +53,7 @@ func newTable(v *env, o tableOptions, cacheSize int64) (*table, error) {
 	}
 	return &table{
 		env: v, tableOptions: o, cache: c, limiter: rate.NewLimiter(rate.Limit(o.perSecond), 1),
-		wake: make(chan struct{}, 1), outageBegan: make(chan struct{}, 1), doubted: make(chan struct{}, 1), entries: map[Key]*entry{},
+		wake: make(chan struct{}, 1), outageBegan: make(chan struct{}, 1), doubted: make(chan struct{}, 1), entries: newEntries(),
 	}, nil
 }
 
@@ -62,7 +62,7 @@ func newTable(v *env, o tableOptions, cacheSize int64) (*table, error) {
 func (t *table) entry(key Key) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	if e != nil && t.cache.get(&key) != e {
 		t.cache.set(e)
 	}
@@ -73,7 +73,7 @@ func (t *table) entry(key Key) *entry {
 func (t *table) inUse(key Key) *saved {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.entries[key]; e != nil {
+	if e := t.entries.find(key); e != nil {
 		return &e.saved
 	}
 	return nil
@@ -83,7 +83,7 @@ func (t *table) inUse(key Key) *saved {
 func (t *table) usable(key Key) *Token {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	if e == nil {
 		return nil
 	}
@@ -99,7 +99,7 @@ func (t *table) usable(key Key) *Token {
 func (t *table) follow(key Key, rec *record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.entries[key]; e != nil {
+	if e := t.entries.find(key); e != nil {
 		t.checkpoint("renewal-swap")
 		e.followLocked(rec)
 	}
@@ -129,8 +129,10 @@ func (e *entry) followLocked(rec *record) {
 // activate brings a key into use, with what its record says, and schedules it. Only who has
 // the ledger's lock of the key does so: there is never a second entry.
 func (t *table) activate(key Key, rec *record) *entry {
-	e, configured := newEntry(key), t.config.Load().has(key)
-	e.saved.rec = rec
+	config := t.config.Load()
+	e, configured := &entry{key: config.owned(key)}, config.has(key)
+	e.saved.kept = keep(rec)
+	rec = e.saved.kept.record() // the token is a part of it
 	if !rec.used.IsZero() {
 		e.used.Store(rec.used.Unix())
 	}
@@ -141,22 +143,22 @@ func (t *table) activate(key Key, rec *record) *entry {
 	now := t.clock.Now()
 	token := e.token.Load()
 	alive := token.Alive(now)
-	e.cond = condition{since: now} // unknown: nobody has asked for its token yet
+	e.cond = condition{since: instantOf(now)} // unknown: nobody has asked for its token yet
 	if ev := eventOf(rec, alive); alive || configured || ev.kind != eventDue {
 		e.cond = e.nextLocked(ev, now)
 	}
 	if ev, used := quotaOf(rec, alive, now); used && rec.quotaMet.After(t.budgets.resetAt) {
-		e.quota.met, e.cond = rec.quotaMet, e.nextLocked(ev, now)
+		e.quota.met, e.cond = instantOf(rec.quotaMet), e.nextLocked(ev, now)
 	}
-	t.entries[key] = e
+	t.entries.add(e)
 	if t.idleLocked(e, now) {
 		e.touch(now, 0) // who brings it back is about to use it; it must not be dropped before
 	}
 	switch {
 	case alive:
-		t.scheduleLocked(e, later(due(token, rec.fullLife, t.renewAt, t.rand()), e.cond.notBefore), false)
+		t.scheduleLocked(e, later(due(token, rec.fullLife, t.renewAt, t.rand()), e.cond.notBefore.time()), false)
 	case configured:
-		t.scheduleLocked(e, later(now, e.cond.notBefore), true)
+		t.scheduleLocked(e, later(now, e.cond.notBefore.time()), true)
 	default:
 		t.scheduleLocked(e, now.Add(2*e.lifeLocked()), false) // a call brings it forward; without one it is dropped then
 	}
@@ -192,7 +194,7 @@ func (t *table) takenBack(keys []Key) map[Key]bool {
 	defer t.mu.Unlock()
 	found := map[Key]bool{}
 	for _, key := range keys {
-		if e := t.entries[key]; e != nil {
+		if e := t.entries.find(key); e != nil {
 			found[key] = e.cond.trouble == StateUnauthorized
 		}
 	}

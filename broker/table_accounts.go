@@ -53,7 +53,7 @@ func (t *table) accountsIn(keys []Key, state string) map[Key]*AccountStatus {
 	now := t.clock.Now()
 	all := make(map[Key]*AccountStatus, len(keys))
 	for _, key := range keys {
-		switch e := t.entries[key]; {
+		switch e := t.entries.find(key); {
 		case e == nil:
 		case t.isInLocked(e, state, now):
 			s := t.accountLocked(e, now)
@@ -82,11 +82,11 @@ func (t *table) isInLocked(e *entry, state string, now time.Time) bool {
 func (t *table) accountLocked(e *entry, now time.Time) AccountStatus {
 	s := AccountStatus{
 		KeyStatus: t.statusLocked(e, now), key: e.key, Component: e.key.Component, InUse: true,
-		Renewing: e.renewal.running, Waiting: e.renewal.waiters, Displaced: e.displacedLocked(now), Unsaved: e.saved.unsaved.Load(),
+		Renewing: e.renewal.running, Waiting: int(e.renewal.waiters), Displaced: e.displacedLocked(now), Unsaved: e.saved.unsaved.Load(),
 		LastUsed: shownTime(e.lastUsed()),
 	}
 	if e.queued.in != nil {
-		s.NextRenewal = shownTime(e.queued.due)
+		s.NextRenewal = shownTime(e.queued.due.time())
 	}
 	if e.blocking.on != nil {
 		s.WaitsFor = e.blocking.on.key.String()
@@ -118,7 +118,7 @@ func (t *table) each(f func(e *entry)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seen := 0
-	for _, e := range t.entries { // a map may change while it is ranged over, at any time but during a step
+	for e := range t.entries.all() { // a map may change while it is ranged over, at any time but during a step
 		f(e)
 		if seen++; seen%passPart == 0 {
 			t.mu.Unlock()
@@ -155,11 +155,11 @@ func (t *table) awaitRenewal(ctx context.Context, key Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for {
-		e := t.entries[key]
-		if e == nil || !e.renewal.running && (e.queued.in == nil || e.queued.due.After(t.clock.Now())) {
+		e := t.entries.find(key)
+		if e == nil || !e.renewal.running && (e.queued.in == nil || e.queued.due > instantOf(t.clock.Now())) {
 			return true
 		}
-		changed := e.changed
+		changed := e.changedLocked()
 		t.mu.Unlock()
 		select {
 		case <-changed:
@@ -192,7 +192,7 @@ func (t *table) outageSince() time.Time {
 func (t *table) drop(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.entries[key]; e != nil {
+	if e := t.entries.find(key); e != nil {
 		t.dropLocked(e)
 	}
 }

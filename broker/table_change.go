@@ -28,7 +28,7 @@ const (
 func (t *table) change(key Key, ev event, w when) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.entries[key]; e != nil {
+	if e := t.entries.find(key); e != nil {
 		t.changeLocked(e, ev, w)
 	}
 }
@@ -61,7 +61,7 @@ func (t *table) rescheduleLocked(e *entry, w when, now time.Time) {
 	case w.as == asDue && token != nil:
 		t.scheduleLocked(e, due(token, token.Life(), t.renewAt, t.rand()), false)
 	case w.as != unmoved:
-		t.scheduleLocked(e, later(w.at, later(now, e.cond.notBefore)), urgent)
+		t.scheduleLocked(e, later(w.at, later(now, e.cond.notBefore.time())), urgent)
 	}
 }
 
@@ -140,7 +140,7 @@ func (t *table) unblockDependentsLocked(e *entry) {
 func (t *table) ticketCame(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	if e == nil {
 		return
 	}
@@ -162,7 +162,7 @@ func (t *table) ticketCame(key Key) {
 func (t *table) changeTokenless(key Key, trouble State, ev event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	if e == nil || e.token.Load().Alive(t.clock.Now()) || trouble != StateUnknown && e.cond.trouble != trouble {
 		return
 	}

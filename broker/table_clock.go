@@ -18,14 +18,12 @@ func (t *table) moveClock(date, sent, received time.Time) bool {
 // moveWaitsLocked lets pauses last as long as they were meant to, and states as long as
 // they did, although the clock by which they were set has been moved since.
 func (t *table) moveWaitsLocked(by time.Duration) {
-	for _, e := range t.entries {
-		for _, at := range []*time.Time{&e.cond.since, &e.cond.ticketless, &e.cond.notBefore, &e.rejection.refreshAt, &e.quota.overrun} {
-			if !at.IsZero() {
-				*at = at.Add(by)
-			}
+	for e := range t.entries.all() {
+		for _, at := range []*instant{&e.cond.since, &e.cond.ticketless, &e.cond.notBefore, &e.rejection.refreshAt, &e.quota.overrun} {
+			*at = at.add(by)
 		}
 		if e.queued.in != nil && !e.dueByTokenLocked() {
-			t.scheduleLocked(e, e.queued.due.Add(by), e.queued.in == &t.urgent)
+			t.scheduleLocked(e, e.queued.due.add(by).time(), e.queued.in == &t.urgent)
 		}
 	}
 }
@@ -35,5 +33,5 @@ func (t *table) moveWaitsLocked(by time.Duration) {
 // the time.
 func (e *entry) dueByTokenLocked() bool {
 	token := e.token.Load()
-	return e.cond.trouble == StateUnknown && token != nil && e.queued.due.Before(token.DiesAt)
+	return e.cond.trouble == StateUnknown && token != nil && e.queued.due < instantOf(token.DiesAt)
 }

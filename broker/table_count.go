@@ -37,9 +37,9 @@ func (t *table) count() *metrics.KeyCounts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
-	for key, e := range t.entries {
-		counts[key.Kind].addLocked(e, now)
-		c.Waiting += e.renewal.waiters
+	for e := range t.entries.all() {
+		counts[e.key.Kind].addLocked(e, now)
+		c.Waiting += int(e.renewal.waiters)
 	}
 	c.Expiries = t.expiriesLocked(now)
 	for _, k := range countedKinds {
@@ -85,7 +85,7 @@ func (t *table) expiriesLocked(now time.Time) []metrics.Expiry {
 	var all []metrics.Expiry
 	for key := range t.config.Load().secrets {
 		expiry := metrics.Expiry{Kind: key.Kind.Label(), AppID: key.AppID}
-		if e := t.entries[key]; e != nil {
+		if e := t.entries.find(key); e != nil {
 			if token := e.heldLocked(now); token != nil {
 				expiry.At = token.DiesAt
 			}

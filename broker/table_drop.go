@@ -19,7 +19,7 @@ func (t *table) idleLocked(e *entry, now time.Time) bool {
 func (t *table) dropLocked(e *entry) {
 	unscheduleLocked(e)
 	unblockLocked(e)
-	delete(t.entries, e.key)
+	t.entries.remove(e)
 	t.cache.forget(e)
 	// Nobody else would: what is forgotten gets no token.
 	t.unblockDependentsLocked(e)
@@ -32,10 +32,10 @@ func (t *table) dropUnconfigured(gone func(Key) bool) []Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var dropped []Key
-	for key, e := range t.entries {
-		if gone(key) || key.Kind.IsTicket() && gone(key.account().Key()) {
+	for e := range t.entries.all() {
+		if gone(e.key) || e.key.Kind.IsTicket() && gone(e.key.account().Key()) {
 			t.dropLocked(e)
-			dropped = append(dropped, key)
+			dropped = append(dropped, e.key)
 		}
 	}
 	return dropped

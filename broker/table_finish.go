@@ -16,7 +16,7 @@ func (t *table) finish(e *entry, out outcome) {
 		t.finishBlockedLocked(e, &out, now)
 	}
 	if (out.kind == eventFailed || out.kind == eventNoTicket) && out.wait == 0 {
-		out.wait = backoff(e.cond.failures+1, e.lifeLocked(), t.rand())
+		out.wait = backoff(int(e.cond.failures)+1, e.lifeLocked(), t.rand())
 	}
 	if out.unchanged {
 		e.noteUnchangedLocked()
@@ -62,7 +62,7 @@ func nextAfter(e *entry, out outcome, again bool) when {
 // finishBlockedLocked notes which key e waits for. That one may have got its token while
 // the renewal was on its way back, or be configured no longer.
 func (t *table) finishBlockedLocked(e *entry, out *outcome, now time.Time) {
-	other := t.entries[out.blockedOn]
+	other := t.entries.find(out.blockedOn)
 	switch {
 	case other == nil:
 		out.kind = eventFailed

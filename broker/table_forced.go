@@ -6,10 +6,10 @@ package broker
 type forcedRecord struct {
 	At         int64   `json:"at"`
 	Spent      float64 `json:"spent,omitempty"`
-	Day        int64   `json:"day,omitempty"`
-	Used       int     `json:"used,omitempty"`
-	RefreshDay int64   `json:"refresh_day,omitempty"`
-	Refreshes  int     `json:"refreshes,omitempty"`
+	Day        int32   `json:"day,omitempty"`
+	Used       int32   `json:"used,omitempty"`
+	RefreshDay int32   `json:"refresh_day,omitempty"`
+	Refreshes  int32   `json:"refreshes,omitempty"`
 	RefreshAt  int64   `json:"refresh_at,omitempty"`
 }
 
@@ -19,25 +19,25 @@ func (t *table) forcedOf(e *entry, stored *forcedRecord) *forcedRecord {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r, q, today := &e.rejection, &e.quota, chinaDay(t.clock.Now())
-	if stored != nil && chinaDay(moment(stored.At)) == today && stored.At > millis(r.forced.at) {
+	if stored != nil && chinaDay(moment(stored.At)) == today && stored.At > millis(r.forced.at.time()) {
 		return stored
 	}
-	if at := r.forced.at; at.IsZero() || chinaDay(at) != today {
+	if at := r.forced.at.time(); at.IsZero() || chinaDay(at) != today {
 		return nil
 	}
 	return &forcedRecord{
-		At: millis(r.forced.at), Spent: r.forced.spent, Day: q.forced.day, Used: q.forced.used,
-		RefreshDay: r.refreshes.day, Refreshes: r.refreshes.used, RefreshAt: millis(r.refreshAt),
+		At: millis(r.forced.at.time()), Spent: r.forced.spent, Day: q.forced.day, Used: q.forced.used,
+		RefreshDay: r.refreshes.day, Refreshes: r.refreshes.used, RefreshAt: millis(r.refreshAt.time()),
 	}
 }
 
 // followForcedLocked takes over what another sidecar, or an earlier run, has spent since.
 func (e *entry) followForcedLocked(f *forcedRecord) {
-	if f == nil || !moment(f.At).After(e.rejection.forced.at) {
+	if f == nil || !moment(f.At).After(e.rejection.forced.at.time()) {
 		return
 	}
-	e.rejection.forced = forcedBudget{spent: f.Spent, at: moment(f.At)}
+	e.rejection.forced = forcedBudget{spent: f.Spent, at: instantOf(moment(f.At))}
 	e.quota.forced = dayBudget{day: f.Day, used: f.Used}
 	e.rejection.refreshes = dayBudget{day: f.RefreshDay, used: f.Refreshes}
-	e.rejection.refreshAt = moment(f.RefreshAt)
+	e.rejection.refreshAt = instantOf(moment(f.RefreshAt))
 }

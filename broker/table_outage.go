@@ -178,7 +178,7 @@ const freedAgain = 75 * time.Second
 // retryUnansweredLocked has those tried that found WeChat silent.
 func (t *table) retryUnansweredLocked() {
 	now := t.clock.Now()
-	for _, e := range t.entries {
+	for e := range t.entries.all() {
 		if e.cond.noAnswer && e.queued.in != nil && now.Sub(time.Unix(0, e.freed)).Abs() >= freedAgain {
 			e.freed = now.UnixNano()
 			t.changeLocked(e, event{kind: eventAnswered}, when{})

@@ -84,15 +84,15 @@ func addTroubleLocked(groups map[troubleKey]*TroubleGroup, e *entry, now time.Ti
 	k := troubleKey{e.key.Component, c.trouble, c.errcode}
 	g := groups[k]
 	if g == nil {
-		g = &TroubleGroup{Component: k.component, Cause: k.cause.String(), Errcode: k.errcode, AppIDs: []string{}, Since: c.troubled, Reason: c.reason}
+		g = &TroubleGroup{Component: k.component, Cause: k.cause.String(), Errcode: k.errcode, AppIDs: []string{}, Since: c.troubled.time(), Reason: c.reason}
 		groups[k] = g
 	}
 	g.Count++
 	if e.usableLocked(now) != nil {
 		g.Hidden++
 	}
-	if c.troubled.Before(g.Since) {
-		g.Since, g.Reason = c.troubled, c.reason
+	if c.troubled < instantOf(g.Since) {
+		g.Since, g.Reason = c.troubled.time(), c.reason
 	}
 	g.AppIDs = insertName(g.AppIDs, e.key.AppID)
 }

@@ -8,7 +8,7 @@ import (
 
 // queued is the place of an entry in a queue.
 type queued struct {
-	due   time.Time
+	due   instant
 	in    *queue // nil for nowhere
 	index int
 }
@@ -18,7 +18,7 @@ type queue struct{ entries []*entry }
 
 func (q *queue) Len() int { return len(q.entries) }
 func (q *queue) Less(i, j int) bool {
-	return q.entries[i].queued.due.Before(q.entries[j].queued.due)
+	return q.entries[i].queued.due < q.entries[j].queued.due
 }
 
 func (q *queue) Swap(i, j int) {
@@ -48,7 +48,7 @@ func (q *queue) next() (time.Time, bool) {
 	if len(q.entries) == 0 {
 		return time.Time{}, false
 	}
-	return q.entries[0].queued.due, true
+	return q.entries[0].queued.due.time(), true
 }
 
 // scheduleLocked has e renewed at a time, and at no other. Urgent ones, which somebody
@@ -57,7 +57,7 @@ func (q *queue) next() (time.Time, bool) {
 // exist.
 func (t *table) scheduleLocked(e *entry, at time.Time, urgent bool) {
 	unscheduleLocked(e)
-	if t.entries[e.key] != e {
+	if t.entries.find(e.key) != e {
 		return
 	}
 	if e.renewal.running {
@@ -65,7 +65,7 @@ func (t *table) scheduleLocked(e *entry, at time.Time, urgent bool) {
 		return
 	}
 	t.wakeUp()
-	e.queued.due = at
+	e.queued.due = instantOf(at)
 	q := &t.ahead
 	if urgent {
 		q = &t.urgent
@@ -88,10 +88,10 @@ func (t *table) requestLocked(e *entry) {
 		return
 	}
 	at := e.cond.notBefore
-	if e.queued.in == &t.urgent && !e.queued.due.After(at) {
+	if e.queued.in == &t.urgent && e.queued.due <= at {
 		return
 	}
-	t.scheduleLocked(e, at, true)
+	t.scheduleLocked(e, at.time(), true)
 }
 
 // renewAhead has a key renewed now, although nobody waits, unless a renewal is under way
@@ -99,7 +99,7 @@ func (t *table) requestLocked(e *entry) {
 func (t *table) renewAhead(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.entries[key]; e != nil && !e.renewal.running && e.cond.trouble == StateUnknown {
+	if e := t.entries.find(key); e != nil && !e.renewal.running && e.cond.trouble == StateUnknown {
 		t.scheduleLocked(e, t.clock.Now(), e.queued.in == &t.urgent)
 	}
 }
@@ -195,7 +195,7 @@ func (t *table) startLocked(ctx context.Context, e *entry, now time.Time) {
 func (t *table) renewing(key Key) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	return e != nil && e.renewal.running
 }
 

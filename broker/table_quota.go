@@ -8,15 +8,15 @@ import (
 
 // keyQuota is what is known of a key's daily quota of token calls.
 type keyQuota struct {
-	met     time.Time // when WeChat last answered 45009; zero after a call that went well
+	met     instant   // when WeChat last answered 45009; zero after a call that went well
 	stopped bool      // by a breaker, not by its own doing
 	forced  dayBudget // renewals that rejections forced
-	overrun time.Time // when the last one beyond that was made
+	overrun instant   // when the last one beyond that was made
 }
 
 // metToday reports whether WeChat has answered 45009 to the key today.
 func (q *keyQuota) metToday(now time.Time) bool {
-	return !q.met.IsZero() && chinaDay(q.met) == chinaDay(now)
+	return q.met != 0 && chinaDay(q.met.time()) == chinaDay(now)
 }
 
 // budgets are what all keys together may spend.
@@ -54,7 +54,7 @@ func (t *table) quotaMet(e *entry) {
 	if !e.quota.metToday(now) {
 		t.budgets.breaker(groupOf(e.key)).note(e.key, now)
 	}
-	e.quota.met = now
+	e.quota.met = instantOf(now)
 }
 
 // renewed notes that WeChat gave e a token, and returns when the next is due. unchanged
@@ -73,7 +73,7 @@ func (t *table) renewedLocked(e *entry, full time.Duration, unchanged bool, now 
 	if token == nil {
 		return now
 	}
-	e.quota.met = time.Time{}
+	e.quota.met = 0
 	if g := groupOf(e.key); t.budgets.breaker(g).succeeded(e.key, now) {
 		t.retryStoppedLocked(g)
 	}
@@ -90,8 +90,8 @@ func (t *table) renewedLocked(e *entry, full time.Duration, unchanged bool, now 
 // retryStoppedLocked has those of a group, or of every group for the zero one, tried again
 // that were stopped for what others did.
 func (t *table) retryStoppedLocked(g quotaGroup) {
-	for key, e := range t.entries {
-		if e.quota.stopped && (g == quotaGroup{} || g == groupOf(key)) {
+	for e := range t.entries.all() {
+		if e.quota.stopped && (g == quotaGroup{} || g == groupOf(e.key)) {
 			e.quota.stopped = false
 			t.retryLocked(e, false)
 		}
@@ -105,14 +105,14 @@ func (t *table) retryStopped() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.budgets = budgets{resetAt: t.clock.Now()}
-	for _, e := range t.entries {
+	for e := range t.entries.all() {
 		e.quota = keyQuota{}
 		stopped := e.cond.trouble == StateQuotaExhausted || e.cond.trouble == StateMisconfigured
 		switch {
 		case e.renewal.running || stopped && e.blocking.on == nil:
 			t.retryLocked(e, t.config.Load().has(e.key))
 		case e.cond.trouble == StateUnauthorized, e.cond.trouble == StateNeedsAuthorization:
-			e.cond.notBefore = time.Time{} // an exhausted quota may have put off the next look
+			e.cond.notBefore = 0 // an exhausted quota may have put off the next look
 		}
 	}
 	t.log.Info("keys that an exhausted quota or a misconfiguration stopped are tried again")
@@ -123,7 +123,7 @@ func (t *table) retryStopped() {
 func (t *table) retry(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	if e == nil {
 		return
 	}
@@ -153,9 +153,9 @@ func (t *table) overBudget(e *entry) (reason string, wait time.Duration) {
 		return "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China", t.untilQuotaProbe()
 	case !forced, q.forced.take(now, forcedPerDay(e.lifeLocked())):
 		return "", 0
-	case now.Sub(q.overrun) >= quotaProbe:
+	case now.Sub(q.overrun.time()) >= quotaProbe:
 		// Our own budget is a guess at WeChat's: the key is not given up for the day.
-		q.overrun = now
+		q.overrun = instantOf(now)
 		return "", 0
 	default:
 		again := askAgain(suspect, e.lifeLocked(), now, t.rand())

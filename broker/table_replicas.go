@@ -60,7 +60,7 @@ func (t *table) convergeAtLocked(e *entry) time.Time {
 func (t *table) converge(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.entries[key]; e != nil {
+	if e := t.entries.find(key); e != nil {
 		at := t.convergeAtLocked(e)
 		e.renewal.converge = at.UnixNano()
 		t.changeLocked(e, event{kind: eventDue}, when{at: at})
@@ -72,7 +72,7 @@ func (t *table) converge(key Key) {
 func (t *table) changedElsewhere(key Key, before, after *record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	if e == nil {
 		return
 	}
@@ -88,7 +88,7 @@ func (t *table) changedElsewhere(key Key, before, after *record) {
 		ev.wait = verdictMemory
 		t.changeLocked(e, ev, when{as: notAtAll})
 	case met:
-		e.quota.met = after.quotaMet
+		e.quota.met = instantOf(after.quotaMet)
 		t.budgets.breaker(groupOf(key)).noteElsewhere(key, after.quotaMet, now)
 		t.changeLocked(e, quota, when{})
 	case renewed:
@@ -107,9 +107,9 @@ func (t *table) changedElsewhere(key Key, before, after *record) {
 func (t *table) keys() []Key {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keys := make([]Key, 0, len(t.entries))
-	for key := range t.entries {
-		keys = append(keys, key)
+	keys := make([]Key, 0, t.entries.size())
+	for e := range t.entries.all() {
+		keys = append(keys, e.key)
 	}
 	return keys
 }

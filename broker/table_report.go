@@ -12,7 +12,7 @@ type rejection struct {
 	forced    forcedBudget
 	// Of stable_token's force_refresh.
 	refreshes dayBudget
-	refreshAt time.Time // when one is allowed again
+	refreshAt instant // when one is allowed again
 }
 
 // report says that WeChat refused a call that carried generation of key, see
@@ -20,7 +20,7 @@ type rejection struct {
 func (t *table) report(key Key, generation uint64, r Refusal) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	if e == nil {
 		return true // nothing is in force; the next call loads it
 	}
@@ -90,7 +90,7 @@ func (e *entry) refusedLocked(token *Token, now time.Time) (served bool, since t
 // confirmed reports whether stable_token has given the token once more after a refusal,
 // and may not be made to give another one now.
 func (r *rejection) confirmed(token *Token, now time.Time) bool {
-	return token.Generation == r.unchanged && (now.Before(r.refreshAt) || !r.refreshes.left(now, forceRefreshPerDay))
+	return token.Generation == r.unchanged && (now.Before(r.refreshAt.time()) || !r.refreshes.left(now, forceRefreshPerDay))
 }
 
 // mayForceRefresh reports whether stable_token is to be made to give another token than
@@ -99,10 +99,10 @@ func (t *table) mayForceRefresh(e *entry) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now, r := t.clock.Now(), &e.rejection
-	if r.suspect == nil || r.suspect.Generation != r.unchanged || now.Before(r.refreshAt) || !r.refreshes.take(now, forceRefreshPerDay) {
+	if r.suspect == nil || r.suspect.Generation != r.unchanged || now.Before(r.refreshAt.time()) || !r.refreshes.take(now, forceRefreshPerDay) {
 		return false
 	}
-	r.refreshAt = now.Add(forceRefreshInterval)
+	r.refreshAt = instantOf(now.Add(forceRefreshInterval))
 	return true
 }
 

@@ -43,7 +43,7 @@ func (t *table) status(keys map[Key]secret.Text) []KeyStatus {
 	now := t.clock.Now()
 	all := []KeyStatus{}
 	for key := range keys {
-		if e := t.entries[key]; e != nil {
+		if e := t.entries.find(key); e != nil {
 			all = append(all, t.statusLocked(e, now))
 		}
 	}
@@ -83,7 +83,7 @@ func (e *entry) troubleLocked() *Trouble {
 	}
 	return &Trouble{
 		Cause: e.cond.trouble.String(), Errcode: e.cond.errcode, Reason: e.cond.reason,
-		Since: e.cond.troubled.UTC().Truncate(time.Second),
+		Since: e.cond.troubled.time().UTC().Truncate(time.Second),
 	}
 }
 

@@ -8,9 +8,9 @@ func (t *table) staleUses(slack time.Duration, most int) map[Key]time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	uses, config := map[Key]time.Time{}, t.config.Load()
-	for key, e := range t.entries {
-		if used := e.lastUsed(); used.Unix()-e.usedSaved > int64(slack/time.Second) && !config.has(key) {
-			uses[key] = used
+	for e := range t.entries.all() {
+		if used := e.lastUsed(); used.Unix()-e.usedSaved > int64(slack/time.Second) && !config.has(e.key) {
+			uses[e.key] = used
 		}
 		if len(uses) == most {
 			break
@@ -23,7 +23,7 @@ func (t *table) staleUses(slack time.Duration, most int) map[Key]time.Time {
 func (t *table) useNotSaved(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if e := t.entries[key]; e != nil {
+	if e := t.entries.find(key); e != nil {
 		e.usedSaved = e.lastUsed().Unix()
 	}
 }

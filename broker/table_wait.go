@@ -20,7 +20,7 @@ func (t *table) await(ctx context.Context, e *entry, spent uint64) (*Token, erro
 	defer func() { e.renewal.waiters-- }()
 	end := t.clock.Now().Add(t.wait)
 	for {
-		if t.entries[e.key] != e {
+		if t.entries.find(e.key) != e {
 			return nil, errDropped
 		}
 		now := t.clock.Now()
@@ -32,7 +32,7 @@ func (t *table) await(ctx context.Context, e *entry, spent uint64) (*Token, erro
 			return nil, err
 		}
 		t.requestLocked(e)
-		changed := e.changed
+		changed := e.changedLocked()
 		t.mu.Unlock()
 		select {
 		case <-changed:
@@ -63,14 +63,14 @@ func (e *entry) servedLocked(now time.Time, spent uint64) *Token {
 func (t *table) hopelessLocked(e *entry, now, end time.Time) error {
 	root := e.rootLocked()
 	c := root.cond
-	if root.renewal.running || now.After(c.notBefore) || c.notBefore.IsZero() {
+	if root.renewal.running || now.After(c.notBefore.time()) {
 		return nil
 	}
 	switch c.trouble {
 	case StateUnauthorized, StateNeedsAuthorization, StateMisconfigured, StateQuotaExhausted:
 		return t.stateErrorLocked(e, now)
 	case StateRetrying:
-		if !t.outage.paused && c.notBefore.After(end) {
+		if !t.outage.paused && c.notBefore > instantOf(end) {
 			return t.stateErrorLocked(e, now)
 		}
 	}
@@ -109,7 +109,7 @@ func (t *table) stateErrorLocked(e *entry, now time.Time) *StateError {
 		s.RetryAfter = time.Second
 	}
 	if s.RetryAfter == 0 && s.Passing() {
-		s.RetryAfter = max(time.Second, c.notBefore.Sub(now).Round(time.Second))
+		s.RetryAfter = max(time.Second, c.notBefore.time().Sub(now).Round(time.Second))
 	}
 	return s
 }
@@ -118,7 +118,7 @@ func (t *table) stateErrorLocked(e *entry, now time.Time) *StateError {
 func (t *table) stateError(key Key) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.entries[key]
+	e := t.entries.find(key)
 	if e == nil {
 		return unknown(key.AppID)
 	}
