@@ -9,7 +9,7 @@ import (
 // table has at most one entry of a key at a time; the cache in front of it holds the same
 // pointer.
 //
-// All of a key is one allocation of 384 bytes, one of the allocator's sizes: calls to many
+// All of a key is one allocation of 288 bytes, one of the allocator's sizes: calls to many
 // keys touch as many entries, and larger ones cost them cache misses.
 type entry struct {
 	key Key
@@ -25,15 +25,36 @@ type entry struct {
 
 	// Guarded by table.mu.
 	cond      condition
-	rejection rejection
-	quota     keyQuota
+	mishaps   *mishaps // nil for none: see metLocked and meetLocked
 	queued    queued
 	renewal   activity
 	blocking  blocking
 	usedSaved int64         // the last use that the store knows, unix seconds
 	fullLife  time.Duration // the longest life seen of its tokens
-	freed     int64         // when the end of an outage last had it tried ahead of its backoff, unix nanoseconds
 	changed   chan struct{} // closed at the next change, for waiters; nil while there are none
+}
+
+// mishaps are what most keys never meet. The zero value is none.
+type mishaps struct {
+	rejection rejection
+	quota     keyQuota
+	freed     instant // when the end of an outage last had it tried ahead of its backoff
+}
+
+// metLocked returns what mishaps e has met.
+func (e *entry) metLocked() mishaps {
+	if e.mishaps == nil {
+		return mishaps{}
+	}
+	return *e.mishaps
+}
+
+// meetLocked returns what mishaps e has met, to be changed.
+func (e *entry) meetLocked() *mishaps {
+	if e.mishaps == nil {
+		e.mishaps = &mishaps{}
+	}
+	return e.mishaps
 }
 
 // activity says what goes on with a key.
@@ -73,7 +94,7 @@ func (e *entry) lastUsed() time.Time {
 // usableLocked returns the token with which calls can be expected to succeed: one that
 // lives and that WeChat has not rejected; nil for none.
 func (e *entry) usableLocked(now time.Time) *Token {
-	if t := e.token.Load(); t.Alive(now) && t.Generation != e.rejection.rejected {
+	if t := e.token.Load(); t.Alive(now) && t.Generation != e.metLocked().rejection.rejected {
 		return t
 	}
 	return nil

@@ -112,7 +112,11 @@ func (e *entry) followLocked(rec *record) {
 	if token != nil {
 		token.calls = &e.calls
 	}
-	r := &e.rejection
+	if e.mishaps == nil {
+		e.token.Store(token)
+		return
+	}
+	r := &e.mishaps.rejection
 	if r.suspect != nil && token != nil && token.Generation == r.suspect.Generation {
 		r.suspect = token // rejected, and its successor awaited: the end of the renewal decides
 		return
@@ -148,7 +152,7 @@ func (t *table) activate(key Key, rec *record) *entry {
 		e.cond = e.nextLocked(ev, now)
 	}
 	if ev, used := quotaOf(rec, alive, now); used && rec.quotaMet.After(t.budgets.resetAt) {
-		e.quota.met, e.cond = instantOf(rec.quotaMet), e.nextLocked(ev, now)
+		e.meetLocked().quota.met, e.cond = instantOf(rec.quotaMet), e.nextLocked(ev, now)
 	}
 	t.entries.add(e)
 	if t.idleLocked(e, now) {

@@ -19,7 +19,11 @@ func (t *table) moveClock(date, sent, received time.Time) bool {
 // they did, although the clock by which they were set has been moved since.
 func (t *table) moveWaitsLocked(by time.Duration) {
 	for e := range t.entries.all() {
-		for _, at := range []*instant{&e.cond.since, &e.cond.ticketless, &e.cond.notBefore, &e.rejection.refreshAt, &e.quota.overrun} {
+		moved := []*instant{&e.cond.since, &e.cond.ticketless, &e.cond.notBefore}
+		if m := e.mishaps; m != nil {
+			moved = append(moved, &m.rejection.refreshAt, &m.quota.overrun)
+		}
+		for _, at := range moved {
 			*at = at.add(by)
 		}
 		if e.queued.in != nil && !e.dueByTokenLocked() {

@@ -57,10 +57,10 @@ func (n *kindCount) addLocked(e *entry, now time.Time) {
 	if e.cond.trouble != StateUnknown && e.cond.errcode != 0 {
 		n.errcodes[e.cond.errcode]++
 	}
-	if e.quota.forced.used > 0 {
-		n.forced = max(n.forced, e.quota.forced.share(now, forcedPerDay(e.lifeLocked())))
+	if m := e.mishaps; m != nil {
+		n.forced = max(n.forced, m.quota.forced.share(now, forcedPerDay(e.lifeLocked())))
+		n.refreshes = max(n.refreshes, m.rejection.refreshes.share(now, forceRefreshPerDay))
 	}
-	n.refreshes = max(n.refreshes, e.rejection.refreshes.share(now, forceRefreshPerDay))
 }
 
 // show adds n to c, with a zero for what there is none of.

@@ -27,11 +27,11 @@ func (t *table) finish(e *entry, out outcome) {
 	case out.kind == eventHeld, out.kind == eventUnblocked: // its successor is on its way
 	case out.kind != eventRevoked && out.kind != eventRefreshVoid:
 		e.restoreSuspectLocked()
-	default:
-		e.rejection.suspect = nil
+	case e.mishaps != nil:
+		e.mishaps.rejection.suspect = nil
 	}
-	if out.kind == eventRenewed {
-		e.rejection.rejected = 0
+	if out.kind == eventRenewed && e.mishaps != nil {
+		e.mishaps.rejection.rejected = 0
 	}
 	again := e.renewal.again
 	e.renewal.again = false
@@ -79,25 +79,25 @@ func (t *table) finishBlockedLocked(e *entry, out *outcome, now time.Time) {
 // same, who then had it rejected while nobody knew, as before the key came into use. Those
 // are served it; else they would have it renewed again and again.
 func (e *entry) noteUnchangedLocked() {
-	r := &e.rejection
+	r := e.metLocked().rejection
 	token := r.suspect
 	if token == nil && (r.rejected != 0 || e.renewal.waiters > 0) {
 		token = e.token.Load()
 	}
 	if token != nil {
-		r.unchanged = token.Generation
+		e.meetLocked().rejection.unchanged = token.Generation
 	}
 }
 
 // restoreSuspectLocked has the rejected token served again unless a newer one is in
 // force: a renewal that failed leaves nothing better.
 func (e *entry) restoreSuspectLocked() {
-	r := &e.rejection
-	suspect := r.suspect
-	r.suspect = nil
+	suspect := e.metLocked().rejection.suspect
 	if suspect == nil {
 		return
 	}
+	r := &e.mishaps.rejection
+	r.suspect = nil
 	if e.token.Load() == nil {
 		e.token.Store(suspect)
 		r.rejected = suspect.Generation

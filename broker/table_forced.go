@@ -18,7 +18,8 @@ type forcedRecord struct {
 func (t *table) forcedOf(e *entry, stored *forcedRecord) *forcedRecord {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r, q, today := &e.rejection, &e.quota, chinaDay(t.clock.Now())
+	m, today := e.metLocked(), chinaDay(t.clock.Now())
+	r, q := m.rejection, m.quota
 	if stored != nil && chinaDay(moment(stored.At)) == today && stored.At > millis(r.forced.at.time()) {
 		return stored
 	}
@@ -33,11 +34,12 @@ func (t *table) forcedOf(e *entry, stored *forcedRecord) *forcedRecord {
 
 // followForcedLocked takes over what another sidecar, or an earlier run, has spent since.
 func (e *entry) followForcedLocked(f *forcedRecord) {
-	if f == nil || !moment(f.At).After(e.rejection.forced.at.time()) {
+	if f == nil || !moment(f.At).After(e.metLocked().rejection.forced.at.time()) {
 		return
 	}
-	e.rejection.forced = forcedBudget{spent: f.Spent, at: instantOf(moment(f.At))}
-	e.quota.forced = dayBudget{day: f.Day, used: f.Used}
-	e.rejection.refreshes = dayBudget{day: f.RefreshDay, used: f.Refreshes}
-	e.rejection.refreshAt = instantOf(moment(f.RefreshAt))
+	m := e.meetLocked()
+	m.rejection.forced = forcedBudget{spent: f.Spent, at: instantOf(moment(f.At))}
+	m.quota.forced = dayBudget{day: f.Day, used: f.Used}
+	m.rejection.refreshes = dayBudget{day: f.RefreshDay, used: f.Refreshes}
+	m.rejection.refreshAt = instantOf(moment(f.RefreshAt))
 }

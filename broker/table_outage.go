@@ -179,8 +179,8 @@ const freedAgain = 75 * time.Second
 func (t *table) retryUnansweredLocked() {
 	now := t.clock.Now()
 	for e := range t.entries.all() {
-		if e.cond.noAnswer && e.queued.in != nil && now.Sub(time.Unix(0, e.freed)).Abs() >= freedAgain {
-			e.freed = now.UnixNano()
+		if e.cond.noAnswer && e.queued.in != nil && now.Sub(e.metLocked().freed.time()).Abs() >= freedAgain {
+			e.meetLocked().freed = instantOf(now)
 			t.changeLocked(e, event{kind: eventAnswered}, when{})
 		}
 	}

@@ -51,10 +51,11 @@ func (t *table) quotaMet(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
-	if !e.quota.metToday(now) {
+	q := &e.meetLocked().quota
+	if !q.metToday(now) {
 		t.budgets.breaker(groupOf(e.key)).note(e.key, now)
 	}
-	e.quota.met = instantOf(now)
+	q.met = instantOf(now)
 }
 
 // renewed notes that WeChat gave e a token, and returns when the next is due. unchanged
@@ -68,12 +69,14 @@ func (t *table) renewed(e *entry, full time.Duration, unchanged bool) time.Time 
 func (t *table) renewedLocked(e *entry, full time.Duration, unchanged bool, now time.Time) time.Time {
 	token := e.token.Load()
 	if token == nil {
-		token = e.rejection.suspect // held back until the renewal ends
+		token = e.metLocked().rejection.suspect // held back until the renewal ends
 	}
 	if token == nil {
 		return now
 	}
-	e.quota.met = 0
+	if e.mishaps != nil {
+		e.mishaps.quota.met = 0
+	}
 	if g := groupOf(e.key); t.budgets.breaker(g).succeeded(e.key, now) {
 		t.retryStoppedLocked(g)
 	}
@@ -91,8 +94,8 @@ func (t *table) renewedLocked(e *entry, full time.Duration, unchanged bool, now 
 // that were stopped for what others did.
 func (t *table) retryStoppedLocked(g quotaGroup) {
 	for e := range t.entries.all() {
-		if e.quota.stopped && (g == quotaGroup{} || g == groupOf(e.key)) {
-			e.quota.stopped = false
+		if m := e.mishaps; m != nil && m.quota.stopped && (g == quotaGroup{} || g == groupOf(e.key)) {
+			m.quota.stopped = false
 			t.retryLocked(e, false)
 		}
 	}
@@ -106,7 +109,7 @@ func (t *table) retryStopped() {
 	defer t.mu.Unlock()
 	t.budgets = budgets{resetAt: t.clock.Now()}
 	for e := range t.entries.all() {
-		e.quota = keyQuota{}
+		e.forgetQuotaLocked()
 		stopped := e.cond.trouble == StateQuotaExhausted || e.cond.trouble == StateMisconfigured
 		switch {
 		case e.renewal.running || stopped && e.blocking.on == nil:
@@ -128,9 +131,16 @@ func (t *table) retry(key Key) {
 		return
 	}
 	t.budgets.breaker(groupOf(key)).reset()
-	e.quota = keyQuota{}
+	e.forgetQuotaLocked()
 	t.retryStoppedLocked(quotaGroup{})
 	t.retryLocked(e, true)
+}
+
+// forgetQuotaLocked ends what is known of e's quota.
+func (e *entry) forgetQuotaLocked() {
+	if e.mishaps != nil {
+		e.mishaps.quota = keyQuota{}
+	}
 }
 
 // overBudget refuses a renewal that would burn a quota: a fault of ours or of
@@ -144,14 +154,21 @@ func (t *table) retry(key Key) {
 func (t *table) overBudget(e *entry) (reason string, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now, q := t.clock.Now(), &e.quota
-	q.stopped = !t.budgets.breaker(groupOf(e.key)).allow(now, q.metToday(now))
-	suspect := e.rejection.suspect
+	now, met := t.clock.Now(), e.metLocked()
+	stopped := !t.budgets.breaker(groupOf(e.key)).allow(now, met.quota.metToday(now))
+	if stopped != met.quota.stopped {
+		e.meetLocked().quota.stopped = stopped
+	}
+	suspect := met.rejection.suspect
 	forced := suspect != nil && !e.cond.paced() // a pause on top of its own would hide the cause, and outlast it
+	if !stopped && !forced {
+		return "", 0
+	}
+	q := &e.meetLocked().quota
 	switch {
-	case q.stopped:
+	case stopped:
 		return "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China", t.untilQuotaProbe()
-	case !forced, q.forced.take(now, forcedPerDay(e.lifeLocked())):
+	case q.forced.take(now, forcedPerDay(e.lifeLocked())):
 		return "", 0
 	case now.Sub(q.overrun.time()) >= quotaProbe:
 		// Our own budget is a guess at WeChat's: the key is not given up for the day.

@@ -28,7 +28,7 @@ func (t *table) report(key Key, generation uint64, r Refusal) bool {
 	if token == nil || token.Generation != generation {
 		return true
 	}
-	if generation == e.rejection.rejected {
+	if generation == e.metLocked().rejection.rejected {
 		t.requestLocked(e) // known, and its successor is being tried for
 		return true
 	}
@@ -37,13 +37,13 @@ func (t *table) report(key Key, generation uint64, r Refusal) bool {
 		return false
 	}
 	t.log.Info("WeChat rejects a token; a renewal is wanted", "key", key.String(), "generation", generation, "errcode", r.Errcode, "path", clip(r.Path))
-	e.rejection.suspect = token
+	e.meetLocked().rejection.suspect = token
 	e.token.Store(nil)
 	t.requestLocked(e)
 	if trouble := e.rootLocked().cond.trouble; trouble != StateNeedsAuthorization && trouble != StateUnauthorized {
 		t.restoreIfHopelessLocked(e, now)
 	}
-	if e.rejection.rejected == generation { // its trouble was known, and shows from now on
+	if e.mishaps.rejection.rejected == generation { // its trouble was known, and shows from now on
 		t.transitionLocked(e, event{kind: eventDied}, now)
 	}
 	return true
@@ -56,16 +56,17 @@ func (t *table) mayForceLocked(e *entry, token *Token, r Refusal, now time.Time)
 		r.First = e.calls.faulty.firstRefused(r.Path, now)
 	}
 	served, since := e.refusedLocked(token, now)
+	seen := &e.meetLocked().rejection
 	attrs := []any{"key", e.key.String(), "generation", token.Generation, "errcode", r.Errcode, "path", clip(r.Path)}
 	switch {
-	case r.refutes(token) || !r.First.IsZero() && e.rejection.confirmed(token, now):
+	case r.refutes(token) || !r.First.IsZero() && seen.confirmed(token, now):
 		e.calls.faulty.found(r.Path, r.First, now, e.lifeLocked())
 		t.log.Warn("WeChat refuses a call again with a token that it has given since: the call is at fault, not the token", attrs...)
 		return false
 	case !e.calls.faulty.mayForce(r.Path, served, since, now, e.lifeLocked()):
 		t.log.Debug("WeChat refuses a call that it refused lately whatever the token was; the token is kept", attrs...)
 		return false
-	case e.rejection.forced.take(now, e.lifeLocked()):
+	case seen.forced.take(now, e.lifeLocked()):
 		return true
 	}
 	t.metrics.Displaced(e.key.Kind.Label())
@@ -80,7 +81,7 @@ func (t *table) mayForceLocked(e *entry, token *Token, r Refusal, now time.Time)
 // refusedLocked notes that e's living token was refused at now. It returns whether that
 // has ever served a call, and the first refusal since it last did.
 func (e *entry) refusedLocked(token *Token, now time.Time) (served bool, since time.Time) {
-	r := &e.rejection
+	r := &e.meetLocked().rejection
 	if e.calls.served.refused(token.Generation) || r.refused != token.Generation {
 		r.refused, r.since = token.Generation, now.UnixNano()
 	}
@@ -98,7 +99,10 @@ func (r *rejection) confirmed(token *Token, now time.Time) bool {
 func (t *table) mayForceRefresh(e *entry) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now, r := t.clock.Now(), &e.rejection
+	if e.mishaps == nil {
+		return false
+	}
+	now, r := t.clock.Now(), &e.mishaps.rejection
 	if r.suspect == nil || r.suspect.Generation != r.unchanged || now.Before(r.refreshAt.time()) || !r.refreshes.take(now, forceRefreshPerDay) {
 		return false
 	}
@@ -111,6 +115,6 @@ func (t *table) mayForceRefresh(e *entry) bool {
 func (t *table) isRejected(e *entry, generation uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := e.rejection
+	r := e.metLocked().rejection
 	return generation != 0 && r.rejected == generation || r.suspect != nil && r.suspect.Generation == generation
 }
