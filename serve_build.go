@@ -193,6 +193,7 @@ func (s *sidecar) open(list *[]served, key, text string, c config.Config, srv se
 // start starts the broker and the servers.
 func (s *sidecar) start() {
 	go s.runBroker()
+	go s.keepMemorySmall(s.base)
 	s.startRelease()
 	for _, l := range append(s.traffic, s.admin...) {
 		s.log.Info("ready", "listener", l.name(), "address", l.address())
