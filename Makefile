@@ -2,6 +2,7 @@
 # make test       everything that a change must pass; CI runs the same
 # make nightly    the same for longer
 # make lint fmt   what the tests ask of the code's form; fmt mends it
+# make deploy     tests of the manifests and compose files
 # make image      the container image
 
 GO ?= go
@@ -48,7 +49,7 @@ unit:
 	$(GO) test -race -shuffle=on -count=$(COUNT) -timeout=$(TIMEOUT) ./...
 	$(GO) test -run='Allocations|FlatMemory|HugeAnswer' ./proxy
 
-# The manifests and what else docs/deploy.md has.
+# Manifests and compose files; the unit is among the tests of the module.
 deploy:
 	set -e; for m in $(MODULES); do $(GO) -C $$m vet ./...; $(GO) -C $$m test -shuffle=on -count=$(COUNT) ./...; done
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	core "k8s.io/api/core/v1"
+	networking "k8s.io/api/networking/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
@@ -123,7 +124,7 @@ func (f *faults) budgets(o *objects) {
 func (f *faults) ingresses(o *objects) {
 	for _, i := range o.ingresses {
 		for _, rule := range i.Spec.Rules {
-			f.want(slices.ContainsFunc(i.Spec.TLS, func(tls networkingTLS) bool { return slices.Contains(tls.Hosts, rule.Host) }), "Ingress %s: no TLS for %s", i.Name, rule.Host)
+			f.want(slices.ContainsFunc(i.Spec.TLS, func(tls networking.IngressTLS) bool { return slices.Contains(tls.Hosts, rule.Host) }), "Ingress %s: no TLS for %s", i.Name, rule.Host)
 			for _, path := range rule.HTTP.Paths {
 				f.want(path.Path == "/wechat/", "Ingress %s: it opens %s to the Internet", i.Name, path.Path)
 				to := path.Backend.Service

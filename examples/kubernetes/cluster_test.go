@@ -98,8 +98,8 @@ type pod struct {
 	apps, push, metrics, admin int
 }
 
-// newPod lays out the volumes of a workload's pod below a folder. It changes the paths in the settings accordingly, and
-// nothing else but what edit does.
+// newPod lays out the volumes of a workload's pod below a folder. In the settings it changes the
+// paths accordingly, and what edit says (old, new, …); variables say where the test's ports are.
 func (c *cluster) newPod(t *testing.T, w workload, edit ...string) *pod {
 	t.Helper()
 	p := &pod{workload: w, dir: t.TempDir(), apps: freePort(t), push: freePort(t), metrics: freePort(t), admin: freePort(t)}

@@ -1,11 +1,11 @@
 package kubernetes
 
 import (
+	"slices"
+
 	networking "k8s.io/api/networking/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
-
-type networkingTLS = networking.IngressTLS
 
 // policies wants every pod with a sidecar, and Redis, to be under a policy that opens what is
 // there, to those it is for.
@@ -28,7 +28,8 @@ func (f *faults) policy(o *objects, p networking.NetworkPolicy, w workload) {
 		f.want(len(rule.From) > 0 && len(rule.Ports) > 0, "NetworkPolicy %s lets everybody in", p.Name)
 		for _, port := range rule.Ports {
 			number := port.Port.IntVal
-			f.want(w.port("", number) != 0 || len(o.withPort(number, p)) > 0, "NetworkPolicy %s: no pod that it takes has the port %d", p.Name, number)
+			f.want(slices.ContainsFunc(o.selected(&p.Spec.PodSelector), func(w workload) bool { return w.port("", number) != 0 }),
+				"NetworkPolicy %s: no pod that it takes has the port %d", p.Name, number)
 			for _, from := range rule.From {
 				f.want(number != 7082 || namespace(from) == "monitoring", "NetworkPolicy %s: not only Prometheus reaches 7082", p.Name)
 				f.want(number != 7081 || namespace(from) == "ingress-nginx", "NetworkPolicy %s: not only the ingress controller reaches 7081", p.Name)
@@ -54,37 +55,18 @@ func namespace(peer networking.NetworkPolicyPeer) string {
 	return peer.NamespaceSelector.MatchLabels["kubernetes.io/metadata.name"]
 }
 
-// withPort returns the workloads under p with a port.
-func (o *objects) withPort(number int32, p networking.NetworkPolicy) []workload {
-	var found []workload
-	for _, w := range o.selected(&p.Spec.PodSelector) {
-		if w.port("", number) != 0 {
-			found = append(found, w)
-		}
-	}
-	return found
-}
-
+// opens reports whether somebody reaches a port.
 func opens(p networking.NetworkPolicy, number int32) bool {
-	for _, rule := range p.Spec.Ingress {
-		for _, port := range rule.Ports {
-			if port.Port.IntVal == number {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Spec.Ingress, func(rule networking.NetworkPolicyIngressRule) bool { return has(rule.Ports, number) })
 }
 
+// leads reports whether a port of somebody else's is reached.
 func leads(p networking.NetworkPolicy, number int32) bool {
-	for _, rule := range p.Spec.Egress {
-		for _, port := range rule.Ports {
-			if port.Port.IntVal == number {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Spec.Egress, func(rule networking.NetworkPolicyEgressRule) bool { return has(rule.Ports, number) })
+}
+
+func has(ports []networking.NetworkPolicyPort, number int32) bool {
+	return slices.ContainsFunc(ports, func(p networking.NetworkPolicyPort) bool { return p.Port.IntVal == number })
 }
 
 func (o *objects) hasRedis() bool { return len(o.redis()) > 0 }

@@ -127,7 +127,7 @@ func TestJob(t *testing.T) {
 		sidecar := p.serve(t)
 		bin := t.TempDir()
 		write(t, filepath.Join(bin, "nightly"), fmt.Sprintf("#!/bin/sh\necho worked\nexit %d\n", want), 0o700)
-		app := p.workload.pod.Spec.Containers[1]
+		app := p.pod.Spec.Containers[1]
 		// The app's container has no settings; only the test's ports are others than the defaults.
 		env := append(p.env[3:5:5], "PATH="+bin+":"+programs+":"+os.Getenv("PATH"))
 		out, code := run(t, p.dir, env, app.Command[0], append(app.Command[1:], app.Args...)...)
