@@ -70,7 +70,7 @@ func newCommandWorld(t *testing.T) *commandWorld {
 	if err := os.WriteFile(w.script, []byte(readText(t, "testdata/commands/world.sh")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Dir(mustBuild(t, plainBuild))
+	program := filepath.Dir(mustBuild(t, shippedBuild))
 	goEnv, err := exec.Command("go", "env", "GOROOT", "GOMODCACHE", "GOCACHE").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -79,8 +79,7 @@ func newCommandWorld(t *testing.T) *commandWorld {
 	w.kept = append(caches, dir, program)
 	w.env = append(os.Environ(),
 		"PATH="+strings.Join([]string{program, filepath.Dir(simulator), filepath.Join(caches[0], "bin"), os.Getenv("PATH")}, ":"),
-		"GOMODCACHE="+caches[1], "GOCACHE="+caches[2], "GOPROXY=off", "GOPATH=", "GOBIN=", "LC_ALL=C.UTF-8",
-		"GOFLAGS=-trimpath", "CGO_ENABLED=0", // as make build: what was compiled once serves all of them
+		"GOMODCACHE="+caches[1], "GOCACHE="+caches[2], "GOPROXY=off", "GOFLAGS=", "GOPATH=", "GOBIN=", "LC_ALL=C.UTF-8",
 		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url."+origin+".insteadOf", "GIT_CONFIG_VALUE_0=https://github.com/wxsidecar/wxsidecar",
 	)
 	return w

@@ -16,7 +16,7 @@ if [ "${INSIDE:-}" = "" ]; then
   for dir in /*; do
     case $dir in
       /mnt | /data) continue ;;
-      /etc | /run | /tmp) mkdir -p "/mnt$dir" ;;
+      /etc | /home | /run | /tmp) mkdir -p "/mnt$dir" ;;
       *) if [ -L "$dir" ]; then cp -P "$dir" /mnt/; elif [ -d "$dir" ]; then mkdir -p "/mnt$dir" && mount --rbind "$dir" "/mnt$dir"; fi ;;
     esac
   done
@@ -28,8 +28,9 @@ if [ "${INSIDE:-}" = "" ]; then
   INSIDE=yes exec chroot /mnt bash "${BASH_SOURCE[0]}" "$@"
 fi
 
-export HOME=$scratch/home
-mkdir -p "$HOME"
+# The same for every document and at every time, so that Go compiles a clone once.
+export HOME=/home/user
+mkdir "$HOME"
 cat >"$HOME/.curlrc" <<'END'
 fail-with-body
 show-error
