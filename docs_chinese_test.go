@@ -51,7 +51,7 @@ func anchorsOf(text string) []string {
 }
 
 // Names of WeChat's console, written there without a space.
-var consoleNames = regexp.MustCompile(`消息校验Token|消息加解密Key|授权事件接收URL|消息与事件接收URL|白名单IP地址列表|IP白名单|原始ID|此IP|该IP`)
+var consoleNames = regexp.MustCompile(`消息校验Token|消息加解密Key|授权事件接收URL|消息与事件接收URL|白名单IP地址列表|IP白名单|原始ID|服务器地址\(URL\)|令牌\(Token\)|此IP|该IP`)
 
 // wrongSetting is how Chinese text does not look.
 var wrongSetting = map[string]*regexp.Regexp{
@@ -88,10 +88,9 @@ func faultsOfSetting(text string) []string {
 func proseOf(text string) string {
 	lines, fenced := strings.Split(text, "\n"), false
 	for i, line := range lines {
-		if strings.HasPrefix(line, "```") {
-			fenced = !fenced
-		}
-		if fenced || strings.HasPrefix(line, "  ") || strings.HasPrefix(line, "```") {
+		fence := strings.HasPrefix(strings.TrimLeft(line, " "), "```")
+		fenced = fenced != fence
+		if fenced || fence || strings.HasPrefix(line, "  ") {
 			lines[i] = ""
 			continue
 		}

@@ -75,8 +75,11 @@ func outlineOf(doc, text string) []string {
 }
 
 func (o *outline) add(line string) {
+	if line != "" && line[0] != ' ' && !o.fenced { // an item goes on in indented lines
+		o.item = listItem.MatchString(line)
+	}
 	switch level := len(line) - len(strings.TrimLeft(line, "#")); {
-	case strings.HasPrefix(line, "```"):
+	case strings.HasPrefix(strings.TrimLeft(line, " "), "```"):
 		o.fenced = !o.fenced
 		o.fact("code %s", line)
 	case o.fenced, strings.HasPrefix(line, "  ") && !o.item: // in text for a terminal
@@ -89,7 +92,6 @@ func (o *outline) add(line string) {
 	case strings.HasPrefix(line, "|"):
 		o.row(line)
 	default:
-		o.item = listItem.MatchString(line) || o.item && line != ""
 		if listItem.MatchString(line) {
 			o.fact("item of a list")
 		}
@@ -119,7 +121,7 @@ func (o *outline) endSection() {
 	for _, link := range o.links {
 		o.fact("link %s", link)
 	}
-	o.links, o.names, o.item = nil, nil, false
+	o.links, o.names = nil, nil
 }
 
 func (o *outline) fact(format string, args ...any) {
@@ -164,10 +166,10 @@ func otherLanguage(doc string) string {
 
 // Each sort of difference between two languages is found, and a translation has none.
 func TestDocs_LanguagesAgreeFindsDifferences(t *testing.T) {
-	const english = "# Title\n\n[简体中文](errors.zh-CN.md)\n\nSee `a` and `b` in [the guide](sdk/go.md).\n\n## Part\n\n1. One\n2. Two\n   more `c`\n\n" +
+	const english = "# Title\n\n[简体中文](errors.zh-CN.md)\n\nSee `a` and `b` in [the guide](sdk/go.md).\n\n## Part\n\n1. One\n2. Two\n   more `c`\n\n   ```yaml\n   a: b\n   ```\n\n   at the end `e`\n\n" +
 		"| code | cause |\n| --- | --- |\n| `x` | Bad `y`. |\n\n```sh\nwxsidecar serve   # runs\nhttp://a//b\n```\n\n  indented\n"
 	translated := strings.NewReplacer("Title", "标题", "[简体中文](errors.zh-CN.md)", "[English](errors.md)", "See `a` and `b` in [the guide](sdk/go.md)",
-		"[指南](sdk/go.zh-CN.md)中的 `b` 和 `a`", "more `c`", "以及 `c`", "| code | cause |", "| 代码 | 原因 |", "Bad `y`.", "`y` 有误。", "# runs", "# 运行").Replace(english)
+		"[指南](sdk/go.zh-CN.md)中的 `b` 和 `a`", "more `c`", "以及 `c`", "at the end `e`", "最后 `e`", "| code | cause |", "| 代码 | 原因 |", "Bad `y`.", "`y` 有误。", "# runs", "# 运行").Replace(english)
 	outline := func(text string) []string { return outlineOf("docs/errors.zh-CN.md", text) }
 	want := outlineOf("docs/errors.md", english)
 	if d := cmp.Diff(want, outline(translated)); d != "" {
@@ -191,6 +193,8 @@ func TestDocs_LanguagesAgreeFindsDifferences(t *testing.T) {
 		"a name":                      {"`b`", "`d`"},
 		"a name is missing":           {"和 `a`", ""},
 		"a name in an item":           {"`c`", "c"},
+		"a name further down in it":   {"`e`", "e"},
+		"code in an item":             {"a: b", "a: c"},
 		"a link is missing":           {"[指南](sdk/go.zh-CN.md)", "指南"},
 		"a link leads elsewhere":      {"sdk/go.zh-CN.md", "sdk/java.zh-CN.md"},
 		"a link into English":         {"sdk/go.zh-CN.md", "sdk/go.md"},
