@@ -53,6 +53,23 @@ func verify(t *testing.T, unit string) string {
 	return string(out)
 }
 
+// With the lines that docs/deploy.md gives for a verb the unit runs that verb once.
+func TestUnit_Verb(t *testing.T) {
+	_, after, _ := strings.Cut(read(t, "../../docs/deploy.md"), "verb.conf <<'END'\n")
+	lines, _, _ := strings.Cut(after, "END\n")
+	f := func(lines, want string) {
+		t.Helper()
+		// Lines of a section that comes again are as those of a drop-in.
+		said := verify(t, read(t, "wxsidecar.service")+lines)
+		if want == "" && said != "" || !strings.Contains(said, want) {
+			t.Errorf("%q: %q", lines, said)
+		}
+	}
+	f(lines, "")
+	f(strings.Replace(lines, "ExecStart=\n", "Type=exec\n", 1), "more than one ExecStart=")
+	f(strings.Replace(lines, "Restart=no\n", "Restart=always\n", 1), "isn't allowed for Type=oneshot")
+}
+
 // exposure returns the overall level, and no error for a unit that is hardened well: 0 is as good as it gets, 100 a service of
 // root's without any limit.
 func exposure(t *testing.T, unit string) (string, error) {
