@@ -45,7 +45,7 @@ func (d *data) lock(by *watch, name string, o store.LeaseOptions) (uint64, error
 	}
 	h, ok := d.leases[name]
 	if ok = ok && now.Before(h.until); ok && h.by != by {
-		return 0, &store.HeldError{Name: name, Left: h.until.Sub(now)}
+		return 0, &store.HeldError{Name: name, By: h.by.name, Left: h.until.Sub(now)}
 	}
 	if !ok {
 		d.fences[name] = max(d.fences[name], rec.Fence, o.Fence) + 1

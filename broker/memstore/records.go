@@ -22,6 +22,7 @@ type data struct {
 	leases  map[string]held
 	fences  map[string]uint64 // the last of each name
 	values  map[string]value
+	peers   []seen   // who announced itself, in the order of time
 	watches []*watch // of the views that watch
 }
 
@@ -124,6 +125,7 @@ func (d *data) empty() {
 	clear(d.leases)
 	clear(d.fences)
 	clear(d.values)
+	d.peers = nil
 	d.names = nil
 	for _, w := range d.watches {
 		w.emptied()

@@ -10,6 +10,7 @@
 //	shared.go    one sidecar's view: what others changed, and being cut off
 //	lease.go     leases and their fences
 //	memory.go    values that are kept for a while
+//	presence.go  who uses the store
 //
 // The package makes no API promise outside this module.
 package memstore

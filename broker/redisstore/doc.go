@@ -18,6 +18,7 @@
 //	{wxsidecar}:changes  stream of the last 16,384 changes or so: n name, c came, went or put, w who
 //	{wxsidecar}:id       random text, made by whoever finds none: another one, and the store was emptied
 //	{wxsidecar}:fence    counter: the greatest fence given, of the size of the time in microseconds
+//	{wxsidecar}:peers    sorted set of who uses the store: when each announced itself last (scripts.go)
 //	{wxsidecar}:l:NAME   a lease, which ends by itself: its owner and fence
 //	{wxsidecar}:m:NAME   a value of [store.Memory], which ends by itself
 //

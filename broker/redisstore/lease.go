@@ -33,12 +33,12 @@ func (s *Store) Lock(ctx context.Context, name string, o store.LeaseOptions) (st
 	switch {
 	case said[0] == "stale":
 		return nil, fmt.Errorf("lock %s: %w", name, store.ErrConflict)
-	case said[0] == "held" && len(said) == 2:
+	case said[0] == "held" && len(said) == 3:
 		left, err := strconv.ParseInt(said[1], 10, 64)
 		if err != nil {
 			return nil, fmt.Errorf("lock %s: %w", name, err)
 		}
-		return nil, &store.HeldError{Name: name, Left: max(0, time.Duration(left)*time.Millisecond)}
+		return nil, &store.HeldError{Name: name, By: said[2], Left: max(0, time.Duration(left)*time.Millisecond)}
 	case said[0] == "mine" && len(said) == 2:
 		if l.fence, err = strconv.ParseUint(said[1], 10, 64); err != nil {
 			return nil, fmt.Errorf("lock %s: fence: %w", name, err)

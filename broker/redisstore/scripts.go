@@ -7,7 +7,7 @@ import "github.com/redis/rueidis"
 //
 //   - put finds its own write done: same version, same content, made from the same base;
 //   - acquire, extend and release tell a lease by its owner and fence, remember a value by its mark;
-//   - list and identify change nothing the second time.
+//   - list and identify change nothing the second time, announce the time at most.
 var (
 	putScript      = rueidis.NewLuaScriptRetryable(putLua)
 	listScript     = rueidis.NewLuaScriptRetryable(listLua)
@@ -15,6 +15,7 @@ var (
 	acquireScript  = rueidis.NewLuaScriptRetryable(laterLua + acquireLua)
 	extendScript   = rueidis.NewLuaScriptRetryable(laterLua + extendLua)
 	releaseScript  = rueidis.NewLuaScriptRetryable(releaseLua)
+	announceScript = rueidis.NewLuaScriptRetryable(announceLua)
 	rememberScript = rueidis.NewLuaScriptRetryable(rememberLua)
 	replaceScript  = rueidis.NewLuaScript(replaceLua)
 )
@@ -112,7 +113,7 @@ end
 // leases overtakes and without which a fence could be given twice that only its dead holder knew.
 //
 // KEYS: lease, record, fence. ARGV: owner, milliseconds, generation (0 for any), greatest fence
-// seen. It returns 'stale', or 'held' and the milliseconds left, or 'mine' and the fence.
+// seen. It returns 'stale', or 'held', the milliseconds left and the owner, or 'mine' and the fence.
 const acquireLua = `
 local r = redis.call('HMGET', KEYS[2], 'g', 'f')
 if r[1] and ARGV[3] ~= '0' and later(r[1], ARGV[3]) then return {'stale'} end
@@ -120,7 +121,7 @@ local lease = redis.call('GET', KEYS[1])
 if lease then
   local owner, fence = string.match(lease, '^(.*) (%d+)$')
   local left = redis.call('PTTL', KEYS[1])
-  if owner ~= ARGV[1] then return {'held', tostring(left)} end
+  if owner ~= ARGV[1] then return {'held', tostring(left), owner} end
   if left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
   return {'mine', fence}
 end
@@ -180,3 +181,41 @@ else
   redis.call('DEL', KEYS[1])
 end
 return 1`
+
+// announceLua notes when the writer announced itself, and forgets who has not for long. A member is
+// the time in milliseconds, of 13 digits, a space and a name, all of one score: so the set is in the
+// order of time with no command that the records do not need. Redis's clock may be set back: what
+// is ahead of it is now.
+//
+// KEYS: peers. ARGV: writer, milliseconds after which one is forgotten, how many are kept. It
+// returns the name of each other and how many milliseconds ago it was.
+const announceLua = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function member(at, name) return string.format('%013.0f %s', at, name) end
+local all = redis.call('ZRANGEBYLEX', KEYS[1], '-', '+')
+local others, out = {}, {}
+for _, m in ipairs(all) do
+  local at, name = tonumber(string.sub(m, 1, 13)), string.sub(m, 15)
+  if name == ARGV[1] or now - at > tonumber(ARGV[2]) then
+    redis.call('ZREM', KEYS[1], m)
+  else
+    if at > now then
+      redis.call('ZREM', KEYS[1], m)
+      at, m = now, member(now, name)
+      redis.call('ZADD', KEYS[1], 0, m)
+    end
+    others[#others+1] = {m = m, name = name, ago = now - at}
+  end
+end
+local first = math.max(1, #others - ARGV[3] + 1)
+for i, o in ipairs(others) do
+  if i < first then
+    redis.call('ZREM', KEYS[1], o.m)
+  else
+    out[#out+1], out[#out+2] = o.name, string.format('%.0f', o.ago)
+  end
+end
+redis.call('ZADD', KEYS[1], 0, member(now, ARGV[1]))
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return out`

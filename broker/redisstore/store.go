@@ -154,12 +154,12 @@ func (s *Store) ask(ctx context.Context, commands ...rueidis.Completed) ([]rueid
 }
 
 // keys makes the names of Redis's keys.
-type keys struct{ names, changes, id, fence, record, lease, memory string }
+type keys struct{ names, changes, id, fence, peers, record, lease, memory string }
 
 func newKeys(prefix string) keys {
 	tag := "{" + prefix + "}:"
 	return keys{
-		names: tag + "names", changes: tag + "changes", id: tag + "id", fence: tag + "fence",
+		names: tag + "names", changes: tag + "changes", id: tag + "id", fence: tag + "fence", peers: tag + "peers",
 		record: tag + "r:", lease: tag + "l:", memory: tag + "m:",
 	}
 }

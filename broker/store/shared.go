@@ -15,6 +15,7 @@ type Shared interface {
 	Store
 	Locker
 	Memory
+	Presence
 	// Watch calls tell with what others changed, in order and one call at a time, until ctx
 	// ends. News comes within a second, also of what was missed while the store did not answer.
 	// tell may use the store. Watch is called once.
@@ -84,6 +85,8 @@ var ErrLost = errors.New("the lease was lost")
 // HeldError says that another sidecar has a lease.
 type HeldError struct {
 	Name string
+	// By is that sidecar, as [Presence] names it.
+	By string
 	// Left is how long it has it at most, unless it extends it.
 	Left time.Duration
 }
@@ -101,4 +104,26 @@ type Memory interface {
 	// Replace keeps value for ttl in the place of old, and reports whether old was what was
 	// kept. A nil value forgets it.
 	Replace(ctx context.Context, name string, old, value []byte, ttl time.Duration) (bool, error)
+}
+
+const (
+	// PeersFor is for how long a sidecar that announces itself no more is still told of.
+	PeersFor = time.Hour
+	// MostPeers is of how many sidecars is told at most.
+	MostPeers = 256
+)
+
+// Presence tells sidecars that share a store of each other.
+type Presence interface {
+	// Announce says that this sidecar uses the store, and returns how the others know it, and
+	// which others have announced themselves in the last [PeersFor]: those of the latest, in no
+	// order. Several processes never have one name, nor has one that starts again its former one.
+	Announce(ctx context.Context) (self string, others []Peer, err error)
+}
+
+// Peer is another sidecar on the same store.
+type Peer struct {
+	Name string
+	// Ago is how long ago it announced itself last, by the store's clock alone.
+	Ago time.Duration
 }

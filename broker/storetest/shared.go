@@ -41,6 +41,7 @@ func RunShared(t *testing.T, open OpenShared) {
 		{"NewsInOrder", 3, testNewsInOrder},
 		{"NewsOfAll", 2, testNewsOfAll},
 		{"TellUsesTheStore", 2, testTellUsesTheStore},
+		{"Presence", 3, testPresence},
 		{"Remember", 2, testRemember},
 		{"RememberRace", 4, testRememberRace},
 		{"Forgets", 2, testForgets},
