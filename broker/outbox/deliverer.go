@@ -31,6 +31,7 @@ type sharing struct {
 	news  chan struct{}
 
 	lease store.Lease // nil while another sidecar delivers
+	by    string      // that other one, as far as it is known
 	// settled says that what the sidecar before had done is known.
 	settled bool
 	behind
@@ -59,12 +60,23 @@ func (o *Outbox) lead(ctx context.Context) {
 		lease, err := o.sharing.store.Lock(asking, leaseName, store.LeaseOptions{For: leaseFor, Fence: fence})
 		cancel()
 		if err != nil {
+			o.noteDeliverer(err)
 			wait(ctx, askAfter(err))
 			continue
 		}
 		fence = lease.Fence()
 		o.takeOver(lease)
 		o.keep(ctx, lease)
+	}
+}
+
+// noteDeliverer notes which sidecar has the lease that could not be had.
+func (o *Outbox) noteDeliverer(err error) {
+	var held *store.HeldError
+	if errors.As(err, &held) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.sharing.by = held.By
 	}
 }
 
@@ -108,7 +120,7 @@ func (o *Outbox) takeOver(lease store.Lease) {
 	o.Metrics.OutboxDeliverer(true)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sharing.lease, o.sharing.settled = lease, false
+	o.sharing.lease, o.sharing.settled, o.sharing.by = lease, false, ""
 	o.compareAllLocked()
 }
 

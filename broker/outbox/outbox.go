@@ -216,6 +216,14 @@ func (o *Outbox) Delivers() bool {
 	return o.deliversLocked()
 }
 
+// DeliveredBy returns which other sidecar delivers events, as the store names it; empty where this
+// one does, and while that is not known.
+func (o *Outbox) DeliveredBy() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.sharing.by
+}
+
 // used returns how much of the bound is used, from 0 to 1.
 func (o *Outbox) used() float64 {
 	o.mu.Lock()
