@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"maps"
+	"sort"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ type coordination struct {
 	since   time.Time          // when that began, by our own clock
 	refused string             // why the store gave the last lease that was asked for to nobody; "" where it did
 	other   time.Time          // when another sidecar last changed something, by our own clock
+	name    string             // this sidecar's, as the others know it; "" while that is not known
+	peers   []store.Peer       // the others that announced themselves, as of met
+	met     time.Time          // when they were asked for, by our own clock
 	solo    map[Key]time.Time  // when a key was last renewed without the others, by our own clock
 	tally   map[tallied]uint64 // see CoordinationStatus
 }
@@ -92,6 +96,13 @@ func (c *coordination) heard(now time.Time) {
 	c.other = now
 }
 
+// meet notes who announced themselves.
+func (c *coordination) meet(name string, others []store.Peer, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.name, c.peers, c.met = name, others, now
+}
+
 // maySolo reports whether a key may be renewed without the others at now, so long after it
 // was last.
 func (c *coordination) maySolo(key Key, now time.Time, after time.Duration) bool {
@@ -131,6 +142,11 @@ type CoordinationStatus struct {
 	// OtherSeen is when another sidecar was last seen to change something in the store; nil for
 	// never, since the start.
 	OtherSeen *time.Time `json:"other_seen,omitempty"`
+	// Name is this sidecar's, as the others know it; empty while that is not known.
+	Name string `json:"name,omitempty"`
+	// Others are the other sidecars that used the store in the last hour, by their names, 256 at
+	// most.
+	Others []ReplicaStatus `json:"others"`
 	// Contested counts renewals that were committed over that of a sidecar with an older
 	// lease, Fenced those that were dropped for that of one with a newer lease, Repaired
 	// records that the store had lost and this sidecar put back, and Solo renewals without
@@ -141,11 +157,37 @@ type CoordinationStatus struct {
 	Solo      uint64 `json:"solo"`
 }
 
+// ReplicaStatus says what is known of another sidecar on the same store.
+type ReplicaStatus struct {
+	Name string `json:"name"`
+	// SeenAt is when it announced itself last; it does so every 15 seconds. Away says that it had
+	// not for 45 seconds when it was last looked for: it has ended, or does not reach the store.
+	SeenAt time.Time `json:"seen_at"`
+	Away   bool      `json:"away"`
+}
+
+const (
+	// announceEvery is how often a sidecar announces itself.
+	announceEvery = 15 * time.Second
+	// awayAfter is after how long another one is said to be away.
+	awayAfter = 3 * announceEvery
+)
+
+// othersLocked returns what is known of the others.
+func (c *coordination) othersLocked(skew time.Duration) []ReplicaStatus {
+	all := []ReplicaStatus{}
+	for _, p := range c.peers {
+		all = append(all, ReplicaStatus{p.Name, *shownTime(c.met.Add(skew - p.Ago)), p.Ago > awayAfter})
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })
+	return all
+}
+
 func (c *coordination) status(skew time.Duration) CoordinationStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := CoordinationStatus{
-		State: "ok", Refused: c.refused, Contested: c.tally[contested], Fenced: c.tally[fenced], Repaired: c.tally[repaired], Solo: c.tally[solo],
+		State: "ok", Refused: c.refused, Name: c.name, Others: c.othersLocked(skew), Contested: c.tally[contested], Fenced: c.tally[fenced], Repaired: c.tally[repaired], Solo: c.tally[solo],
 	}
 	if !c.other.IsZero() {
 		s.OtherSeen = shownTime(c.other.Add(skew))

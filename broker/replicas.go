@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/store"
@@ -26,13 +27,29 @@ type replicas struct {
 
 // run follows the store until ctx ends.
 func (r *replicas) run(ctx context.Context) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.compareWhenTold(ctx)
-	}()
+	var others sync.WaitGroup
+	others.Go(func() { r.compareWhenTold(ctx) })
+	others.Go(func() { r.announce(ctx) })
 	r.coordination.shared.Watch(ctx, func(n store.News) { r.take(ctx, n) })
-	<-done
+	others.Wait()
+}
+
+// announce says now and then that this sidecar uses the store, until ctx ends. That the store
+// does not answer is told by Watch.
+func (r *replicas) announce(ctx context.Context) {
+	for {
+		asking, cancel := context.WithTimeout(ctx, storeTimeout)
+		name, others, err := r.coordination.shared.Announce(asking)
+		cancel()
+		if err == nil {
+			r.coordination.meet(name, others, r.clock.Local())
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(announceEvery):
+		}
+	}
 }
 
 // take does what one news asks for.
