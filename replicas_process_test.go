@@ -23,10 +23,10 @@ type replicaNode struct {
 
 // replicaProcess is one run of a replica.
 type replicaProcess struct {
-	name                string
-	cmd                 *exec.Cmd
-	apps, push, metrics string
-	client              *http.Client
+	name                       string
+	cmd                        *exec.Cmd
+	apps, push, metrics, admin string
+	client                     *http.Client
 	// stopped says that it was told to end, or killed; done is closed once it has ended.
 	stopped atomic.Bool
 	done    chan struct{}
@@ -70,7 +70,7 @@ func (r *replicaNode) start(env ...string) *replicaProcess {
 		"WXSIDECAR_COMPONENT_APPID="+replicaComponent, "WXSIDECAR_COMPONENT_SECRET=component-secret",
 		"WXSIDECAR_COMPONENT_PUSH_TOKEN="+replicaPushToken, "WXSIDECAR_COMPONENT_ENCODING_AES_KEY="+replicaAESKey,
 		"WXSIDECAR_LISTEN_APPS=127.0.0.1:0", "WXSIDECAR_LISTEN_PUSH=127.0.0.1:0", "WXSIDECAR_LISTEN_METRICS=127.0.0.1:0",
-		"WXSIDECAR_LISTEN_ADMIN=off", "WXSIDECAR_DATA_DIR="+r.dir, "WXSIDECAR_STORE="+w.options.Store,
+		"WXSIDECAR_LISTEN_ADMIN=127.0.0.1:0", "WXSIDECAR_DATA_DIR="+r.dir, "WXSIDECAR_STORE="+w.options.Store,
 		"WXSIDECAR_SEAL_KEY_FILE="+w.keyFile, "WXSIDECAR_UPSTREAM_URL="+w.upstream, "WXSIDECAR_LOG_FORMAT=json",
 	)
 	cmd.Env = append(append(cmd.Env, w.options.Env...), env...)
@@ -101,7 +101,7 @@ func (r *replicaNode) readLog(p *replicaProcess, stderr io.Reader) {
 	}
 	lines := bufio.NewReader(stderr)
 	addresses := map[string]string{}
-	for len(addresses) < 3 && err == nil {
+	for len(addresses) < 4 && err == nil {
 		var text []byte
 		text, err = lines.ReadBytes('\n')
 		_, _ = log.Write(text)
@@ -110,7 +110,7 @@ func (r *replicaNode) readLog(p *replicaProcess, stderr io.Reader) {
 			addresses[line.Listener] = line.Address
 		}
 	}
-	p.apps, p.push, p.metrics = addresses["apps"], addresses["push"], addresses["metrics"]
+	p.apps, p.push, p.metrics, p.admin = addresses["apps"], addresses["push"], addresses["metrics"], addresses["admin"]
 	go func() {
 		_, _ = io.Copy(log, lines)
 		_ = log.Close()

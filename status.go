@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -64,6 +65,32 @@ func (a *asker) printStatus(s admin.Status) {
 			}
 		}
 	})
+	printReplicas(out, &s)
+}
+
+// printReplicas lists the sidecars on a shared store, this one first.
+func printReplicas(out io.Writer, s *admin.Status) {
+	if s.Shared == nil {
+		return
+	}
+	fmt.Fprintln(out)
+	table(out, "REPLICA STATE LAST-SEEN ROLE", func(row func(...any)) {
+		row(s.Shared.Name, "this one", "", roleOf(s.Outbox.Delivering))
+		for _, o := range s.Shared.Others {
+			state := "running"
+			if o.Away {
+				state = "away"
+			}
+			row(o.Name, state, shownAt(&o.SeenAt), roleOf(o.Name == s.Outbox.DeliveredBy && !o.Away))
+		}
+	})
+}
+
+func roleOf(delivers bool) string {
+	if delivers {
+		return "delivers events"
+	}
+	return ""
 }
 
 // merchants writes how many there were in WeChat's list, and nothing where this sidecar has

@@ -90,6 +90,9 @@ type Pushes interface {
 // Outbox has events on their way to apps. *outbox.Outbox implements it.
 type Outbox interface {
 	Delivers() bool
+	// DeliveredBy returns which other sidecar delivers events, empty for none and while that is
+	// not known.
+	DeliveredBy() string
 	Stats() (waiting, dead int, oldest time.Duration)
 	DeadLetters() []outbox.DeadLetter
 	Redeliver(ctx context.Context) (int, error)

@@ -161,6 +161,13 @@ func TestPage_SharedStore(t *testing.T) {
 	other.ticket()
 	other.broker.Renew(other.broker.Admin().OwnAccounts()[0].Key())
 	o.until("the other is seen", func() bool { return strings.Contains(o.page("/"), "One wrote") })
+	// The other started later, and knows the first at once.
+	o.outbox.by, other.outbox.by = "", "own"
+	other.until("the first is listed", func() bool {
+		return strings.Contains(other.page("/"), `id="replicas"`) && strings.Contains(other.page("/"), ">own<")
+	})
+	other.wants(other.page("/"), "Replicas on this store", ">other<", "this one", "Running", "last seen", "Delivers events", "Another replica delivers events")
+	other.wants(other.page("/", "Accept-Language: zh"), "此存储上的副本", "本副本", "运行中", "最近一次出现", "投递事件")
 	own.Down(errors.New("the network is cut <here>"))
 	o.until("it is away", func() bool { return strings.Contains(o.page("/"), "since ") })
 	o.wants(o.page("/"), "The store does not answer", "Does not answer", "the network is cut &lt;here&gt;", "Start Redis again")

@@ -95,7 +95,11 @@ func (a *api) view(r *http.Request, w *pageWords) *view {
 	}
 	v.before = []section{v.components()}
 	v.addAccounts(a, r)
-	v.after = []section{v.hosts(), v.deadLetters(a), v.pushes("events", w.events, a.recentEvents()), v.pushes("messages", w.messages, a.recentMessages()), v.store(), v.sidecar()}
+	v.after = []section{v.hosts(), v.deadLetters(a), v.pushes("events", w.events, a.recentEvents()), v.pushes("messages", w.messages, a.recentMessages()), v.store()}
+	if v.status.Shared != nil {
+		v.after = append(v.after, v.replicas())
+	}
+	v.after = append(v.after, v.sidecar())
 	return v
 }
 

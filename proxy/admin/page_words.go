@@ -42,6 +42,9 @@ type pageWords struct {
 	away, unsavedKeys, movedAside      string
 	replicas, alone, role, delivers    string
 	standsBy, seen, neverSeen          string
+	onStore, thisOne, present, gone    string
+	lastSeen, deliversEvents           string
+	replicaHeads                       []string
 	sharedCounts                       [4]string // contested, fenced, solo, repaired
 	sidecar, version, started          string
 	listener, skew, unmeasured         string

@@ -64,6 +64,8 @@ var pageEnglish = pageWords{
 	store:     "Store and replicas", place: "Store", health: "Health", answers: "Answers", away: "Does not answer", unsavedKeys: "Keys not saved", movedAside: "Damaged file",
 	replicas: "Other replicas", alone: "None: the store is not shared", role: "Role", delivers: "Delivers events", standsBy: "Another replica delivers events",
 	seen: "One wrote", neverSeen: "None has written since the start",
+	onStore: "Replicas on this store", thisOne: "this one", present: "Running", gone: "Gone, or cut off from the store", lastSeen: "last seen", deliversEvents: "Delivers events",
+	replicaHeads: []string{"Replica", "State", "Role"},
 	sharedCounts: [4]string{"Renewals over another's", "Renewals dropped for another's", "Renewals alone", "Records put back"},
 	sidecar:      "This sidecar", version: "Version", started: "Started", listener: "Listener", skew: "Clock against WeChat's", unmeasured: "Not measured yet",
 	lastReload: "Last reload", applied: "In force", refused: "Refused",

@@ -64,6 +64,8 @@ var pageChinese = pageWords{
 	store:     "存储与副本", place: "存储", health: "状况", answers: "正常", away: "没有响应", unsavedKeys: "未保存的 key", movedAside: "损坏的文件",
 	replicas: "其他副本", alone: "没有：存储不是共享的", role: "角色", delivers: "由本副本投递事件", standsBy: "由其他副本投递事件",
 	seen: "最近一次写入", neverSeen: "启动以来没有其他副本写入",
+	onStore: "此存储上的副本", thisOne: "本副本", present: "运行中", gone: "已退出，或与存储断开", lastSeen: "最近一次出现：", deliversEvents: "投递事件",
+	replicaHeads: []string{"副本", "状态", "角色"},
 	sharedCounts: [4]string{"覆盖其他副本的刷新", "让位给其他副本的刷新", "单独刷新", "补回的记录"},
 	sidecar:      "本 sidecar", version: "版本", started: "启动", listener: "监听", skew: "本机时钟与微信之差", unmeasured: "尚未测得",
 	lastReload: "最近一次重载", applied: "已生效", refused: "被拒绝",

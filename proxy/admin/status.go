@@ -58,6 +58,8 @@ type OutboxStatus struct {
 	OldestSeconds float64 `json:"oldest_seconds"`
 	// Delivering says that this sidecar delivers them; of several that share a store, one does.
 	Delivering bool `json:"delivering"`
+	// DeliveredBy is the other sidecar that does, as far as it is known.
+	DeliveredBy string `json:"delivered_by,omitempty"`
 }
 
 // storePatience is how long the store may take before it is said not to answer.
@@ -92,7 +94,7 @@ func (a *api) status(ctx context.Context) Status {
 	s.Clock = Clock{skew.Seconds(), measured}
 	if a.Outbox != nil {
 		waiting, dead, oldest := a.Outbox.Stats()
-		s.Outbox = OutboxStatus{waiting, dead, oldest.Round(time.Second).Seconds(), a.Outbox.Delivers()}
+		s.Outbox = OutboxStatus{waiting, dead, oldest.Round(time.Second).Seconds(), a.Outbox.Delivers(), a.Outbox.DeliveredBy()}
 	}
 	s.Findings = findings(&s)
 	return s
