@@ -7,6 +7,6 @@ func (a Admin) UnsavedReason() string { return a.b.ledger.unsavedReason() }
 // Coordination is [Broker.Coordination].
 func (a Admin) Coordination() (CoordinationStatus, bool) { return a.b.Coordination() }
 
-// ProxyFails reports whether nothing is renewed because upstream.proxy does not let us through:
-// then [Admin.Outage] is not WeChat's.
-func (a Admin) ProxyFails() bool { return a.b.table.proxyFails() }
+// ProxyFault returns what is wrong where nothing is renewed because upstream.proxy does not let us
+// through; empty where [Admin.Outage] is WeChat's, or none.
+func (a Admin) ProxyFault() string { return a.b.table.proxyFault() }

@@ -23,7 +23,7 @@ func (b *Broker) HandlePush(ctx context.Context, p wechat.Push) error {
 	case wechat.InfoTicket:
 		return c.takeTicket(ctx, p)
 	case wechat.InfoUnauthorized:
-		return b.directory.revoke(ctx, authorizerKey(c.appID, p.AuthorizerAppID), p.CreateTime, "WeChat pushed unauthorized")
+		return b.directory.revoke(ctx, authorizerKey(c.appID, p.AuthorizerAppID), p.CreateTime, reasonPushed)
 	case wechat.InfoAuthorized, wechat.InfoUpdateAuthorized,
 		wechat.InfoFastRegister, wechat.InfoFastRegisterBeta, wechat.InfoFastVerifyBeta:
 		return b.inbox.take(ctx, p)

@@ -146,7 +146,7 @@ type CoordinationStatus struct {
 	Name string `json:"name,omitempty"`
 	// Others are the other sidecars that used the store in the last hour, by their names, 256 at
 	// most.
-	Others []ReplicaStatus `json:"others"`
+	Others []ReplicaStatus `json:"others,omitempty"`
 	// Contested counts renewals that were committed over that of a sidecar with an older
 	// lease, Fenced those that were dropped for that of one with a newer lease, Repaired
 	// records that the store had lost and this sidecar put back, and Solo renewals without

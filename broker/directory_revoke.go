@@ -20,7 +20,7 @@ const forgotten = 24 * time.Hour
 // forget is revoke, whatever WeChat says, and drops the key: it is in use no longer, and
 // only a call or the list of authorizers brings it back.
 func (d *directory) forget(ctx context.Context, key Key) error {
-	err := d.takeAway(ctx, key, d.clock.Now().Add(forgotten), event{kind: eventRevoked, reason: "an operator had it forgotten", wait: verdictMemory})
+	err := d.takeAway(ctx, key, d.clock.Now().Add(forgotten), event{kind: eventRevoked, reason: reasonForgotten, wait: verdictMemory})
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@
 // # Which file
 //
 //	key.go token.go account.go errors.go   what callers see
-//	state.go advice.go                     the states of a key, and how they are worded
+//	state.go advice.go why.go              the states of a key, and how they are worded
 //	record.go record_edit.go               what is kept of a key, and every edit of it;
 //	                                       record_status.go (how one is that is not in use);
 //	                                       record_kept.go (as memory holds it)

@@ -37,7 +37,7 @@ type unconfirmedError struct {
 }
 
 func (e *unconfirmedError) Error() string {
-	return e.err.Error() + "; WeChat still shows this refresh token, so it is tried once more"
+	return e.err.Error() + reasonTriedAgain
 }
 
 func (e *unconfirmedError) Unwrap() error { return e.err }

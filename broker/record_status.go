@@ -33,7 +33,7 @@ func statusOf(key Key, rec *record, now time.Time) AccountStatus {
 		if c.trouble == StateQuotaExhausted {
 			since = rec.quotaMet
 		}
-		s.Trouble = &Trouble{Cause: c.trouble.String(), Errcode: c.errcode, Reason: c.reason, Since: since.UTC().Truncate(time.Second)}
+		s.Trouble = newTrouble(key, c, since)
 	}
 	return s
 }

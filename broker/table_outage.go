@@ -186,9 +186,13 @@ func (t *table) retryUnansweredLocked() {
 	}
 }
 
-// proxyFails reports whether renewals wait because of upstream.proxy, and not of WeChat.
-func (t *table) proxyFails() bool {
+// proxyFault returns why renewals wait because of upstream.proxy; "" where they do not, or
+// because of WeChat.
+func (t *table) proxyFault() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.outage.paused && t.outage.proxyFault != ""
+	if !t.outage.paused {
+		return ""
+	}
+	return t.outage.proxyFault
 }

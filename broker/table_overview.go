@@ -34,9 +34,12 @@ type TroubleGroup struct {
 	Hidden int `json:"hidden"`
 	// AppIDs has the first of them.
 	AppIDs []string `json:"appids"`
-	// Since and Reason are those of the one that is longest in trouble.
+	// Since, Reason, Why and Said are those of the one that is longest in trouble, as [Trouble]
+	// has them.
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
+	Why    string    `json:"why"`
+	Said   string    `json:"said,omitempty"`
 }
 
 // troubleKey is what a group has in common.
@@ -84,15 +87,16 @@ func addTroubleLocked(groups map[troubleKey]*TroubleGroup, e *entry, now time.Ti
 	k := troubleKey{e.key.Component, c.trouble, c.errcode}
 	g := groups[k]
 	if g == nil {
-		g = &TroubleGroup{Component: k.component, Cause: k.cause.String(), Errcode: k.errcode, AppIDs: []string{}, Since: c.troubled.time(), Reason: c.reason}
+		g = &TroubleGroup{Component: k.component, Cause: k.cause.String(), Errcode: k.errcode, AppIDs: []string{}}
 		groups[k] = g
 	}
 	g.Count++
 	if e.usableLocked(now) != nil {
 		g.Hidden++
 	}
-	if c.troubled < instantOf(g.Since) {
+	if g.Count == 1 || c.troubled < instantOf(g.Since) {
 		g.Since, g.Reason = c.troubled.time(), c.reason
+		g.Why, g.Said = why(e.key, c)
 	}
 	g.AppIDs = insertName(g.AppIDs, e.key.AppID)
 }

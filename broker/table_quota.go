@@ -167,7 +167,7 @@ func (t *table) overBudget(e *entry) (reason string, wait time.Duration) {
 	q := &e.meetLocked().quota
 	switch {
 	case stopped:
-		return "WeChat answered errcode 45009 to several accounts; token calls of this kind wait for the day's end in China", t.untilQuotaProbe()
+		return reasonQuotaOfAll, t.untilQuotaProbe()
 	case q.forced.take(now, forcedPerDay(e.lifeLocked())):
 		return "", 0
 	case now.Sub(q.overrun.time()) >= quotaProbe:
@@ -176,8 +176,7 @@ func (t *table) overBudget(e *entry) (reason string, wait time.Duration) {
 		return "", 0
 	default:
 		again := askAgain(suspect, e.lifeLocked(), now, t.rand())
-		return "the daily budget of renewals that rejections force is used up for this key; one an hour is made until midnight in China",
-			min(t.untilQuotaProbe(), again.Sub(now))
+		return reasonForced, min(t.untilQuotaProbe(), again.Sub(now))
 	}
 }
 
@@ -192,6 +191,6 @@ func quotaOf(rec *record, alive bool, now time.Time) (event, bool) {
 	return event{
 		kind: eventQuota, alive: alive, errcode: wechat.CodeQuotaExhausted,
 		wait:   min(quotaProbe-since, chinaMidnight(now).Sub(now)),
-		reason: "WeChat answered errcode 45009 at " + rec.quotaMet.UTC().Format(time.RFC3339) + ": the quota of the day is used up",
+		reason: reasonQuotaMet + rec.quotaMet.UTC().Format(time.RFC3339) + ": the quota of the day is used up",
 	}, true
 }

@@ -16,6 +16,18 @@ type Trouble struct {
 	Errcode int       `json:"errcode,omitempty"`
 	Reason  string    `json:"reason"`
 	Since   time.Time `json:"since"`
+	// Why is one of [Whys], and Said what was answered, in the words of WeChat, of the network or
+	// of the store; empty where the reason is ours. Reason has both, and what to do.
+	Why  string `json:"why"`
+	Said string `json:"said,omitempty"`
+}
+
+// newTrouble returns what stands against the next renewal of a key.
+func newTrouble(key Key, c condition, since time.Time) *Trouble {
+	code, said := why(key, c)
+	return &Trouble{
+		Cause: c.trouble.String(), Errcode: c.errcode, Reason: c.reason, Since: since.UTC().Truncate(time.Second), Why: code, Said: said,
+	}
 }
 
 // KeyStatus says how a configured component or own account is.
@@ -81,10 +93,7 @@ func (e *entry) troubleLocked() *Trouble {
 	if e.cond.trouble == StateUnknown {
 		return nil
 	}
-	return &Trouble{
-		Cause: e.cond.trouble.String(), Errcode: e.cond.errcode, Reason: e.cond.reason,
-		Since: e.cond.troubled.time().UTC().Truncate(time.Second),
-	}
+	return newTrouble(e.key, e.cond, e.cond.troubled.time())
 }
 
 // liveLocked reports whether e shows as live: it has a usable token, or one that is being

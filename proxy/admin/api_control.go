@@ -17,12 +17,14 @@ type Hosts struct {
 	// ProxyFails says that upstream.proxy is the cause, and not WeChat.
 	ProxyFails bool   `json:"proxy_fails,omitempty"`
 	Hosts      []Host `json:"hosts"`
+	proxyFault string // what is wrong with it
 }
 
 func (a *api) listHosts(r *http.Request) (any, error) { return a.hosts(), known(r) }
 
 func (a *api) hosts() Hosts {
-	h := Hosts{Outage: a.Broker.Outage(), ProxyFails: a.Broker.ProxyFails(), Hosts: []Host{}}
+	h := Hosts{Outage: a.Broker.Outage(), proxyFault: a.Broker.ProxyFault(), Hosts: []Host{}}
+	h.ProxyFails = h.proxyFault != ""
 	if since := a.Broker.OutageSince(); !since.IsZero() {
 		since = since.UTC().Truncate(time.Second)
 		h.Since = &since
