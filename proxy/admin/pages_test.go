@@ -31,7 +31,7 @@ func (s *status) Status() []broker.KeyStatus {
 	dies := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	all := []broker.KeyStatus{{
 		Kind: "component", AppID: "wxc", State: "live", Generation: 7, ExpiresAt: &dies,
-		Trouble: &broker.Trouble{Cause: "misconfigured", Errcode: 40125, Reason: "<wrong>", Since: dies},
+		Trouble: &broker.Trouble{Cause: "misconfigured", Errcode: 40125, Reason: "<wrong>", Since: dies, Why: broker.WhyRefused},
 	}, {Kind: "account", AppID: "wxl", State: "live", Generation: 1, ExpiresAt: &dies}}
 	for _, m := range *s {
 		all = append(all, broker.KeyStatus{Kind: m.Kind, AppID: m.AppID, State: m.State, Reason: m.Reason})
@@ -47,7 +47,7 @@ func (s *status) Coordination() (broker.CoordinationStatus, bool) {
 type sharing struct{ status }
 
 func (s *sharing) Coordination() (broker.CoordinationStatus, bool) {
-	return broker.CoordinationStatus{State: "degraded", Error: "no route", Contested: 1, Fenced: 2, Repaired: 3, Solo: 4}, true
+	return broker.CoordinationStatus{State: "degraded", Error: "no route", Name: "a~1", Others: []broker.ReplicaStatus{{Name: "b~2"}}, Contested: 1, Fenced: 2, Repaired: 3, Solo: 4}, true
 }
 
 func (s *status) Tickets() []broker.TicketStatus {
@@ -147,7 +147,7 @@ func TestTokenz_Verbose(t *testing.T) {
 	var s status
 	ask := serve(t, admin.MetricsOptions{Status: &s})
 	const live = `{"kind":"component","appid":"wxc","state":"live","generation":7,"expires_at":"2026-01-02T03:04:05Z",` +
-		`"trouble":{"cause":"misconfigured","errcode":40125,"reason":"<wrong>","since":"2026-01-02T03:04:05Z"}},` +
+		`"trouble":{"cause":"misconfigured","errcode":40125,"reason":"<wrong>","since":"2026-01-02T03:04:05Z","why":"refused"}},` +
 		`{"kind":"account","appid":"wxl","state":"live","generation":1,"expires_at":"2026-01-02T03:04:05Z"}`
 	for _, path := range []string{"/tokenz?verbose", "/tokenz?verbose=1"} {
 		if got := ask("GET", path); got.status != 200 || got.body != "["+live+"]" || got.header.Get("Content-Type") != "application/json" {

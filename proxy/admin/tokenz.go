@@ -21,6 +21,7 @@ func (o MetricsOptions) verbose() []any {
 		all = append(all, s)
 	}
 	if c, ok := o.Status.Coordination(); ok {
+		c.Name, c.Others = "", nil // which hosts there are is for operators
 		all = append(all, sharedStore{"store", c})
 	}
 	return all
