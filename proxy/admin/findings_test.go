@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,8 +25,38 @@ func well() *Status {
 	}
 }
 
-// Each thing that can be wrong is one finding, with what to do and how urgent it is.
+// wantDetail wants what a finding says in both languages, with what others said as it is.
+func wantDetail(t *testing.T, f *Finding, said ...string) {
+	t.Helper()
+	english, chinese := pageEnglish.detailOf(f), pageChinese.detailOf(f)
+	for _, text := range []string{english, chinese} {
+		if text == "" || strings.Contains(text, "%!") || strings.Contains(text, "<nil>") {
+			t.Errorf("%s: the detail is %q", f.Code, text)
+		}
+		for _, one := range said {
+			if !strings.Contains(text, one) {
+				t.Errorf("%s: %q is not in %q", f.Code, one, text)
+			}
+		}
+	}
+	if !han.MatchString(chinese) || ours.MatchString(chinese) {
+		t.Errorf("%s: in Chinese: %q", f.Code, chinese)
+	}
+	if han.MatchString(strings.NewReplacer("消息校验Token", "", "消息加解密Key", "", "授权事件接收URL", "").Replace(english)) {
+		t.Errorf("%s: in English: %q", f.Code, english)
+	}
+}
+
+// ours are words that the sidecar's own sentences in English have.
+var (
+	han  = regexp.MustCompile(`\p{Han}`)
+	ours = regexp.MustCompile(`\b(the|is|are|was|its|and|cannot)\b`)
+)
+
+// Each thing that can be wrong is one finding, with what to do and how urgent it is. There is no
+// other.
 func TestFindings(t *testing.T) {
+	seen := map[string]bool{}
 	f := func(code string, severity Severity, message string, spoil func(s *Status)) {
 		t.Helper()
 		s := well()
@@ -32,14 +64,17 @@ func TestFindings(t *testing.T) {
 		all := findings(s)
 		if len(all) != 1 || all[0].Code != code || all[0].Severity != severity || !strings.Contains(all[0].Message, message) || all[0].Cure == "" || all[0].Runbook == "" {
 			t.Errorf("%s: %+v", code, all)
+			return
 		}
+		seen[code] = true
+		wantDetail(t, &all[0])
 	}
 	if all := findings(well()); len(all) != 0 {
 		t.Errorf("nothing is wrong: %+v", all)
 	}
 	at := well().Now
 	trouble := func(cause, reason string) *broker.Trouble {
-		return &broker.Trouble{Cause: cause, Reason: reason, Since: at}
+		return &broker.Trouble{Cause: cause, Reason: reason, Since: at, Why: broker.WhyRefused, Said: reason}
 	}
 	f("draining", Note, "told to stop", func(s *Status) { s.State = "draining" })
 	f("reload_refused", Warning, "c.yaml:2", func(s *Status) { s.LastReload = &ReloadResult{Faults: []string{"c.yaml:2: x"}} })
@@ -53,7 +88,7 @@ func TestFindings(t *testing.T) {
 	f("store_repaired", Warning, "moved aside to /x.damaged, and a new one begun with 3 records", func(s *Status) {
 		s.Storage.Repaired = &Repair{Reason: "page 7", MovedTo: "/x.damaged", Kept: 3}
 	})
-	f("proxy_unreachable", Critical, "upstream.proxy", func(s *Status) { s.WeChat.Outage, s.WeChat.ProxyFails = "upstream.proxy refuses", true })
+	f("proxy_unreachable", Critical, "upstream.proxy", func(s *Status) { s.WeChat.Outage, s.WeChat.ProxyFails, s.WeChat.proxyFault = "away", true, "refused" })
 	f("wechat_unreachable", Critical, "does not answer", func(s *Status) { s.WeChat.Outage = "WeChat does not answer" })
 	f("wechat_unreachable", Critical, "does not answer", func(s *Status) { // the hosts say no more
 		s.WeChat.Outage, s.WeChat.Hosts[0].Failures, s.WeChat.Hosts[0].OutUntil = "WeChat does not answer", 3, &at
@@ -77,7 +112,7 @@ func TestFindings(t *testing.T) {
 	f("list_unread", Warning, "broke", func(s *Status) { s.Components[0].List.Error = "broke" })
 	group := func(cause string, count, hidden int) func(*Status) {
 		return func(s *Status) {
-			s.Keys.Troubles = []broker.TroubleGroup{{Component: "wxc", Cause: cause, Count: count, Hidden: hidden, AppIDs: []string{"wxa"}, Reason: "why"}}
+			s.Keys.Troubles = []broker.TroubleGroup{{Component: "wxc", Cause: cause, Count: count, Hidden: hidden, AppIDs: []string{"wxa"}, Reason: "why", Why: broker.WhyRefused, Said: "why"}}
 		}
 	}
 	f("misconfigured", Critical, "3 merchants, 1 of them still with a living token: why", group("misconfigured", 3, 1))
@@ -87,6 +122,47 @@ func TestFindings(t *testing.T) {
 	f("displaced", Warning, "authorizer/wxa/wxc", func(s *Status) { s.Keys.Displaced = []string{"authorizer/wxa/wxc"} })
 	f("events_late", Warning, "5 events wait for an app, the oldest for 20 minutes", func(s *Status) { s.Outbox = OutboxStatus{Waiting: 5, OldestSeconds: 1200} })
 	f("dead_letters", Warning, "2 events were given up", func(s *Status) { s.Outbox.DeadLetters = 2 })
+	f("unknown", Warning, "", func(s *Status) { s.Accounts[0].State = "unknown" })
+	for code := range pageChinese.findings {
+		if !seen[code] && !slices.Contains([]string{wrongSecret, wrongAppID, addressNotListed, addressUnconfirmed, addressRefused}, code) {
+			t.Errorf("nothing was %s", code)
+		}
+	}
+}
+
+// Why a renewal failed is said in both languages, with the words of others in it where there are
+// some.
+func TestFindings_EachWhy(t *testing.T) {
+	for _, why := range append(broker.Whys(), "asked_for") {
+		said := ""
+		switch why {
+		case broker.WhyRefused, broker.WhyNoAnswer, broker.WhyStoreAway, broker.WhyOther:
+			said = "errcode 40164: invalid ip 10.9.8.7"
+		}
+		f := because(Finding{Code: why}, "reason", why, said)
+		if wantDetail(t, &f, said); f.Message != "reason" {
+			t.Errorf("%s: the message is %q", why, f.Message)
+		}
+	}
+}
+
+// What is refused of pushes has its cure in both languages, beside a missing ticket and beside one
+// that is late.
+func TestFindings_EachRefusedPush(t *testing.T) {
+	for _, cause := range []string{
+		"forged", "padding", "frame", "foreign_appid", "unknown_component", "unknown_path", "outside_window", "cut_off", "too_large", "parameters", "busy", "malformed",
+	} {
+		for _, state := range []string{"live", "waiting_ticket"} {
+			s := well()
+			s.Components[0].State, s.Components[0].Ticket.ReceivedAt, s.Components[0].Ticket.Refused = state, nil, "errcode 61004"
+			s.Components[0].RefusedPush = &broker.RefusedPush{Cause: cause, Advice: "advice"}
+			all := findings(s)
+			if len(all) != 1 {
+				t.Fatalf("%s: %+v", cause, all)
+			}
+			wantDetail(t, &all[0], cause, "errcode 61004")
+		}
+	}
 }
 
 // The worst comes first, whatever was looked at first.

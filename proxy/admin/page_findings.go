@@ -13,7 +13,7 @@ const runbooks = "https://github.com/wxsidecar/wxsidecar/blob/main/docs/operatio
 // card words a finding.
 func (v *view) card(f *Finding) card {
 	words := v.w.findings[f.cause()]
-	c := card{severity: string(f.Severity), title: words.title, message: f.Message, cure: f.in(words.cure), appIDs: f.AppIDs, runbook: runbooks + f.Runbook, since: f.Since}
+	c := card{severity: string(f.Severity), title: words.title, detail: v.w.detailOf(f), cure: f.in(words.cure), appIDs: f.AppIDs, runbook: runbooks + f.Runbook, since: f.Since}
 	if c.title == "" {
 		c.title = f.Code
 	}

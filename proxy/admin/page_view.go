@@ -34,11 +34,11 @@ type view struct {
 type card struct {
 	severity, title string
 	since           *time.Time
-	// message is in English, and of WeChat's words; cure is in the page's language.
-	message, cure string
-	appIDs        []string
-	runbook       string
-	buttons       []button
+	// detail and cure are in the page's language; in detail are words of others.
+	detail, cure string
+	appIDs       []string
+	runbook      string
+	buttons      []button
 }
 
 // search is the form that chooses accounts, and where their list goes on.

@@ -11,13 +11,14 @@ type pageWords struct {
 	wrong, allWell                     string
 	criticals, warnings, notes         string // take a number
 	severities                         map[string]string
-	since, whatToDo, details, runbook  string
+	since, whatToDo, runbook           string
 	ago, ahead                         string // take a span
 	seconds, minutes, hours, days      string // take a number
 	failed, linkTitle, program         string
 	did                                map[string]string // by the last part of an operation's path
 	kinds, states                      map[string]string
 	findings                           map[string]findingWords // by cause
+	parts                              map[string]string       // of findings' details, by code
 	merchants, blocked                 string                  // take a number
 	summary                            string                  // takes two numbers: merchants in use, those that live
 	components, noComponents           string

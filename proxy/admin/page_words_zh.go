@@ -5,7 +5,7 @@ var pageChinese = pageWords{
 	title: "wxsidecar", asOf: "截至", refresh: "刷新", skip: "跳到问题列表", lost: "sidecar 没有响应，页面显示的是旧数据。",
 	wrong: "出了什么问题", allWell: "一切正常", criticals: "严重问题：%d 个", warnings: "警告：%d 个", notes: "提示：%d 个",
 	severities: map[string]string{"critical": "严重", "warning": "警告", "note": "提示"},
-	since:      "始于", whatToDo: "处理办法", details: "详情", runbook: "运维手册（英文）",
+	since:      "始于", whatToDo: "处理办法", runbook: "运维手册（英文）",
 	ago: "%s前", ahead: "%s后", seconds: "%d 秒", minutes: "%d 分钟", hours: "%d 小时", days: "%d 天",
 	failed: "操作没有成功", linkTitle: "请把此页发给商家授权", program: "JSON 接口",
 	did: map[string]string{
@@ -46,6 +46,7 @@ var pageChinese = pageWords{
 		addressUnconfirmed:    {"本机地址等待确认", "请帐号管理员在微信里确认我们的地址，然后点“立即重试”。"},
 		addressRefused:        {"本机地址被拒绝", "帐号管理员拒绝了我们的地址；请与其沟通，微信稍后会再次询问。"},
 	},
+	parts:     partsChinese,
 	merchants: "商家 %d 个", blocked: "%d 个 key 在等它", summary: "使用中的商家 %d 个，其中 %d 个 token 有效。",
 	components: "第三方平台", noComponents: "没有配置。",
 	componentHeads: []string{"平台", "Token", "最新 ticket", "下次刷新", "授权列表中的商家", ""},
