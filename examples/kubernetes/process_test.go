@@ -91,12 +91,18 @@ func run(t *testing.T, dir string, env []string, program string, args ...string)
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
+// given are the ports that freePort has returned: nobody may listen on one yet.
+var given sync.Map
+
 // freePort returns a port of 127.0.0.1 that nobody listens on, below those that the kernel takes
 // for connections.
 func freePort(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		port := 11_000 + rand.IntN(21_000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
 		if ln, err := net.Listen("tcp", loopback(port)); err == nil {
 			_ = ln.Close()
 			return port
