@@ -14,6 +14,12 @@ type appConn struct {
 	net.Conn
 	now   func() time.Time
 	ended bool
+	// fasthttp sets a deadline before each step of a call. Here they wait until something is
+	// read or written under them, which most never see. immediate says that they do not wait:
+	// others than the one who reads and writes set them, or the connection below has
+	// deadlines of its own.
+	reads, writes deadline
+	immediate     bool
 	// unread says that the app may still be sending. It is atomic because fasthttp closes
 	// idle connections from another goroutine.
 	unread atomic.Bool
@@ -23,11 +29,62 @@ type appConn struct {
 	key, credentials []byte
 }
 
+// appDeadlineLate is a tenth of the shortest time that an app is given, [discardTime].
+const appDeadlineLate = discardTime / 10
+
 // Read implements [net.Conn].
 func (c *appConn) Read(p []byte) (int, error) {
+	if t, due := c.reads.due(appDeadlineLate); due {
+		if err := c.Conn.SetReadDeadline(t); err != nil {
+			return 0, err
+		}
+	}
 	n, err := c.Conn.Read(p)
 	c.ended = c.ended || err != nil
 	return n, err
+}
+
+// Write implements [net.Conn].
+func (c *appConn) Write(p []byte) (int, error) {
+	if t, due := c.writes.due(appDeadlineLate); due {
+		if err := c.Conn.SetWriteDeadline(t); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// SetDeadline implements [net.Conn].
+func (c *appConn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline implements [net.Conn].
+func (c *appConn) SetReadDeadline(t time.Time) error {
+	if c.immediate {
+		return c.Conn.SetReadDeadline(t)
+	}
+	c.reads.wanted = t
+	return nil
+}
+
+// SetWriteDeadline implements [net.Conn].
+func (c *appConn) SetWriteDeadline(t time.Time) error {
+	if c.immediate {
+		return c.Conn.SetWriteDeadline(t)
+	}
+	c.writes.wanted = t
+	return nil
+}
+
+// setImmediate makes deadlines hold as soon as they are set, for what is no call. Nobody may
+// read or write meanwhile.
+func (c *appConn) setImmediate() error {
+	c.immediate, c.reads, c.writes = true, deadline{}, deadline{}
+	return c.Conn.SetDeadline(time.Time{})
 }
 
 // Close implements [net.Conn]. The kernel resets a connection that is closed with unread
@@ -35,7 +92,7 @@ func (c *appConn) Read(p []byte) (int, error) {
 // closes our direction, and discards what still comes until the app closes as well.
 func (c *appConn) Close() error {
 	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if c.unread.Load() && ok && half.CloseWrite() == nil && c.SetReadDeadline(c.now().Add(discardTime)) == nil {
+	if c.unread.Load() && ok && half.CloseWrite() == nil && c.Conn.SetReadDeadline(c.now().Add(discardTime)) == nil {
 		_, _ = io.Copy(struct{ io.Writer }{io.Discard}, c.Conn) // however it ends
 	}
 	return c.Conn.Close()

@@ -19,12 +19,16 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 	r.rewrite = appendQuery(r.rewrite[:0], r.query, r.cred.drop&r.params.present, r.cred.param, value)
 	r.injected.setToken(value, r.rewrite)
 	began := s.now()
-	c, err := s.upstream.roundTrip(r, r.rewrite, resp)
+	c, err := s.upstream.roundTrip(began, r, r.rewrite, resp)
 	var st *stream
 	if err == nil {
 		st, err = s.upstream.receive(r, c, resp, r.bufferLimit(resp.StatusCode()))
 	}
-	took := s.now().Sub(began)
+	ended := s.now()
+	if st == nil && err == nil {
+		s.upstream.release(c, ended)
+	}
+	took := ended.Sub(began)
 	r.outside += took
 	s.results.of(r.route.FamilyID).latency.Observe(took)
 	if err != nil {

@@ -184,7 +184,7 @@ func TestConn_WaitsInSlices(t *testing.T) {
 		c := newConn(nc, &host{}, func() time.Time { return now }, 0)
 		ours, _ := connPair(t, "tcp")
 		c.app = quietConn{&appConn{Conn: ours}}
-		if err := c.setHeadDeadline(timeout); err != nil {
+		if err := c.setHeadDeadline(now, timeout); err != nil {
 			t.Fatal(err)
 		}
 		nc.onRead = func() { now = nc.reads[len(nc.reads)-1] }
@@ -199,7 +199,7 @@ func TestConn_WaitsInSlices(t *testing.T) {
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%v, %d timeouts: read deadlines %v, want %v", timeout, timeouts, got, want)
 		}
-		if len(nc.deadlines) != 1 || nc.deadlines[0].Sub(begin) != timeout {
+		if len(nc.deadlines) != 1 || nc.deadlines[0].Sub(begin) != timeout+timeout/10 {
 			t.Errorf("%v: write deadlines %v", timeout, nc.deadlines)
 		}
 	}

@@ -80,13 +80,13 @@ func TestConn_LongKeptBodyMoves(t *testing.T) {
 		t.Fatal(f)
 	}
 	const timeout = 30 * time.Second
-	if err := c.setHeadDeadline(timeout); err != nil {
+	if err := c.setHeadDeadline(nc.now, timeout); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.send(r, nil, timeout); err != nil {
 		t.Errorf("after %v: %v", nc.now.Sub(time.Unix(1000, 0)), err)
 	}
-	if left := nc.until.Sub(nc.now); left != timeout {
+	if left := c.until.Sub(nc.now); left != timeout {
 		t.Errorf("%v are left for the answer, want %v", left, timeout)
 	}
 }

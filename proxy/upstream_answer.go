@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/http/httputil"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -25,16 +26,16 @@ const (
 var errCut = errors.New("the answer of the upstream broke off")
 
 // receive reads the body of the answer whose head is in resp. A body of at most limit
-// bytes goes into resp, and the connection is then released. A longer one is returned as
-// a stream. A truncated body is an error.
+// bytes goes into resp, and the caller is then to release the connection. A longer one is
+// returned as a stream, which does so itself. A truncated body is an error, and the
+// connection is then closed.
 func (u *upstream) receive(r *request, c *conn, resp *fasthttp.Response, limit int) (*stream, error) {
 	h := &resp.Header
 	length := h.ContentLength()
-	reusable := !h.ConnectionClose()
+	c.reusable = !h.ConnectionClose()
 	stripHead(h, &r.injected)
 	if r.isHead() || bodyless(h.StatusCode()) {
 		resp.ResetBody() // an earlier attempt may have left one
-		u.release(c, reusable)
 		return nil, nil
 	}
 	if length >= 0 && length <= limit {
@@ -42,10 +43,9 @@ func (u *upstream) receive(r *request, c *conn, resp *fasthttp.Response, limit i
 			c.close()
 			return nil, errCut
 		}
-		u.release(c, reusable)
 		return nil, nil
 	}
-	st := &stream{u: u, c: c, src: c.br, remaining: int64(length), reusable: reusable}
+	st := &stream{u: u, c: c, src: c.br, remaining: int64(length)}
 	if length == lengthChunked {
 		st.src = &chunkReader{Reader: httputil.NewChunkedReader(c.br), br: c.br}
 	}
@@ -68,9 +68,10 @@ func bodyless(status int) bool {
 	return status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
 }
 
-func (u *upstream) release(c *conn, reusable bool) {
-	if reusable {
-		c.host.pool.put(c, u.now())
+// release ends the use of a connection for a call, whose answer has come by now.
+func (u *upstream) release(c *conn, now time.Time) {
+	if c.reusable {
+		c.host.pool.put(c, now)
 	} else {
 		c.close()
 	}

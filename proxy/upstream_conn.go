@@ -44,6 +44,7 @@ type conn struct {
 	expires  time.Time // after it the connection carries no further call
 	lastUsed time.Time
 	reused   bool
+	reusable bool // its answer does not end it
 	received bool // a byte of the current answer was read
 	sent     bool // a byte of the current call may have been sent
 
@@ -69,6 +70,8 @@ type deadlines struct {
 	next      time.Time
 	until     time.Time
 	app       deadliner
+	// Those of the connection itself.
+	reads, writes deadline
 }
 
 func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *conn {
@@ -113,13 +116,25 @@ func (c *conn) Write(p []byte) (int, error) {
 
 // setHeadDeadline gives the upstream timeout from now to read the call and to answer with
 // a head. Reads end every appCheckEvery, for extendHeadDeadline.
-func (c *conn) setHeadDeadline(timeout time.Duration) error {
-	now := c.now()
+func (c *conn) setHeadDeadline(now time.Time, timeout time.Duration) error {
 	c.streaming, c.until = false, now.Add(timeout)
-	if err := c.nc.SetWriteDeadline(c.until); err != nil {
-		return err
+	c.writes.wanted = c.until
+	if t, due := c.writes.due(timeout / 10); due {
+		if err := c.nc.SetWriteDeadline(t); err != nil {
+			return err
+		}
 	}
-	return c.nc.SetReadDeadline(now.Add(min(timeout, appCheckEvery)))
+	return c.setReadSlice(now, min(timeout, appCheckEvery))
+}
+
+// setReadSlice makes the next read end after slice, or up to half of that earlier: it then
+// begins anew, and only until ends it for good. So most calls find a deadline that serves.
+func (c *conn) setReadSlice(now time.Time, slice time.Duration) error {
+	c.reads.wanted = now.Add(slice / 2)
+	if t, due := c.reads.due(slice / 2); due {
+		return c.nc.SetReadDeadline(t)
+	}
+	return nil
 }
 
 // extendHeadDeadline lets a read that ended with timeout go on. It returns an error once
@@ -132,7 +147,7 @@ func (c *conn) extendHeadDeadline(timeout error) error {
 	case c.app != nil && appClosed(c.app.Conn()):
 		return errAppGone
 	default:
-		return c.nc.SetReadDeadline(now.Add(min(left, appCheckEvery)))
+		return c.setReadSlice(now, min(left, appCheckEvery))
 	}
 }
 
@@ -147,17 +162,20 @@ func (c *conn) progress() error {
 		return nil
 	}
 	c.next = now.Add(c.idle / 60)
-	return c.nc.SetDeadline(now.Add(c.idle))
+	until := now.Add(c.idle)
+	c.reads.set(until)
+	c.writes.set(until)
+	return c.nc.SetDeadline(until)
 }
 
 func (c *conn) close() { _ = c.nc.Close() }
 
 // exchange sends the call and reads the head of the answer. It sets r.sent if any of the
-// call may have been sent.
-func (c *conn) exchange(r *request, query []byte, resp *fasthttp.Response, timeout time.Duration) error {
+// call may have been sent. now is when it begins.
+func (c *conn) exchange(now time.Time, r *request, query []byte, resp *fasthttp.Response, timeout time.Duration) error {
 	c.received, c.sent, c.streaming, c.app = false, false, false, r.body.conn
 	defer func() { r.sent = r.sent || c.sent }()
-	if err := c.setHeadDeadline(timeout); err != nil {
+	if err := c.setHeadDeadline(now, timeout); err != nil {
 		return err
 	}
 	err := c.send(r, query, timeout)
@@ -169,7 +187,7 @@ func (c *conn) exchange(r *request, query []byte, resp *fasthttp.Response, timeo
 	}
 	// An upstream that refuses an upload answers and closes before its end.
 	c.expires = time.Time{}
-	if c.setHeadDeadline(earlyAnswerWait) != nil || c.readHead(resp) != nil {
+	if c.setHeadDeadline(c.now(), earlyAnswerWait) != nil || c.readHead(resp) != nil {
 		return err
 	}
 	return nil
@@ -204,7 +222,7 @@ func (c *conn) send(r *request, query []byte, timeout time.Duration) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	return c.setHeadDeadline(timeout)
+	return c.setHeadDeadline(c.now(), timeout)
 }
 
 // writeFraming ends the head. The buffered writer returns earlier errors here.

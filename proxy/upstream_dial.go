@@ -14,9 +14,8 @@ import (
 // connect returns a connection to h: an idle one that is usable, or a new one. fresh
 // rules out idle ones. A call that is not repeatable gets an idle one only if that was
 // used within connFresh.
-func (u *upstream) connect(h *host, fresh, repeatable bool) (*conn, error) {
+func (u *upstream) connect(now time.Time, h *host, fresh, repeatable bool) (*conn, error) {
 	if !fresh {
-		now := u.now()
 		var since time.Time
 		if !repeatable {
 			since = now.Add(-connFresh)

@@ -10,8 +10,7 @@ const (
 
 // pick returns the first host that is not out and is not failed. If there is none it
 // returns the first host, since a call to it may still succeed.
-func (u *upstream) pick(failed *host) *host {
-	now := u.now()
+func (u *upstream) pick(now time.Time, failed *host) *host {
 	for _, h := range u.hosts {
 		if h != failed && h.available(now) {
 			return h

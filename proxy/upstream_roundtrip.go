@@ -5,24 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
-// roundTrip sends the call with that query and reads the head of the answer into
-// resp. It sends a call again only where WeChat cannot carry it out twice:
+// roundTrip sends the call with that query, from now on, and reads the head of the answer
+// into resp. It sends a call again only where WeChat cannot carry it out twice:
 //   - nothing of it was written, as no connection could be made: at another host;
 //   - nothing of it was written, as a kept connection had ended: on a new one;
 //   - GET and HEAD, before any byte of an answer: one more attempt in the call's life.
 //
 // WeChat may have carried out whatever failed after the first written byte. A call that
 // timed out is not sent again, whatever its method.
-func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
-	h := u.pick(nil)
+func (u *upstream) roundTrip(now time.Time, r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
+	h := u.pick(now, nil)
 	r.sent = false
 	var unreached *host // the host that upstream.proxy could not reach
-	for fresh, moved := false, false; ; {
-		c, err := u.attempt(h, fresh, r, query, resp)
+	for fresh, moved := false, false; ; now = u.now() {
+		c, err := u.attempt(now, h, fresh, r, query, resp)
 		if err == nil {
 			h.succeeded()
 			if unreached != nil && unreached != h {
@@ -36,7 +37,7 @@ func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) 
 			u.metrics.UpstreamStale()
 			fresh = true
 		case retryOtherHost:
-			next := u.pick(h)
+			next := u.pick(u.now(), h)
 			if proxyFailure(err) != nil {
 				unreached = h
 			}
@@ -45,7 +46,7 @@ func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) 
 			}
 			h, moved = next, true
 		case retryOnce:
-			h = u.pick(h)
+			h = u.pick(u.now(), h)
 		default:
 			return nil, err
 		}
@@ -54,12 +55,15 @@ func (u *upstream) roundTrip(r *request, query []byte, resp *fasthttp.Response) 
 
 // attempt sends the call over one connection to h. With an error it returns the
 // connection that failed, closed, or nil where none could be made.
-func (u *upstream) attempt(h *host, fresh bool, r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
-	c, err := u.connect(h, fresh, r.repeatable())
+func (u *upstream) attempt(now time.Time, h *host, fresh bool, r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
+	c, err := u.connect(now, h, fresh, r.repeatable())
 	if err != nil {
 		return nil, fmt.Errorf("connect to upstream %s: %w", h.name, err)
 	}
-	err = c.exchange(r, query, resp, u.timeout)
+	if !c.reused {
+		now = u.now() // to connect took its time
+	}
+	err = c.exchange(now, r, query, resp, u.timeout)
 	if err != nil {
 		c.close()
 		err = fmt.Errorf("call upstream %s: %w", h.name, err)

@@ -205,7 +205,7 @@ func TestRoundTrip_FailedWrites(t *testing.T) {
 		}
 		r := &request{requestHead: requestHead{method: []byte(method), path: []byte("/x")}, body: body{whole: true, length: lengthNone}}
 		var resp fasthttp.Response
-		c, err := u.roundTrip(r, nil, &resp)
+		c, err := u.roundTrip(u.now(), r, nil, &resp)
 		if (err != nil) != wantErr || dials != wantDials || r.sent != wantSent {
 			t.Errorf("%s, %s: %v, %d dials, sent %v; want an error %v, %d, %v", name, method, err, dials, r.sent, wantErr, wantDials, wantSent)
 		}

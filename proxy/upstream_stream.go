@@ -19,14 +19,14 @@ type stream struct {
 	remaining int64 // for a body of known length
 	prefix    []byte
 	err       error
-	reusable  bool
 	deadline  func(time.Time) // renews the deadline of the app's connection
 	next      time.Time       // when that is due
 	done      func(error)     // called once, with nil for a whole body
 }
 
 // buffer reads up to limit bytes of a body of unknown length into resp. It returns nil if
-// that was the whole body, else the stream, which then begins with what was read.
+// that was the whole body, and the caller is then to release the connection; else the
+// stream, which then begins with what was read.
 func (st *stream) buffer(resp *fasthttp.Response, limit int) (*stream, error) {
 	buf := freePieces.Get().(*piece)
 	defer freePieces.Put(buf)
@@ -37,7 +37,6 @@ func (st *stream) buffer(resp *fasthttp.Response, limit int) (*stream, error) {
 		resp.AppendBody(buf[:n])
 		switch {
 		case errors.Is(err, io.EOF):
-			st.u.release(st.c, st.reusable)
 			return nil, nil
 		case err != nil:
 			st.c.close()
@@ -99,7 +98,8 @@ func (st *stream) Close() error {
 		return nil
 	}
 	whole := errors.Is(st.err, io.EOF)
-	st.u.release(st.c, st.reusable && whole)
+	st.c.reusable = st.c.reusable && whole
+	st.u.release(st.c, st.u.now())
 	st.c = nil
 	if st.done != nil {
 		if whole {

@@ -158,7 +158,8 @@ func TestStream_CloseTellsOnce(t *testing.T) {
 		h := &host{}
 		defer h.pool.close()
 		st := testStream(2, "", strings.NewReader("ab"))
-		st.c, st.reusable = newConn(&fakeUpstream{}, h, time.Now, 0), true
+		st.c = newConn(&fakeUpstream{}, h, time.Now, 0)
+		st.c.reusable = true
 		var told []error
 		st.done = func(err error) { told = append(told, err) }
 		if read {

@@ -129,7 +129,7 @@ func TestUpstream_FreshConnections(t *testing.T) {
 		now = now.Add(idle)
 		dialled = 0
 		r := &request{requestHead: requestHead{method: []byte(method)}, body: body{whole: whole}}
-		if _, err := u.connect(h, false, r.repeatable()); err != nil || dialled != want {
+		if _, err := u.connect(now, h, false, r.repeatable()); err != nil || dialled != want {
 			t.Errorf("%s, body kept %v, idle for %v: %d dialled, %v; want %d", method, whole, idle, dialled, err, want)
 		}
 		h.pool.closeIdle()
