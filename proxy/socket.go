@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"errors"
 	"net"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // appClosed reports whether the app at the other end of c has closed the connection, or
@@ -36,6 +39,17 @@ func socketOf(c net.Conn) syscall.RawConn {
 			return raw
 		default:
 			return nil
+		}
+	}
+}
+
+// look returns which of events have come to a socket, and errors of it. It does not wait.
+func look(fd uintptr, events int16) (int16, error) {
+	set := [1]unix.PollFd{{Fd: int32(fd), Events: events}}
+	for {
+		// Go's scheduler sends signals to its own threads; each ends a poll.
+		if _, err := unix.Poll(set[:], 0); !errors.Is(err, unix.EINTR) {
+			return set[0].Revents, err
 		}
 	}
 }

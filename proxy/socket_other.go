@@ -9,7 +9,6 @@ func peerClosed(uintptr) bool { return false }
 
 // noInput reports whether a socket has neither unread bytes nor reached its end.
 func noInput(fd uintptr) bool {
-	set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(set, 0)
-	return err == nil && n == 0
+	got, err := look(fd, unix.POLLIN)
+	return err == nil && got == 0
 }

@@ -109,3 +109,29 @@ func TestConn_UsableDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// Signals, with which Go's scheduler preempts what runs long, cost no connection.
+func TestConn_UsableDespiteSignals(t *testing.T) {
+	ours, _ := connPair(t, "tcp")
+	c := newConn(ours, &host{}, time.Now, 0)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				unix.Kill(unix.Getpid(), unix.SIGURG)
+			}
+		}
+	}()
+	for i := range 20_000 {
+		if !c.usable() {
+			t.Errorf("look %d took a quiet connection for one that is not", i)
+			break
+		}
+	}
+	close(stop)
+	<-stopped
+}
