@@ -20,7 +20,7 @@ import (
 )
 
 // connPair returns both ends of a connection: the sidecar's and the app's.
-func connPair(t *testing.T, network string) (ours, apps net.Conn) {
+func connPair(t testing.TB, network string) (ours, apps net.Conn) {
 	t.Helper()
 	addr := "127.0.0.1:0"
 	if network == "unix" {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/tls"
-	"errors"
 	"net"
 	"time"
 )
@@ -11,7 +10,7 @@ import (
 // neither closed it nor sent anything. An unsolicited answer would otherwise be taken
 // for the answer to the next call, which may be another account's.
 func (c *conn) usable() bool {
-	if c.pausable != nil && !c.pausable.noInput(c.nc) || c.proxyTLS != nil && !noInputTLS(c.proxyTLS) {
+	if c.pausable != nil && !c.pausable.allTaken() && !c.pausable.noInput(c.nc) || c.proxyTLS != nil && !noInputTLS(c.proxyTLS) {
 		return false
 	}
 	if c.socket == nil {
@@ -41,41 +40,3 @@ func noInputTLS(c *tls.Conn) bool {
 	n, err := c.Read(one[:])
 	return n == 0 && isTimeout(err) && c.SetReadDeadline(time.Time{}) == nil
 }
-
-// pausableConn is the connection below TLS; its reads can be paused. TLS reads ahead:
-// what follows an answer in the same packet may lie in TLS's own buffer, where polling
-// the socket does not see it.
-type pausableConn struct {
-	net.Conn
-	paused bool
-	one    [1]byte
-}
-
-// NetConn returns the connection below.
-func (p *pausableConn) NetConn() net.Conn { return p.Conn }
-
-// Read implements [net.Conn].
-func (p *pausableConn) Read(b []byte) (int, error) {
-	if p.paused {
-		return 0, errReadsPaused
-	}
-	return p.Conn.Read(b)
-}
-
-// noInput reports whether the TLS connection above p has buffered no data. It makes TLS
-// process the session tickets that it has buffered.
-func (p *pausableConn) noInput(above net.Conn) bool {
-	p.paused = true
-	n, err := above.Read(p.one[:])
-	p.paused = false
-	return n == 0 && errors.Is(err, errReadsPaused)
-}
-
-var errReadsPaused error = readsPausedError{}
-
-// readsPausedError is temporary: after any other error TLS fails every later read.
-type readsPausedError struct{}
-
-func (readsPausedError) Error() string   { return "reads are paused" }
-func (readsPausedError) Timeout() bool   { return true }
-func (readsPausedError) Temporary() bool { return true }

@@ -31,7 +31,7 @@ func (c *onePacket) send(t *testing.T) {
 }
 
 // tlsIdentity is a server's TLS settings, and the roots that know it.
-func tlsIdentity(t *testing.T) (*tls.Config, *x509.CertPool) {
+func tlsIdentity(t testing.TB) (*tls.Config, *x509.CertPool) {
 	t.Helper()
 	up := httptest.NewUnstartedServer(nil)
 	up.StartTLS()

@@ -79,7 +79,9 @@ func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *
 	c.br = bufio.NewReaderSize(c, connReadBytes)
 	c.bw = bufio.NewWriterSize(c, connWriteBytes)
 	if tc, ok := nc.(*tls.Conn); ok {
-		c.pausable, _ = tc.NetConn().(*pausableConn)
+		if c.pausable, _ = tc.NetConn().(*pausableConn); c.pausable != nil {
+			c.pausable.start(tc)
+		}
 	}
 	c.proxyTLS = tlsOfProxy(nc, c.pausable)
 	c.socket = socketOf(nc)
@@ -102,6 +104,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		n, err = c.nc.Read(p)
 	}
 	c.received = c.received || n > 0
+	if c.pausable != nil {
+		c.pausable.take(n, len(p))
+	}
 	return n, err
 }
 
