@@ -71,16 +71,7 @@ func unreserved(c byte) bool {
 		c == '-' || c == '_' || c == '.' || c == '~'
 }
 
-// isToken reports whether b is what RFC 9110 calls a token.
-func isToken(b []byte) bool {
-	for _, c := range b {
-		if !tokenByte(c) {
-			return false
-		}
-	}
-	return len(b) > 0
-}
-
+// tokenByte reports whether what RFC 9110 calls a token may have c.
 func tokenByte(c byte) bool {
 	switch {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':

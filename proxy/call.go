@@ -41,7 +41,7 @@ func (s *Server) check(ctx *fasthttp.RequestCtx, r *request, callers *callers) *
 		return blankValue("appid", r.params.blank)
 	}
 	s.readHandle(r, callers)
-	if _, local := s.local[r.route.Pattern]; r.voidHandle() && !local {
+	if r.voidHandle() && s.local[r.route.Pattern] == nil {
 		return voidHandle()
 	}
 	if f := checkReferer(r); f != nil {
@@ -107,7 +107,7 @@ func (s *Server) forwardFor(r *request, resp *fasthttp.Response, appid string) *
 // acquireAccount counts a call among those of appid, unless that is empty.
 func (s *Server) acquireAccount(r *request, appid string) (f *fault) {
 	if appid != "" {
-		r.slot, f = s.inflight.acquireAccount(appid)
+		r.slot, f = s.inflight.acquireAccount(appid, r.found)
 	}
 	return f
 }

@@ -54,7 +54,8 @@ func (s *Server) intern(appid []byte) string {
 			return component
 		}
 	}
-	return s.inflight.intern(appid)
+	name, _ := s.inflight.intern(appid)
+	return name
 }
 
 // handleComponent returns the component of a handle that is not void; empty for none.

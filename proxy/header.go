@@ -26,24 +26,57 @@ const maxClassifiedName = 32
 
 // classify returns the class of a header name, in requests and in answers. An underscore
 // counts as a hyphen, since some servers treat them alike; spelled is false for a name with
-// an underscore.
+// an underscore that is not classPass.
 func classify(name []byte) (c class, spelled bool) {
 	if len(name) > maxClassifiedName {
-		if hasOurPrefix(name) {
-			return classOurs, bytes.IndexByte(name, '_') < 0
+		if !hasOurPrefix(name) {
+			return classPass, true
 		}
-		return classPass, true
-	}
-	var buf [maxClassifiedName]byte
-	spelled = true
-	for i, b := range name {
-		if b == '_' {
-			b, spelled = '-', false
+		c = classOurs
+	} else {
+		var buf [maxClassifiedName]byte
+		for i, b := range name {
+			buf[i] = nameBytes[b]
 		}
-		buf[i] = lower(b)
+		c = classOf(buf[:len(name)])
 	}
-	return classOf(buf[:len(name)]), spelled
+	return c, c == classPass || bytes.IndexByte(name, '_') < 0
 }
+
+// scanName is classify for the name of a header line, which colon is the length of; 0 for a
+// line that does not begin with a name and a colon. Each byte is looked at once.
+func scanName(line []byte) (colon int, c class, spelled bool) {
+	var buf [maxClassifiedName]byte
+	for i, b := range line {
+		switch plain := nameBytes[b]; {
+		case plain == 0 && (b != ':' || i == 0):
+			return 0, classPass, true
+		case plain == 0 && i > len(buf):
+			c, spelled = classify(line[:i])
+			return i, c, spelled
+		case plain == 0:
+			c = classOf(buf[:i])
+			return i, c, c == classPass || bytes.IndexByte(line[:i], '_') < 0
+		case i < len(buf):
+			buf[i] = plain
+		}
+	}
+	return 0, classPass, true
+}
+
+// nameBytes has of each byte that a name may have the one that it is compared as: its lower
+// case, and a hyphen for an underscore. It has 0 for all others.
+var nameBytes = func() (all [256]byte) {
+	for i := range all {
+		switch c := byte(i); {
+		case c == '_':
+			all[i] = '-'
+		case tokenByte(c):
+			all[i] = lower(c)
+		}
+	}
+	return all
+}()
 
 func classOf(name []byte) class {
 	switch string(name) {
@@ -114,31 +147,38 @@ type head struct {
 // dst, unchanged. It refuses what another parser could read differently.
 func readHead(dst, raw []byte) ([]byte, head, *fault) {
 	var h head
-	for len(raw) > 0 {
-		end := bytes.IndexByte(raw, '\n')
-		if end < 1 || raw[end-1] != '\r' {
+	from, at := 0, 0 // what lies between them is forwarded, and is copied at once
+	for at < len(raw) {
+		rest := raw[at:]
+		end := bytes.IndexByte(rest, '\n')
+		if end < 1 || rest[end-1] != '\r' {
 			return dst, h, badRequest("a header line does not end in CR LF")
 		}
-		line := raw[:end-1]
-		raw = raw[end+1:]
+		line := rest[:end-1]
 		if len(line) == 0 {
 			break
 		}
-		colon := bytes.IndexByte(line, ':')
-		if colon < 1 || !isToken(line[:colon]) {
+		colon, c, spelled := scanName(line)
+		if colon == 0 {
 			return dst, h, badRequest("a header line is folded, or its name holds what no name may hold")
 		}
-		if bytes.IndexByte(line, '\r') >= 0 {
+		value := line[colon+1:]
+		if bytes.IndexByte(value, '\r') >= 0 {
 			return dst, h, badRequest("a header line holds a bare CR")
 		}
-		pass, f := h.add(line[:colon], bytes.Trim(line[colon+1:], " \t"))
-		if f != nil {
-			return dst, h, f
+		if c != classPass {
+			pass, f := h.add(c, spelled, line[:colon], trimBlanks(value))
+			if f != nil {
+				return dst, h, f
+			}
+			if !pass {
+				dst = append(dst, raw[from:at]...)
+				from = at + end + 1
+			}
 		}
-		if pass {
-			dst = append(append(dst, line...), '\r', '\n')
-		}
+		at += end + 1
 	}
+	dst = append(dst, raw[from:at]...)
 	if h.length && h.chunked {
 		return dst, h, badRequest("the request has both Content-Length and Transfer-Encoding")
 	}
@@ -148,12 +188,20 @@ func readHead(dst, raw []byte) ([]byte, head, *fault) {
 	return h.checkTrace(dst), h, nil
 }
 
-// add adds one line to h and reports whether the line is forwarded.
-func (h *head) add(name, value []byte) (bool, *fault) {
-	c, spelled := classify(name)
-	if c == classPass {
-		return true, nil
+// trimBlanks returns a value without the spaces and tabs around it.
+func trimBlanks(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
 	}
+	for n := len(b); n > 0 && (b[n-1] == ' ' || b[n-1] == '\t'); n = len(b) {
+		b = b[:n-1]
+	}
+	return b
+}
+
+// add adds one line to h, of a class other than classPass, and reports whether the line is
+// forwarded.
+func (h *head) add(c class, spelled bool, name, value []byte) (bool, *fault) {
 	if !spelled {
 		switch c {
 		case classOurs, classAppID, classComponent, classKey:

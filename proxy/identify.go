@@ -63,7 +63,9 @@ func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool
 	if appid == nil {
 		return broker.Account{}, false, nil
 	}
-	a, f := s.account(r, s.inflight.intern(appid), c)
+	name, found := s.inflight.intern(appid)
+	r.found = found
+	a, f := s.account(r, name, c)
 	return a, true, f
 }
 

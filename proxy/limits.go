@@ -76,10 +76,14 @@ func (i *inflight) acquire() *fault {
 
 func (i *inflight) release() { i.all.Add(-1) }
 
-// acquireAccount counts a call of an account. If it returns no fault, the slot must be
-// released.
-func (i *inflight) acquireAccount(appid string) (*slot, *fault) {
-	s := i.slotOf(appid)
+// acquireAccount counts a call of an account. found is what a look-up for the call returned
+// before, of that account or another; nil for nothing. If acquireAccount returns no fault,
+// the slot must be released.
+func (i *inflight) acquireAccount(appid string, found *slot) (*slot, *fault) {
+	s := found
+	if s == nil || s.appid != appid {
+		s = i.slotOf(appid)
+	}
 	if s.n.Add(1) <= i.perAccount {
 		return s, nil
 	}
@@ -90,14 +94,15 @@ func (i *inflight) acquireAccount(appid string) (*slot, *fault) {
 func (s *slot) release() { s.n.Add(-1) }
 
 // intern returns appid as a string. For an account that has called before it returns the
-// string of its slot, so that the hit path does not allocate.
-func (i *inflight) intern(appid []byte) string {
+// string of its slot, and the slot, so that the hit path does not allocate.
+func (i *inflight) intern(appid []byte) (string, *slot) {
 	i.mu.RLock()
-	defer i.mu.RUnlock()
-	if s := i.slots[string(appid)]; s != nil {
-		return s.appid
+	s := i.slots[string(appid)]
+	i.mu.RUnlock()
+	if s != nil {
+		return s.appid, s
 	}
-	return string(appid)
+	return string(appid), nil
 }
 
 func (i *inflight) slotOf(appid string) *slot {

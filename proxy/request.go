@@ -68,6 +68,7 @@ type naming struct {
 type progress struct {
 	counted bool  // counted by inflight
 	slot    *slot // its account's slot; nil if it has none
+	found   *slot // that of the appid that the call names; nil if it was not looked up
 	result  result
 	// streaming says that the answer is streamed. The call ends when the stream does.
 	streaming bool
@@ -228,7 +229,7 @@ func (s *Server) newRequest() *request {
 	r := s.requests.Get().(*request)
 	r.start, r.result = s.now(), resultRefused
 	r.id.set(s.process, s.calls.Add(1))
-	r.route = s.table.Match(nil)
+	r.route = s.noRoute
 	return r
 }
 

@@ -39,6 +39,7 @@ type Server struct {
 	exchange  Exchange
 	upstream  *upstream
 	table     *routes.Table
+	noRoute   *routes.Route // of a call whose path is not known yet
 	local     map[string]localHandler
 	connect   *connector
 	listeners listeners.Set
@@ -90,7 +91,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		source: o.Source, exchange: o.Exchange, table: table,
+		source: o.Source, exchange: o.Exchange, table: table, noRoute: table.Match(nil),
 		settings: settings{
 			defaultAppID: o.DefaultAppID, defaultComponent: o.DefaultComponent, errorsAs200: o.ErrorsAsHTTP200, exposeTokens: o.ExposeTokens,
 			keys: o.HandleKeys, limits: o.Limits, makeTraces: o.MakeTraces, accessLog: o.AccessLog,

@@ -187,12 +187,14 @@ func isPort(b []byte) bool {
 	return b[0] == ':' && len(b) <= len(":65535")
 }
 
+// isLocalName reports whether a host's name is one of the usual ones of this machine.
+func isLocalName(name []byte) bool {
+	return string(name) == "localhost" || string(name) == "127.0.0.1" || string(name) == "::1"
+}
+
 // isLoopback reports whether a host's name is one of this machine's own.
 func isLoopback(name []byte) bool {
-	if string(name) == "localhost" {
-		return true
-	}
-	if string(name) == "127.0.0.1" || string(name) == "::1" {
+	if isLocalName(name) {
 		return true
 	}
 	addr, err := netip.ParseAddr(string(name))

@@ -143,7 +143,7 @@ func TestExpect_RefusedWithoutTheBody(t *testing.T) {
 	f("/x", local, "no_account")
 	f("/cgi-bin/token?appid="+merchant, local, "body_too_large")
 	f("/x", local+"X-Wechat-Appid: wxdeadbeefdeadbeef\r\n", "unknown_account")
-	slot, _ := s.inflight.acquireAccount(merchant)
+	slot, _ := s.inflight.acquireAccount(merchant, nil)
 	f("/"+merchant+"/x", local, "too_many_requests")
 	slot.release()
 	if n := up.calls.Load(); n != 0 || s.inflight.all.Load() != 0 {

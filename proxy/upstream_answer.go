@@ -109,11 +109,10 @@ func headerToStrip(h *fasthttp.ResponseHeader, not *injected) []byte {
 	return nil
 }
 
+// dropListed removes Connection, whose value is names, and the headers that it names.
 func dropListed(h *fasthttp.ResponseHeader, names []byte) {
-	if equalFold(names, "keep-alive") || equalFold(names, "close") {
-		return
-	}
-	for h.Del(fasthttp.HeaderConnection); ; {
+	plain := equalFold(names, "keep-alive") || equalFold(names, "close")
+	for h.Del(fasthttp.HeaderConnection); !plain; {
 		found := ""
 		for name := range h.All() {
 			if c, _ := classify(name); c != classFraming && lists(names, name) {
