@@ -5,7 +5,7 @@
 // One call is served by one goroutine, in this order:
 //
 //	server.go      the listener's settings, the recover wrapper, shutdown; options.go,
-//	               appconn.go, socket.go (socket_*.go), listeners/
+//	               appconn.go, deadline.go, socket.go (socket_*.go), listeners/
 //	call.go        the steps that follow, each called from there
 //	expect.go      calls whose client waits to be asked for the body
 //	connect.go     calls that come as CONNECT; connect_*.go
