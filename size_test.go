@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// maxBinary leaves room for the other files of the image, which must stay under 16 MB as a whole.
+// maxBinary leaves room for the other files of the image, which stays under 16 MB as a whole.
 const maxBinary = 15_700_000
 
 func TestBinary_StaysSmall(t *testing.T) {
