@@ -27,9 +27,10 @@ MODULES := examples/kubernetes examples/compose
 build:
 	GO=$(GO) .ci/build wxsidecar
 
-# Pages from their templates, the catalogue as the program has it, and the table of settings; lint wants
-# what is committed.
+# Pages from their templates, the catalogue as the program has it, the table of settings, and the licences
+# of what is linked; tests and lint want what is committed.
 generate:
+	.ci/licenses >THIRD_PARTY_LICENSES
 	gzip -9nc proxy/routes/routes.tsv >proxy/routes/routes.tsv.gz
 	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/admin
 	$(GO) tool -modfile=tools.mod templ generate -include-version=false -path proxy/authorize
