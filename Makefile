@@ -4,10 +4,13 @@
 # make lint fmt   what the tests ask of the code's form; fmt mends it
 # make deploy     tests of the manifests and compose files
 # make image      the container image
+# make release    archives, bills of materials and checksums in dist: make release VERSION=v1.2.3
 
-GO ?= go
+export GO ?= go
 DOCKER ?= docker
 IMAGE ?= wxsidecar
+# The version that build, image and release make; empty: what Go knows of the commit.
+export VERSION
 
 # How often every test runs, and with how many inputs every fuzz target.
 COUNT ?= 1
@@ -22,10 +25,10 @@ GOLANGCI := .bin/golangci-lint-$(GOLANGCI_VERSION)
 # Modules of their own, so that the program does not depend on what only their tests need.
 MODULES := examples/kubernetes examples/compose
 
-.PHONY: build generate test deps vet unit deploy fuzz lint fmt vuln nightly image clean
+.PHONY: build generate test deps vet unit deploy fuzz lint fmt vuln nightly image release clean
 
 build:
-	GO=$(GO) .ci/build wxsidecar
+	.ci/build wxsidecar
 
 # Pages from their templates, the catalogue as the program has it, the table of settings, and the licences
 # of what is linked; tests and lint want what is committed.
@@ -79,7 +82,11 @@ nightly:
 	WXSIDECAR_NIGHTLY=1 WXSIDECAR_CRASH_ROUNDS=100 $(MAKE) test TIMEOUT=10h FUZZ=1000000x
 
 image:
-	$(DOCKER) build -t $(IMAGE) .
+	$(DOCKER) build -t $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg CREATED=$$(TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ) .
+
+release:
+	.ci/release
 
 clean:
-	rm -rf .bin wxsidecar
+	rm -rf .bin dist wxsidecar
