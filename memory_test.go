@@ -27,9 +27,9 @@ const (
 	memorySecret   = "own-secret"
 	memoryParallel = 8
 	memoryBody     = 50 << 20
-	memoryGrowth   = 32 << 20
+	memoryGrowth   = 16 << 20
 
-	memoryUploads  = 32
+	memoryUploads  = 64
 	uploadBody     = 10 << 20
 	keptMemory     = 64 << 20
 	staleAnswer    = `{"errcode":40001,"errmsg":"stale"}`
@@ -46,7 +46,7 @@ func TestMemory(t *testing.T) {
 	})
 }
 
-// TestMemory_KeptUploads sends 32 of WeChat's longest uploads at once, with a token
+// TestMemory_KeptUploads sends 64 of WeChat's longest uploads at once, with a token
 // that is stale for each. All arrive whole, those that could be kept are sent again,
 // and resident memory grows by what may be kept.
 func TestMemory_KeptUploads(t *testing.T) {
@@ -185,6 +185,15 @@ func newMemoryUpstream(t *testing.T) *httptest.Server {
 		if r.URL.Query().Get("sized") == "true" {
 			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		}
+		_, _ = io.Copy(w, &period{n: size})
+	})
+	mux.HandleFunc("GET /large", func(w http.ResponseWriter, r *http.Request) {
+		size, err := strconv.ParseInt(r.URL.Query().Get("size"), 10, 64)
+		if err != nil || r.URL.Query().Get("access_token") == "" {
+			http.Error(w, "no size, or no token", http.StatusTeapot)
+			return
+		}
+		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		_, _ = io.Copy(w, &period{n: size})
 	})
 	mux.HandleFunc("POST /stale", func(w http.ResponseWriter, r *http.Request) {
