@@ -222,31 +222,6 @@ func BenchmarkMemoryPerAuthorizer(b *testing.B) {
 	}
 }
 
-// BenchmarkStart_Million is the time from the opening of a store with a million
-// authorizers, all of them in use, to the first token of one.
-func BenchmarkStart_Million(b *testing.B) {
-	const n = 1_000_000
-	path := filepath.Join(b.TempDir(), "store.db")
-	store := openBolt(b, path)
-	fill(b, store, n, time.Now())
-	if err := store.Close(); err != nil {
-		b.Fatal(err)
-	}
-	for i := 0; b.Loop(); i++ {
-		store := openBolt(b, path)
-		br := open(b, store)
-		halt := run(br)
-		if _, err := br.Token(context.Background(), authorizerKey(merchant(i*7919%n))); err != nil {
-			b.Fatal(err)
-		}
-		b.StopTimer()
-		halt()
-		_ = store.Close()
-		b.StartTimer()
-	}
-	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/start")
-}
-
 func openBolt(tb testing.TB, path string) *boltstore.Store {
 	tb.Helper()
 	store, err := boltstore.Open(boltstore.Options{Path: path})
