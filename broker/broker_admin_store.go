@@ -7,6 +7,6 @@ func (a Admin) UnsavedReason() string { return a.b.ledger.unsavedReason() }
 // Coordination is [Broker.Coordination].
 func (a Admin) Coordination() (CoordinationStatus, bool) { return a.b.Coordination() }
 
-// ProxyFault returns what is wrong where nothing is renewed because upstream.proxy does not let us
-// through; empty where [Admin.Outage] is WeChat's, or none.
-func (a Admin) ProxyFault() string { return a.b.table.proxyFault() }
+// OutageFault returns what was met instead of WeChat's answer where there is an [Admin.Outage], in
+// the network's words, and whether it is upstream.proxy that does not let us through.
+func (a Admin) OutageFault() (fault string, proxy bool) { return a.b.table.outageFault() }

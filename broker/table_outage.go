@@ -13,27 +13,25 @@ const probeInterval = 2 * time.Second
 
 // outage is a time in which WeChat answers nothing. The zero value is none.
 type outage struct {
-	paused     bool
-	since      time.Time
-	proxyFault string // why, where the way out fails and not WeChat; else empty
+	paused bool
+	since  time.Time
+	proxy  bool   // the way out fails, and not WeChat
+	fault  string // what was met instead of an answer, in the network's words
 }
 
 const behindProxy = "WeChat cannot be asked, as upstream.proxy does not let us through"
 
 // reason says why nothing is renewed.
 func (o outage) reason() string {
-	if o.proxyFault != "" {
-		return behindProxy + ": " + o.proxyFault
+	if o.proxy {
+		return behindProxy + ": " + o.fault
 	}
 	return "WeChat does not answer; renewals wait for its return"
 }
 
 // blame remembers whose fault err is: of WeChat, or of the way to it.
 func (o *outage) blame(err *wechat.NoAnswerError) {
-	o.proxyFault = ""
-	if err.Proxy {
-		o.proxyFault = err.Err.Error()
-	}
+	o.proxy, o.fault = err.Proxy, err.Err.Error()
 }
 
 // pause stops all renewals because WeChat answered nothing, and has watch look for its
@@ -149,7 +147,7 @@ func (t *table) whoIsSilent(probe error, late bool) string {
 	if !late && errors.As(probe, &noAnswer) {
 		t.outage.blame(noAnswer)
 	}
-	if t.outage.proxyFault != "" {
+	if t.outage.proxy {
 		return behindProxy
 	}
 	return "WeChat does not answer"
@@ -186,13 +184,13 @@ func (t *table) retryUnansweredLocked() {
 	}
 }
 
-// proxyFault returns why renewals wait because of upstream.proxy; "" where they do not, or
-// because of WeChat.
-func (t *table) proxyFault() string {
+// outageFault returns what was met instead of WeChat's answer, and whether it is upstream.proxy
+// that does not let us through; "" while renewals go on.
+func (t *table) outageFault() (fault string, proxy bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.outage.paused {
-		return ""
+		return "", false
 	}
-	return t.outage.proxyFault
+	return t.outage.fault, t.outage.proxy
 }

@@ -14,17 +14,18 @@ type Hosts struct {
 	Outage string `json:"outage,omitempty"`
 	// Since is when that began; nil while renewals go on.
 	Since *time.Time `json:"since,omitempty"`
+	// Fault is what was met instead of an answer, in the network's words.
+	Fault string `json:"fault,omitempty"`
 	// ProxyFails says that upstream.proxy is the cause, and not WeChat.
 	ProxyFails bool   `json:"proxy_fails,omitempty"`
 	Hosts      []Host `json:"hosts"`
-	proxyFault string // what is wrong with it
 }
 
 func (a *api) listHosts(r *http.Request) (any, error) { return a.hosts(), known(r) }
 
 func (a *api) hosts() Hosts {
-	h := Hosts{Outage: a.Broker.Outage(), proxyFault: a.Broker.ProxyFault(), Hosts: []Host{}}
-	h.ProxyFails = h.proxyFault != ""
+	h := Hosts{Outage: a.Broker.Outage(), Hosts: []Host{}}
+	h.Fault, h.ProxyFails = a.Broker.OutageFault()
 	if since := a.Broker.OutageSince(); !since.IsZero() {
 		since = since.UTC().Truncate(time.Second)
 		h.Since = &since

@@ -138,12 +138,12 @@ func ofWeChat(s *Status) []Finding {
 		all = append(all, saying(Finding{
 			Severity: Critical, Code: "proxy_unreachable", Since: s.WeChat.Since,
 			Cure: "mend the proxy, or correct upstream.proxy; it is asked every two seconds, and all goes on by itself", Runbook: "the-proxy-does-not-let-us-through",
-		}, "proxy_unreachable", s.WeChat.proxyFault))
+		}, "proxy_unreachable", s.WeChat.Fault))
 	case s.WeChat.Outage != "":
 		all = append(all, saying(Finding{
 			Severity: Critical, Code: "wechat_unreachable", Since: s.WeChat.Since,
 			Cure: "check DNS and the way out; it is asked every two seconds, and all goes on by itself", Runbook: "wechat-does-not-answer",
-		}, "wechat_unreachable"))
+		}, "wechat_unreachable", s.WeChat.Fault))
 	}
 	for _, h := range s.WeChat.Hosts {
 		if h.OutUntil != nil && s.WeChat.Outage == "" { // else that is why

@@ -54,8 +54,11 @@ func ofComponent(c *broker.ComponentStatus, s *Status) []Finding {
 	if waits && c.Ticket.Refused != "" {
 		all[0].details = append(all[0].details, detail{"start_refused", []any{c.Ticket.Refused}})
 	}
-	if p := c.RefusedPush; waits && p != nil { // the message has it
+	switch p := c.RefusedPush; {
+	case waits && p != nil: // the message has it
 		all[0].details = append(all[0].details, refusedPush(p)...)
+	case waits && c.Ticket.Refused == "":
+		all[0].details = append(all[0].details, detail{code: "ticket_url"})
 	}
 	if c.Ticket.Late(s.Now) && !waits {
 		f := Finding{Severity: Warning, Code: "ticket_late", Kind: c.Kind, AppID: c.AppID, Since: c.Ticket.ReceivedAt}

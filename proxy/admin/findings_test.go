@@ -88,8 +88,8 @@ func TestFindings(t *testing.T) {
 	f("store_repaired", Warning, "moved aside to /x.damaged, and a new one begun with 3 records", func(s *Status) {
 		s.Storage.Repaired = &Repair{Reason: "page 7", MovedTo: "/x.damaged", Kept: 3}
 	})
-	f("proxy_unreachable", Critical, "upstream.proxy", func(s *Status) { s.WeChat.Outage, s.WeChat.ProxyFails, s.WeChat.proxyFault = "away", true, "refused" })
-	f("wechat_unreachable", Critical, "does not answer", func(s *Status) { s.WeChat.Outage = "WeChat does not answer" })
+	f("proxy_unreachable", Critical, "upstream.proxy", func(s *Status) { s.WeChat.Outage, s.WeChat.ProxyFails, s.WeChat.Fault = "away", true, "refused" })
+	f("wechat_unreachable", Critical, "wait for its return: no such host", func(s *Status) { s.WeChat.Outage, s.WeChat.Fault = "WeChat does not answer", "no such host" })
 	f("wechat_unreachable", Critical, "does not answer", func(s *Status) { // the hosts say no more
 		s.WeChat.Outage, s.WeChat.Hosts[0].Failures, s.WeChat.Hosts[0].OutUntil = "WeChat does not answer", 3, &at
 	})

@@ -13,7 +13,7 @@ var partsEnglish = map[string]string{
 	"takes_nothing":     "the store takes nothing, so that nothing is renewed: %s",
 	"store_repaired":    "the store's file was damaged (%s); it was moved aside to %s, and a new one begun with %d records of it",
 
-	"wechat_unreachable": "WeChat does not answer; renewals wait for its return",
+	"wechat_unreachable": "WeChat does not answer, and renewals wait for its return: %s",
 	"proxy_unreachable":  "WeChat cannot be asked, as upstream.proxy does not let us through: %s",
 	"host_out":           "%s has failed %d calls in a row; the other hosts are used while there are any",
 	"list_unread":        "the list of authorizers could not be read to its end: %s",
@@ -33,6 +33,8 @@ var partsEnglish = map[string]string{
 	"push_parameters":     "msg_signature, timestamp or nonce is missing or given twice; look whether the proxy in front of the push listener passes the query on",
 	"push_busy":           "more is sent to the push listener at once than it has room for; limit connections in the proxy in front of it",
 	"push_other":          "the body is not what WeChat sends; the log line \"push refused\" says where it comes from",
+
+	"ticket_url": "; see that the authorization-event URL (授权事件接收URL) in WeChat's console leads to the push listener",
 
 	"keys_wait":   "; %d keys wait for it",
 	"still_lives": "its token lives until %s and cannot be renewed: ",

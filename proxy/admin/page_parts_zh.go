@@ -12,7 +12,7 @@ var partsChinese = map[string]string{
 	"takes_nothing":     "存储拒绝写入，因此什么都不会刷新：%s",
 	"store_repaired":    "存储文件损坏（%s），已移到 %s；新文件保留了其中 %d 条记录",
 
-	"wechat_unreachable": "微信没有响应；刷新暂停，等待其恢复",
+	"wechat_unreachable": "微信没有响应，刷新暂停，等待其恢复：%s",
 	"proxy_unreachable":  "无法访问微信，因为 upstream.proxy 不放行：%s",
 	"host_out":           "%s 连续 %d 次调用失败；其间使用其他可用的域名",
 	"list_unread":        "商家的授权列表没有读完：%s",
@@ -32,6 +32,8 @@ var partsChinese = map[string]string{
 	"push_parameters":     "msg_signature、timestamp 或 nonce 缺失或重复；请检查推送监听前面的代理是否原样转发查询参数",
 	"push_busy":           "同时到达推送监听的请求过多；请在它前面的代理里限制连接数",
 	"push_other":          "请求体不是微信发送的格式；日志“push refused”一行有其来源",
+
+	"ticket_url": "；请确认微信后台的“授权事件接收URL”指向推送监听",
 
 	"keys_wait":   "；%d 个 key 在等它",
 	"still_lives": "token 在 %s 之前有效，但无法刷新：",

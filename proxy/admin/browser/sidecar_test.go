@@ -187,6 +187,24 @@ func (s *sidecar) first(language string) string {
 	return tags.ReplaceAllString(firstFinding.FindString(page), " ")
 }
 
+// picture takes pictures of the page in both languages, if they are wanted.
+func (s *sidecar) picture(name string) {
+	s.t.Helper()
+	folder := os.Getenv("SCREENSHOTS")
+	if folder == "" {
+		return
+	}
+	chromium := programtest.Need(s.t, "chromium", "chromium")
+	for _, language := range []string{"en", "zh-CN"} {
+		file := filepath.Join(folder, strings.ReplaceAll(name, " ", "-")+"-"+language[:2]+".png")
+		out, err := exec.Command(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1100,620",
+			"--user-data-dir="+s.t.TempDir(), "--screenshot="+file, s.url("/?lang="+language)).CombinedOutput()
+		if err != nil {
+			s.t.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
 // until polls until is true.
 func (s *sidecar) until(what string, is func() bool) {
 	s.t.Helper()

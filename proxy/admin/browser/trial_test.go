@@ -102,7 +102,7 @@ func trials(t *testing.T) []trial {
 				s.call(s.merchants[0]) // nothing is to be renewed for an hour
 			}),
 			ends:  func(s *sidecar) error { return s.sim.Outage(false) },
-			cause: []string{"Critical", "WeChat does not answer", "since"}, cures: []string{"Check DNS and the way out", "all goes on by itself"},
+			cause: []string{"Critical", "WeChat does not answer", "since", "connection refused"}, cures: []string{"Check DNS and the way out", "all goes on by itself"},
 			chinese: []string{"微信没有响应", "检查 DNS 和出口网络"},
 		},
 		{
@@ -193,7 +193,8 @@ func trials(t *testing.T) []trial {
 	}
 }
 
-// The page names the cause of each fault first, and what to do, in both languages.
+// The page names the cause of each fault first, and what to do, in both languages. SCREENSHOTS
+// names a folder for pictures of each.
 func TestPage_NamesEachFault(t *testing.T) {
 	for _, f := range trials(t) {
 		t.Run(f.name, func(t *testing.T) {
@@ -215,6 +216,7 @@ func TestPage_NamesEachFault(t *testing.T) {
 				t.Errorf("in Chinese: %s", chinese)
 			}
 			t.Log(strings.Join(strings.Fields(english), " "))
+			s.picture(f.name)
 			if f.ends != nil {
 				if err := f.ends(s); err != nil {
 					t.Fatal(err)
