@@ -133,7 +133,7 @@ func TestFindings(t *testing.T) {
 // Why a renewal failed is said in both languages, with the words of others in it where there are
 // some.
 func TestFindings_EachWhy(t *testing.T) {
-	for _, why := range append(broker.Whys(), "asked_for") {
+	for _, why := range append(broker.Whys(), "asked_for", "not_in_use") {
 		said := ""
 		switch why {
 		case broker.WhyRefused, broker.WhyNoAnswer, broker.WhyStoreAway, broker.WhyOther:

@@ -51,5 +51,6 @@ var partsEnglish = map[string]string{
 	"why_forgotten":        "an operator had it forgotten",
 	"why_no_refresh_token": "WeChat shows no refresh token: the account may lack the API permissions",
 	"why_other_said":       "the renewal failed: %s",
+	"why_not_in_use":       "nobody has called for it lately; its next call fetches a token",
 	"why_asked_for":        "a token is being asked for",
 }

@@ -50,5 +50,6 @@ var partsChinese = map[string]string{
 	"why_forgotten":        "运维人员已将其移除",
 	"why_no_refresh_token": "微信没有给出 refresh token：帐号可能没有接口权限",
 	"why_other_said":       "刷新失败：%s",
+	"why_not_in_use":       "近期没有调用；下次调用时获取 token",
 	"why_asked_for":        "正在获取 token",
 }

@@ -32,42 +32,6 @@ func (v *view) counted(component string) string {
 	return ""
 }
 
-// token says how a token is: its state, when it dies, and what went wrong.
-func (v *view) token(s *broker.AccountStatus) cell {
-	c := cell{text: v.w.states[s.State], state: "bad", detail: s.Reason}
-	switch {
-	case s.State == broker.StateLive.String():
-		c.state, c.at, c.more = "good", s.ExpiresAt, v.w.dies
-	case s.State == broker.StateUnknown.String(), s.State == broker.StateRenewing.String():
-		c.state = "warn"
-	}
-	if s.Trouble != nil && s.State == broker.StateLive.String() {
-		c.state, c.text, c.detail = "warn", c.text+" · "+v.w.states[s.Trouble.Cause], s.Trouble.Reason
-	}
-	if s.Displaced {
-		c.state, c.text = "warn", c.text+" · "+v.w.displaced
-	}
-	if s.Unsaved {
-		c.text += " · " + v.w.unsaved
-	}
-	return c
-}
-
-func (v *view) renewalCell(s *broker.AccountStatus) cell {
-	switch {
-	case s.Renewing:
-		return cell{text: v.w.renewingNow, state: "warn"}
-	case s.WaitsFor != "":
-		return cell{text: v.w.waitsFor, more: s.WaitsFor}
-	case s.NextRenewal != nil:
-		return cell{at: s.NextRenewal}
-	case !s.InUse:
-		return cell{text: v.w.nextCall}
-	default:
-		return cell{text: "–"}
-	}
-}
-
 func (v *view) ticket(c *broker.ComponentStatus) cell {
 	t := cell{at: c.Ticket.ReceivedAt, state: "good", detail: c.Ticket.Refused}
 	if c.Ticket.Late(v.status.Now) {
@@ -95,28 +59,8 @@ func (v *view) list(l *broker.ListInfo) cell {
 	}
 }
 
-func (v *view) account(s *broker.AccountStatus) []cell {
-	who := cell{text: s.AppID, state: "name", more: v.w.ownAccount}
-	if s.Component != "" {
-		who.more = v.w.of + " " + s.Component
-	}
-	return []cell{who, v.token(s), v.lastError(s), v.renewalCell(s), {buttons: []button{v.renewal(s)}}}
-}
-
-// lastError says since when something is wrong; what, stands with the state.
-func (v *view) lastError(s *broker.AccountStatus) cell {
-	if s.Trouble == nil {
-		return cell{text: "–"}
-	}
-	c := cell{at: &s.Trouble.Since, state: "bad"}
-	if s.Trouble.Errcode != 0 {
-		c.text = "errcode " + itoa(s.Trouble.Errcode)
-	}
-	return c
-}
-
 func (v *view) hosts() section {
-	s := section{id: "hosts", title: v.w.hosts, heads: v.w.hostHeads, empty: v.w.noHosts, note: v.status.WeChat.Outage}
+	s := section{id: "hosts", title: v.w.hosts, heads: v.w.hostHeads, empty: v.w.noHosts, note: v.status.WeChat.Fault}
 	for _, h := range v.status.WeChat.Hosts {
 		health := cell{text: v.w.healthy, state: "good"}
 		switch {

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/a-h/templ"
-
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/proxy/language"
 )
@@ -64,9 +62,10 @@ type cell struct {
 	text  string
 	state string     // how text looks: good, bad, warn; name for what is to be copied
 	at    *time.Time // shown as how long ago or ahead, behind text
-	// more stands below, detail below that: what went wrong, in English.
-	more, detail string
-	buttons      []button
+	// more stands below, why below that, and detail last: what others said, or what is worded in
+	// English only.
+	more, why, detail string
+	buttons           []button
 }
 
 // add adds a row with a head.
@@ -242,21 +241,3 @@ func (s *section) head(i int) string {
 	}
 	return ""
 }
-
-// What is used in several places of the page is no part of any of them: a copy in each would be
-// tens of kilobytes.
-
-//go:noinline
-func rowsOf(v *view, s section) templ.Component { return rows(v, s) }
-
-//go:noinline
-func cellOf(v *view, c cell, id string) templ.Component { return inCell(v, c, id) }
-
-//go:noinline
-func formOf(v *view, b button, id string) templ.Component { return form(v, b, id) }
-
-//go:noinline
-func linkOf(to, text string) templ.Component { return link(to, text) }
-
-//go:noinline
-func momentOf(v *view, t time.Time) templ.Component { return moment(v, t) }
