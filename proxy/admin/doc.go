@@ -16,9 +16,10 @@
 //	api_*.go       the operations; openapi.yaml describes them
 //	status.go      all that is said of a sidecar at once, for the API and the page
 //	findings.go    what is wrong, in words, and what to do
-//	findings_cure.go  what to do, by WeChat's errcodes
+//	findings_*.go  what is wrong with keys; what it says in any language; what to do, by errcodes
 //	page.go        the page: what it is made of; page_act.go its forms, page_view.go and
-//	               page_sections.go what it shows, page_findings.go what is wrong, page_words*.go
+//	               page_sections.go what it shows (page_keys.go of keys, page_replicas.go of others),
+//	               page_findings.go what is wrong, page_words*.go and page_parts*.go
 //	               in which words, page.templ the markup, page.css and page.js
 //	profiles.go    Go's profiles
 //	server.go      limits against slow peers

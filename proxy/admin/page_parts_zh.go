@@ -13,10 +13,10 @@ var partsChinese = map[string]string{
 	"store_repaired":    "存储文件损坏（%s），已移到 %s；新文件保留了其中 %d 条记录",
 
 	"wechat_unreachable": "微信没有响应，刷新暂停，等待其恢复：%s",
-	"proxy_unreachable":  "无法访问微信，因为 upstream.proxy 不放行：%s",
+	"proxy_unreachable":  "无法通过 upstream.proxy 访问微信：%s",
 	"host_out":           "%s 连续 %d 次调用失败；其间使用其他可用的域名",
 	"list_unread":        "商家的授权列表没有读完：%s",
-	"displaced":          "token 尚新就被微信拒绝，说明外部也在获取：%s",
+	"displaced":          "token 还没到期就被微信拒绝，说明外部也在获取：%s",
 	"events_late":        "%d 个事件在等待应用接收，最早的已等了 %d 分钟",
 	"dead_letters":       "%d 个事件因一天内没有应用接收而放弃",
 
