@@ -26,6 +26,7 @@ var brokerParts = []struct {
 	{"inbox", []string{"inbox", "exchange"}, []string{"table", "ledger", "directory", "component", "components"}},
 	{"renewer", []string{"renew", "failure"}, []string{"table", "ledger", "directory", "component", "components"}},
 	{"replicas", []string{"replicas"}, []string{"table", "ledger", "directory", "component", "components", "inbox"}},
+	{"Importer", []string{"import"}, []string{"ledger"}},
 	{"Broker", []string{"broker", "token_wait"}, []string{"table", "ledger", "directory", "component", "components", "inbox", "renewer", "replicas"}},
 }
 

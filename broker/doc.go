@@ -34,6 +34,8 @@
 // table and ledger know nobody. directory uses both, component uses directory as well,
 // inbox and renewer use all of these, and replicas as well.
 //
+// [Importer] stands beside them: a verb puts into the ledger what another system held.
+//
 // # How a token is served and renewed
 //
 // [Broker.Token] finds a living token in memory at the price of one look-up
@@ -107,6 +109,7 @@
 //	inbox.go inbox_*.go                    take, recover; exchange.go, exchange_kept.go
 //	renew.go renew_*.go failure.go         turn, component, authorizer; what an error means
 //	replicas.go                            following what other sidecars on the store do
+//	import.go import_merge.go              taking over what another system held
 //
 // The package makes no API promise outside this module.
 package broker

@@ -1,0 +1,265 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/clock"
+	"github.com/wxsidecar/wxsidecar/broker/seal"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
+	"github.com/wxsidecar/wxsidecar/broker/store"
+	"github.com/wxsidecar/wxsidecar/metrics"
+)
+
+// ImportItem is what another system held: a merchant's refresh token or a component's ticket.
+type ImportItem struct {
+	Component string
+	// AppID is the merchant's; empty for a ticket.
+	AppID string
+	Value secret.Text
+	// At is when the merchant authorised, or when the ticket was pushed; zero where that is not
+	// known.
+	At time.Time
+	// Listed is when WeChat was asked that showed this very refresh token; zero for one that WeChat
+	// was not asked about.
+	Listed time.Time
+}
+
+// name is that of the item's record.
+func (i ImportItem) name() string {
+	if i.AppID == "" {
+		return platformPrefix + i.Component
+	}
+	return authorizerKey(i.Component, i.AppID).String()
+}
+
+// ImportResult says what becomes of an [ImportItem].
+type ImportResult string
+
+// What can become of an item.
+const (
+	// ImportNew is stored where there was nothing of use.
+	ImportNew ImportResult = "new"
+	// ImportReplaces takes the place of what is older, or void.
+	ImportReplaces ImportResult = "replaces"
+	// ImportHeld is in the store already.
+	ImportHeld ImportResult = "held"
+	// ImportKept leaves what the store has: it is newer, or came from WeChat itself. A refresh
+	// token is kept beside it where there is room, and tried should the other fail.
+	ImportKept ImportResult = "kept"
+	// ImportGone is of a merchant who has taken the authorization back since.
+	ImportGone ImportResult = "taken_back"
+	// ImportExpired is a ticket that WeChat takes no longer.
+	ImportExpired ImportResult = "expired"
+)
+
+// ImportOptions are what [NewImporter] needs. Store and Seal must be set.
+type ImportOptions struct {
+	Store store.Store
+	Seal  *seal.Keyring
+	// Log gets what is wrong with records of the store; nil for nowhere.
+	Log *slog.Logger
+	// Now is the clock; nil for time.Now.
+	Now func() time.Time
+}
+
+// Importer puts what another system held into a store. It can be stopped and begun again at any
+// time, also while sidecars run on a store that they share: it changes records by compare-and-set,
+// and what is there already is passed over. It is not safe for concurrent use.
+type Importer struct {
+	ledger *ledger
+	fresh  bool // nothing was ever stored there
+	wrote  bool
+}
+
+// NewImporter checks that the store can be used with the keys. It writes nothing.
+func NewImporter(ctx context.Context, o ImportOptions) (*Importer, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	l := &ledger{
+		env:   &env{clock: clock.New(o.Now), metrics: metrics.New(""), log: o.Log},
+		store: o.Store, seal: o.Seal,
+	}
+	version, current, err := l.checkSeal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	fresh := version == store.Version{}
+	if !current && !fresh {
+		return nil, errors.New("the store was last used by an earlier version: start serve on it once, and import then")
+	}
+	l.recallSkew(ctx)
+	return &Importer{ledger: l, fresh: fresh}, nil
+}
+
+// Now is WeChat's time, as far as the last sidecar on the store has measured it.
+func (m *Importer) Now() time.Time { return m.ledger.clock.Now() }
+
+// ComponentToken returns the component's access token that the store has, if it lives for a
+// minute.
+func (m *Importer) ComponentToken(ctx context.Context, component string) (secret.Text, bool) {
+	rec, _, err := m.ledger.load(ctx, componentKey(component))
+	if err != nil || rec.token.IsZero() || rec.dies.Before(m.Now().Add(time.Minute)) {
+		return secret.Text{}, false
+	}
+	return rec.token, true
+}
+
+// Ticket returns the component's newest ticket in the store that is not too old.
+func (m *Importer) Ticket(ctx context.Context, component string) (secret.Text, bool) {
+	got, err := m.ledger.read(ctx, platformPrefix+component)
+	if err != nil {
+		return secret.Text{}, false
+	}
+	p := decodePlatform(got)
+	t, ok := p.newest()
+	return t.value, ok && m.Now().Sub(t.received) <= ticketLife
+}
+
+// importedAtOnce is how many records are read, and written, at once.
+const importedAtOnce = 100
+
+// Import puts the items into the store, or only says what would be done where write is false. It
+// returns what becomes of each, in their order; with an error of those alone that were looked at,
+// and what was written stays.
+func (m *Importer) Import(ctx context.Context, items []ImportItem, write bool) ([]ImportResult, error) {
+	results := make([]ImportResult, len(items))
+	groups := importGroups(items)
+	for len(groups) > 0 {
+		if err := ctx.Err(); err != nil {
+			return results, err
+		}
+		some := groups[:min(len(groups), importedAtOnce)]
+		groups = groups[len(some):]
+		if err := m.batch(ctx, items, some, results, write); err != nil {
+			return results, err
+		}
+	}
+	return results, nil
+}
+
+// importGroup is the items of one record, in their order.
+type importGroup struct {
+	name  string
+	items []int
+}
+
+func importGroups(items []ImportItem) []importGroup {
+	byName := map[string]int{}
+	var groups []importGroup
+	for i, item := range items {
+		name := item.name()
+		at, ok := byName[name]
+		if !ok {
+			at = len(groups)
+			byName[name], groups = at, append(groups, importGroup{name: name})
+		}
+		groups[at].items = append(groups[at].items, i)
+	}
+	// Tickets come last: a sidecar that finds one has its merchants then.
+	sort.SliceStable(groups, func(i, j int) bool { return !groups[i].isTicket() && groups[j].isTicket() })
+	return groups
+}
+
+func (g importGroup) isTicket() bool { return strings.HasPrefix(g.name, platformPrefix) }
+
+// batch imports some groups in one write, and again where somebody else was faster.
+func (m *Importer) batch(ctx context.Context, items []ImportItem, groups []importGroup, results []ImportResult, write bool) error {
+	for range conflictTries {
+		changes, err := m.plan(ctx, items, groups, results)
+		if err != nil || !write || len(changes) == 0 {
+			return err
+		}
+		if m.fresh && !m.wrote {
+			if err := m.mark(ctx); err != nil {
+				return err
+			}
+		}
+		if err := m.ledger.write(ctx, changes...); !errors.Is(err, store.ErrConflict) {
+			m.wrote = m.wrote || err == nil
+			return err
+		}
+	}
+	return outpaced(groups[0].name)
+}
+
+// mark has a fresh store tell its key from another: what is imported must not open later as
+// damage.
+func (m *Importer) mark(ctx context.Context) error {
+	err := m.ledger.write(ctx, change{name: canaryName, generation: 1, plain: []byte(canaryText)})
+	if errors.Is(err, store.ErrConflict) {
+		_, _, err = m.ledger.checkSeal(ctx) // a sidecar has started meanwhile
+	}
+	return err
+}
+
+// plan reads the records of the groups and returns the changes, and what becomes of each item.
+func (m *Importer) plan(ctx context.Context, items []ImportItem, groups []importGroup, results []ImportResult) ([]change, error) {
+	names := make([]string, len(groups))
+	for i, g := range groups {
+		names[i] = g.name
+	}
+	found, err := m.ledger.store.GetAll(ctx, names)
+	if err != nil {
+		return nil, fmt.Errorf("read %d records from the store: %w", len(names), err)
+	}
+	var changes []change
+	for _, g := range groups {
+		got := opened{}
+		if i := slices.IndexFunc(found, func(n store.Named) bool { return n.Name == g.name }); i >= 0 {
+			got = m.ledger.unseal(g.name, found[i].Record)
+		}
+		edit := m.editRecord
+		if g.isTicket() {
+			edit = m.editPlatform
+		}
+		c, changed, err := edit(g, got, items, results)
+		if err != nil {
+			return nil, err
+		}
+		if changed {
+			changes = append(changes, c)
+		}
+	}
+	return changes, nil
+}
+
+func (m *Importer) editRecord(g importGroup, got opened, items []ImportItem, results []ImportResult) (c change, changed bool, err error) {
+	key, _ := keyNamed(g.name)
+	rec := m.ledger.decode(key, got)
+	for _, i := range g.items {
+		result, edited := rec.importRefreshToken(items[i])
+		results[i], changed = result, changed || edited
+	}
+	if changed {
+		c, err = recordChange(key, got.version, rec)
+	}
+	return c, changed, err
+}
+
+func (m *Importer) editPlatform(g importGroup, got opened, items []ImportItem, results []ImportResult) (c change, changed bool, err error) {
+	p := decodePlatform(got)
+	for _, i := range g.items {
+		next, result := p.importTicket(items[i], m.Now())
+		results[i] = result
+		if result == ImportNew || result == ImportReplaces {
+			p, changed = next, true
+		}
+	}
+	if !changed {
+		return c, false, nil
+	}
+	p.generation = got.version.Generation + 1
+	plain, err := p.encode()
+	return change{name: g.name, base: got.version, generation: p.generation, plain: plain}, true, err
+}
