@@ -111,6 +111,7 @@ func (p *program) verbs() []*cobra.Command {
 		p.serveVerb(),
 		p.rekeyVerb(),
 		p.migrateVerb(),
+		p.importVerb(),
 		p.waitVerb(),
 		p.healthVerb(),
 		p.statusVerb(),

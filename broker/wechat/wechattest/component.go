@@ -108,12 +108,23 @@ func (s *Server) NewTicket(componentAppID string) string {
 	return s.newTicket(s.mustComponent(componentAppID))
 }
 
+// GiveTicket is NewTicket of one that a test chooses: somebody may hold it already.
+func (s *Server) GiveTicket(componentAppID, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.giveTicket(s.mustComponent(componentAppID), text)
+}
+
 func (s *Server) newTicket(p *component) string {
 	text := s.mint.ticket()
+	s.giveTicket(p, text)
+	return text
+}
+
+func (s *Server) giveTicket(p *component, text string) {
 	t := &ticket{of: p, dies: s.now().Add(s.opt.TicketLife)}
 	s.tickets[text] = t
 	p.tickets = append(p.tickets, t)
-	return text
 }
 
 // ExpireTickets ends the life of all the component's tickets.

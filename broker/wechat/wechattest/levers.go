@@ -134,6 +134,13 @@ func (s *Server) RotateRefreshToken(componentAppID, appID string) {
 	s.renewRefresh(s.mustAuthorizer(componentAppID, appID))
 }
 
+// GiveRefreshToken is RotateRefreshToken to one that a test chooses: somebody may hold it already.
+func (s *Server) GiveRefreshToken(componentAppID, appID, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.giveRefresh(s.mustAuthorizer(componentAppID, appID), text)
+}
+
 // VoidRefreshToken makes the account's refresh token void without another in its
 // place: WeChat goes on showing it, and answers it 61023.
 func (s *Server) VoidRefreshToken(componentAppID, appID string) {

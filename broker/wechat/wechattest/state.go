@@ -143,8 +143,10 @@ func (s *Server) authorize(c *component, appID string) *authorizer {
 }
 
 // renewRefresh gives the account a new refresh token; the former is void.
-func (s *Server) renewRefresh(a *authorizer) {
-	next := &refreshToken{text: s.mint.refreshToken(), owner: a, seq: 1}
+func (s *Server) renewRefresh(a *authorizer) { s.giveRefresh(a, s.mint.refreshToken()) }
+
+func (s *Server) giveRefresh(a *authorizer, text string) {
+	next := &refreshToken{text: text, owner: a, seq: 1}
 	if a.refresh != nil {
 		a.refresh.void = true
 		next.seq = a.refresh.seq + 1

@@ -1,0 +1,441 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
+	"github.com/wxsidecar/wxsidecar/examples/programtest"
+)
+
+// The merchants of what SDKs left in broker/imports/testdata.
+var importMerchants = []string{scriptAuthorizer, "wxa000000000000002", "wxa000000000000003"}
+
+// importWorld is a platform that moves to wxsidecar: WeChat does not tell what the old system knew.
+type importWorld struct{ *redisWorld }
+
+func newImportWorld(t *testing.T) *importWorld {
+	t.Helper()
+	w := &importWorld{newRedisWorld(t)}
+	for _, appID := range importMerchants[1:] {
+		w.sim.AddAuthorizer(scriptComponent, appID)
+	}
+	w.configure("c.yaml", "store: bolt:data/wx.db", "seal: {key_file: key}")
+	return w
+}
+
+// deny has WeChat answer none of what would bring back a refresh token or a ticket that an import
+// had lost.
+func (w *importWorld) deny() {
+	for _, path := range []string{"api_get_authorizer_list", "api_get_authorizer_info", "api_start_push_ticket"} {
+		w.sim.Fault("/cgi-bin/component/"+path, wechattest.Fault{Errcode: -1})
+	}
+}
+
+// path returns where a file of the world is.
+func (w *importWorld) path(name string) string { return filepath.Join(w.dir, name) }
+
+// imports runs the verb, wants its exit code and a text for each pattern, and returns stdout.
+func (w *importWorld) imports(code int, args string, patterns ...string) string {
+	w.t.Helper()
+	out, errs, got := w.run(append([]string{"import"}, strings.Fields(args)...)...)
+	if got != code {
+		w.t.Errorf("import %s: exit code %d, want %d:\n%s%s", args, got, code, out, errs)
+	}
+	for _, p := range patterns {
+		if !regexp.MustCompile(p).MatchString(out + errs) {
+			w.t.Errorf("import %s: it does not say %q:\n%s%s", args, p, out, errs)
+		}
+	}
+	return out
+}
+
+// calls wants WeChat to have been called that often in all.
+func (w *importWorld) calls(want int) {
+	w.t.Helper()
+	if n := w.sim.Calls(""); n != want {
+		w.t.Errorf("WeChat was called %d times, want %d", n, want)
+	}
+}
+
+// servesAtOnce wants the first call of each merchant to succeed, by one renewal each.
+func (w *importWorld) servesAtOnce(r *replica, appIDs ...string) {
+	w.t.Helper()
+	for _, appID := range appIDs {
+		if status, body := r.get("apps", "/cgi-bin/menu/get", "X-Wechat-Appid: "+appID); status != http.StatusOK {
+			w.t.Errorf("the first call of %s: %d %s", appID, status, body)
+		}
+		if n := w.sim.CallsFor("/cgi-bin/component/api_authorizer_token", appID); n != 1 {
+			w.t.Errorf("%s was renewed %d times", appID, n)
+		}
+	}
+	if v := w.sim.Violations(); len(v) > 0 {
+		w.t.Errorf("WeChat was called as it should not be: %v", v)
+	}
+}
+
+// knows has WeChat know what a source holds.
+func (w *importWorld) knows(ticket string, refresh func(appID string) string) {
+	if ticket != "" {
+		w.sim.GiveTicket(scriptComponent, ticket)
+	}
+	for _, appID := range importMerchants {
+		w.sim.GiveRefreshToken(scriptComponent, appID, refresh(appID))
+	}
+}
+
+// writeCSV writes what WeChat has now of the merchants, as an app's own database may have it.
+func (w *importWorld) writeCSV(name string) {
+	text := "name,refresh_token,appid\r\n"
+	for _, appID := range importMerchants {
+		text += "\"a, b\"," + w.sim.RefreshToken(scriptComponent, appID) + "," + appID + "\r\n"
+	}
+	w.write(name, "\xef\xbb\xbf"+text)
+}
+
+// copyCache copies cache files that an SDK left, with another time at their head.
+func (w *importWorld) copyCache(name, dies string) {
+	w.t.Helper()
+	to, from := w.path(name), "broker/imports/testdata/"+name
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		w.t.Fatal(err)
+	}
+	err := filepath.WalkDir(to, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		_, rest, _ := bytes.Cut(content, []byte("\n"))
+		return os.WriteFile(path, append([]byte(dies+"\n"), rest...), 0o600)
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// in is when something dies, in seconds since 1970.
+func in(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
+
+// importSource puts into a world what a source holds, and returns the arguments of each import
+// that the move needs, with what the first, which brings the ticket, says of its age.
+type importSource struct {
+	name string
+	make func(w *importWorld) []string
+	age  string
+}
+
+var importSources = []importSource{
+	{"wxjava", func(w *importWorld) []string {
+		w.knows("ticket@@@wxjava", func(appID string) string { return "refreshtoken@@@wxjava-" + appID })
+		const life = 2147483647
+		w.redis.MustDo("SET", "wx:wechat_component_verify_ticket:"+scriptComponent, "ticket@@@wxjava", "EX", strconv.Itoa(life-600))
+		for _, appID := range importMerchants {
+			w.redis.MustDo("SET", "wx:wechat_authorizer_refresh_token:"+scriptComponent+":"+appID, "refreshtoken@@@wxjava-"+appID)
+			w.redis.MustDo("SET", "wx:wechat_authorizer_access_token:"+scriptComponent+":"+appID, "61_x", "EX", "7000")
+		}
+		w.redis.MustDo("SET", "wx:wechat_authorizer_refresh_token:wx7f00c0de00000009:wxa000000000000009", "refreshtoken@@@other")
+		return []string{"wxjava --source-file redis.url"}
+	}, "10m"},
+	{"wechatpy", func(w *importWorld) []string {
+		w.knows("ticket@@@wechatpy-"+strings.Repeat("T", 60), func(appID string) string { return "refreshtoken@@@wechatpy-" + appID + strings.Repeat("-R", 8) })
+		text, err := os.ReadFile("broker/imports/testdata/wechatpy.json")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+			var line struct{ Key, Value string }
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				w.t.Fatal(err)
+			}
+			w.redis.MustDo("SET", line.Key, line.Value)
+		}
+		return []string{"wechatpy --source-file redis.url"}
+	}, ""},
+	{"easywechat3", func(w *importWorld) []string {
+		w.knows("ticket@@@easywechat3-"+strings.Repeat("T", 60), func(appID string) string {
+			return "refreshtoken@@@easywechat3-" + appID + "-" + strings.Repeat("R", 20)
+		})
+		w.copyCache("easywechat3", "0")
+		return []string{"easywechat easywechat3"}
+	}, ""},
+	{"easywechat6", func(w *importWorld) []string {
+		w.sim.GiveTicket(scriptComponent, "ticket@@@easywechat6-"+strings.Repeat("T", 60))
+		w.copyCache("easywechat6", in(-time.Hour)) // EasyWeChat takes it no longer, and WeChat does
+		w.writeCSV("merchants.csv")
+		return []string{"easywechat easywechat6", "csv merchants.csv"}
+	}, "2h40m"},
+	{"easywechat5", func(w *importWorld) []string {
+		w.sim.GiveTicket(scriptComponent, "ticket@@@easywechat5-"+strings.Repeat("T", 60))
+		w.copyCache("easywechat5", in(30*time.Minute))
+		w.writeCSV("merchants.csv")
+		return []string{"easywechat easywechat5", "csv merchants.csv"}
+	}, "30m"},
+	{"node-easywechat", func(w *importWorld) []string {
+		ticket := w.sim.NewTicket(scriptComponent)
+		dir := programtest.NodeModules(w.t, "broker/imports/testdata/node")
+		program := exec.Command(programtest.Need(w.t, "node", "nodejs"), "main.js", w.path("cache"), scriptComponent, ticket)
+		program.Dir = dir
+		if out, err := program.CombinedOutput(); err != nil {
+			w.t.Fatalf("%v\n%s", err, out)
+		}
+		w.writeCSV("merchants.csv")
+		return []string{"easywechat cache", "csv merchants.csv"}
+	}, "[0-9]+s"},
+	{"wxcomponent", func(w *importWorld) []string {
+		w.knows("ticket@@@wxcomponent-"+strings.Repeat("T", 64), func(appID string) string {
+			return "refreshtoken@@@wxcomponent-" + appID + "-" + strings.Repeat("R", 16)
+		})
+		text, err := os.ReadFile("broker/imports/testdata/wxcomponent.sql")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.write("dump.sql", strings.ReplaceAll(string(text), "2026-11-29 16:03:00", time.Now().UTC().Add(-20*time.Minute).Format(time.DateTime)))
+		return []string{"wxcomponent dump.sql"}
+	}, "20m"},
+	{"csv", func(w *importWorld) []string {
+		text := "appid,refresh_token,ticket\n,," + w.sim.NewTicket(scriptComponent) + "\n"
+		for _, appID := range importMerchants {
+			text += appID + "," + w.sim.RefreshToken(scriptComponent, appID) + ",\n"
+		}
+		w.write("all.csv", text)
+		return []string{"csv all.csv"}
+	}, ""},
+}
+
+// From each source: a dry run touches nothing, and after the import the first call of each merchant
+// works without anything that only WeChat knows.
+func TestImport_FromEachSource(t *testing.T) {
+	t.Parallel()
+	for _, source := range importSources {
+		t.Run(source.name, func(t *testing.T) {
+			t.Parallel()
+			w := newImportWorld(t)
+			moves := source.make(w)
+			w.deny()
+			for i, args := range moves {
+				row := "refresh_token +wxa000000000000002 +" + scriptComponent + " +new "
+				if i < len(moves)-1 || len(moves) == 1 {
+					row = "ticket +- +" + scriptComponent + " +new +" + source.age
+				}
+				w.imports(0, args+" --config c.yaml", row, "(?m)^dry run, nothing was written; with --write it would be: new: [134]")
+			}
+			if found, err := filepath.Glob(w.path("data/*")); err != nil || len(found) > 0 {
+				t.Errorf("a dry run made %v, %v", found, err)
+			}
+			for _, args := range moves {
+				w.imports(0, args+" --config c.yaml --write", "(?m)^done: new: [134]")
+				w.imports(0, args+" --config c.yaml --write", "(?m)^done: held: [134]")
+			}
+			w.calls(0)
+			w.servesAtOnce(w.start("c.yaml"), importMerchants...)
+		})
+	}
+}
+
+// Replicas that run take over what comes, and need no restart.
+func TestImport_WhileReplicasRun(t *testing.T) {
+	t.Parallel()
+	w := newImportWorld(t)
+	w.deny()
+	w.configure("redis.yaml", redisLines...)
+	one, two := w.start("redis.yaml"), w.start("redis.yaml")
+	w.write("all.csv", "ticket\n"+w.sim.NewTicket(scriptComponent)+"\n")
+	w.writeCSV("merchants.csv")
+	w.imports(0, "csv merchants.csv --config redis.yaml --write", "done: new: 3")
+	w.imports(0, "csv all.csv --config redis.yaml --write", "done: new: 1")
+	one.serves(importMerchants[0])
+	two.serves(importMerchants[0])
+	two.serves(importMerchants[1])
+	one.serves(importMerchants[2])
+	for _, appID := range importMerchants {
+		if n := w.sim.CallsFor("/cgi-bin/component/api_authorizer_token", appID); n != 1 {
+			t.Errorf("%s was renewed %d times", appID, n)
+		}
+	}
+}
+
+// What WeChat gave a sidecar beats an old export, and is not written twice; a bolt store that serve
+// holds is refused.
+func TestImport_KeepsWhatWeChatGave(t *testing.T) {
+	t.Parallel()
+	w := newImportWorld(t)
+	w.writeCSV("old.csv")
+	for _, appID := range importMerchants {
+		w.sim.RotateRefreshToken(scriptComponent, appID)
+	}
+	r := w.start("c.yaml")
+	if err := w.sim.PushTicket(t.Context(), scriptComponent); err != nil {
+		t.Fatal(err)
+	}
+	for _, appID := range importMerchants {
+		r.serves(appID)
+	}
+	w.imports(1, "csv old.csv --config c.yaml --write", "another wxsidecar uses it", "hint: stop serve first")
+	r.stop(syscall.SIGTERM)
+	calls := w.sim.Calls("")
+	w.imports(0, "csv old.csv --config c.yaml", "dry run, nothing was written; with --write it would be: kept: 3", "the store has another one from WeChat itself")
+	w.imports(0, "csv old.csv --config c.yaml --write", "done: kept: 3")
+	w.imports(0, "csv old.csv --config c.yaml --write", "done: held: 3")
+	w.calls(calls)
+	w.deny()
+	w.sim.ExpireAllTokens()
+	r = w.start("c.yaml")
+	if err := w.sim.PushTicket(t.Context(), scriptComponent); err != nil {
+		t.Fatal(err)
+	}
+	for _, appID := range importMerchants {
+		r.serves(appID)
+	}
+	if n := w.sim.Answered(61023); n > 0 {
+		t.Errorf("an old refresh token was used %d times", n)
+	}
+}
+
+// componentToken gets a component_access_token as the old system did.
+func (w *importWorld) componentToken() string {
+	w.t.Helper()
+	body := fmt.Sprintf(`{"component_appid":%q,"component_appsecret":%q,"component_verify_ticket":%q}`, scriptComponent, scriptAppSecret, w.sim.NewTicket(scriptComponent))
+	resp, err := http.Post("http://"+w.sim.Addr()+"/cgi-bin/component/api_component_token", "application/json", strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	var answer struct {
+		Token string `json:"component_access_token"`
+	}
+	if err != nil || json.Unmarshal(text, &answer) != nil || answer.Token == "" {
+		w.t.Fatalf("%v %s", err, text)
+	}
+	return answer.Token
+}
+
+// WeChat is asked by the old system's own token, and reads: nothing that the old system uses is
+// displaced. What is stale and who is gone is named.
+func TestImport_Check(t *testing.T) {
+	t.Parallel()
+	w := newImportWorld(t)
+	const infoOnly, gone, missing = "wxa000000000000004", "wxa000000000000005", "wxa000000000000006"
+	for _, appID := range []string{infoOnly, gone, missing} {
+		w.sim.AddAuthorizer(scriptComponent, appID)
+	}
+	for _, appID := range append([]string{infoOnly, gone}, importMerchants...) {
+		w.redis.MustDo("SET", "wechat_authorizer_refresh_token:"+scriptComponent+":"+appID, w.sim.RefreshToken(scriptComponent, appID))
+	}
+	w.redis.MustDo("SET", "wechat_component_verify_ticket:"+scriptComponent, w.sim.NewTicket(scriptComponent))
+	stale := importMerchants[1]
+	w.sim.RotateRefreshToken(scriptComponent, stale)
+	w.sim.Unlist(scriptComponent, infoOnly, true)
+	w.sim.Revoke(scriptComponent, gone)
+
+	const verb = "wxjava --source-file redis.url --config c.yaml --check"
+	w.imports(1, verb+" --write", "neither the source nor the store has a component_access_token that lives", "hint: .*--fetch-token", "nothing was written")
+	w.calls(0)
+	token := w.componentToken()
+	w.redis.MustDo("SET", "wechat_component_access_token:"+scriptComponent, token, "EX", "7000")
+	w.sim.Forget()
+	say := []string{
+		"refresh_token +" + stale + " +" + scriptComponent + " +stale .*WeChat shows another one, which is taken instead",
+		"refresh_token +" + gone + " +" + scriptComponent + " +unlisted .*61003",
+		"new: 4, stale: 1, unlisted: 1\n", "WeChat lists 1 merchants more",
+	}
+	w.imports(0, verb, append(say, "dry run, nothing was written")...)
+	if list, info, all := w.sim.Calls("/cgi-bin/component/api_get_authorizer_list"), w.sim.Calls("/cgi-bin/component/api_get_authorizer_info"), w.sim.Calls(""); list != 1 || info != 2 || all != 3 {
+		t.Errorf("%d calls of the list, %d of the info, %d in all", list, info, all)
+	}
+	if w.sim.CurrentToken(scriptComponent) != token {
+		t.Error("the old system's token was displaced")
+	}
+	var report struct {
+		DryRun  bool           `json:"dry_run"`
+		Results map[string]int `json:"results"`
+		Entries []struct{ Kind, AppID, Result string }
+		Missing int `json:"not_in_source"`
+	}
+	if err := json.Unmarshal([]byte(w.imports(0, verb+" -o json")), &report); err != nil || !report.DryRun || report.Results["stale"] != 1 || len(report.Entries) != 6 || report.Missing != 1 {
+		t.Errorf("%v: %+v", err, report)
+	}
+	w.imports(0, verb+" --write", append(say, "(?m)^done: ")...)
+	w.deny()
+	w.sim.Forget()
+	r := w.start("c.yaml")
+	w.servesAtOnce(r, importMerchants...)
+	w.servesAtOnce(r, infoOnly)
+	if n := w.sim.Answered(61023); n > 0 {
+		t.Errorf("a stale refresh token was used %d times", n)
+	}
+}
+
+// Where no token lives one is fetched, if that was allowed.
+func TestImport_CheckFetchesToken(t *testing.T) {
+	t.Parallel()
+	w := newImportWorld(t)
+	w.writeCSV("merchants.csv")
+	const verb = "csv merchants.csv --config c.yaml --check --fetch-token"
+	w.imports(1, verb, "--fetch-token needs a component_verify_ticket")
+	w.write("ticket.csv", "ticket\n"+w.sim.NewTicket(scriptComponent)+"\n")
+	w.imports(0, "csv ticket.csv --config c.yaml --write", "done: new: 1")
+	w.imports(0, verb, "would be: new: 3\n")
+	if n := w.sim.Calls("/cgi-bin/component/api_component_token"); n != 1 {
+		t.Errorf("%d component tokens", n)
+	}
+	w.sim.Fault("/cgi-bin/component/api_get_authorizer_list", wechattest.Fault{Errcode: 61004})
+	w.imports(1, verb+" --write", "61004", "nothing was written")
+	w.imports(0, "csv merchants.csv --config c.yaml", "would be: new: 3\n")
+}
+
+func TestImport_SaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	w := newImportWorld(t)
+	const c = " --config c.yaml"
+	w.imports(2, "", "accepts between 1 and 2 arg")
+	w.imports(2, "weixin x"+c, "give one of: wxjava, wechatpy, easywechat, wxcomponent, csv")
+	w.imports(2, "csv"+c, "SOURCE is missing: give a CSV file")
+	w.imports(2, "csv x --source-file redis.url"+c, "both given")
+	w.imports(2, "csv --source-file absent"+c, "--source-file: open absent")
+	w.imports(2, "csv x -o xml"+c, "--output xml: give table or json")
+	w.imports(2, "csv x --fetch-token"+c, "with --check only")
+	w.imports(2, "csv x --prefix a"+c, "--prefix is for keys in Redis only")
+	w.imports(2, "csv x --config absent.yaml", "the configuration file cannot be read")
+	w.imports(2, "csv x --store memory:"+c, "store is memory:, which keeps nothing")
+	w.write("own.yaml", "accounts: [{appid: "+scriptAccount+", secret: "+scriptAppSecret+"}]\n")
+	w.imports(2, "csv x --config own.yaml", "no platform is configured")
+
+	w.imports(1, "csv absent"+c, "the source: open absent: no such file")
+	w.imports(1, "easywechat absent"+c, "the source: .*absent: no such file")
+	w.imports(1, "wxjava absent"+c, "SOURCE must be the Redis URL of WxJava")
+	w.imports(1, "csv --source-file redis.url"+c, "csv is not read from Redis")
+	w.imports(1, "wxjava --source-file redis.url"+c, "the source: nothing was found there", "hint: .*--prefix")
+	w.write("head.csv", "a,b\n1,2\n")
+	w.imports(1, "csv head.csv"+c, "must name the columns appid and refresh_token")
+	w.write("bad.csv", "appid,refresh_token,component\n"+scriptAuthorizer+",r1,\n"+scriptAuthorizer+",two words,\n,r2,\nwxa000000000000002,,\nwxa000000000000003,r3,wx7f00c0de00000009\n")
+	w.imports(1, "csv bad.csv --write --component "+scriptComponent+c, "line 3 .*not one printable word", "line 4 .*no appid", "missing: 1",
+		"line 6 .*of another platform", "done: new: 1, other_platform: 1, missing: 1, malformed: 2", "2 of what was found cannot be used")
+	w.write("two.yaml", "store: bolt:two/wx.db\ncomponents:\n- {appid: "+scriptComponent+", secret: "+scriptAppSecret+", push_token: "+scriptPushToken+", encoding_aes_key: "+scriptAESKey+"}\n"+
+		"- {appid: wx7f00c0de00000002, secret: "+scriptAppSecret+", push_token: "+scriptPushToken+", encoding_aes_key: "+scriptAESKey+"}\n")
+	w.writeCSV("merchants.csv")
+	w.imports(1, "csv merchants.csv --config two.yaml", "the source does not say of which platform it is: give --component")
+	w.imports(0, "csv merchants.csv --config two.yaml --component wx7f00c0de00000002", "would be: new: 3")
+	w.redis.MustDo("HSET", "wechat_authorizer_refresh_token:"+scriptComponent+":"+scriptAuthorizer, "f", "v")
+	w.imports(1, "wxjava --source-file redis.url"+c, "the key holds no string")
+	w.redis.Kill()
+	w.imports(1, "wxjava --source-file redis.url"+c, "the source: redis://.*cannot connect")
+	w.calls(0)
+}
