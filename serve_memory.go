@@ -18,10 +18,10 @@ const (
 	// about a second of a processor, so that collecting takes 2.5 % of one.
 	leastGrowth, mostGrowth = 20, 100
 	growthPerMB             = 4
-	// calmGarbage is up to how many bytes allocated a second no wave is going on, and
-	// idleMemory how much may lie idle then, or half of what is in use.
-	calmGarbage = leastGrowth / growthPerMB * 1_000_000
+	// idleMemory is how much may lie idle, and half of what is in use, and what is
+	// allocated in idleSeconds: to return that would only have it taken again.
 	idleMemory  = 8 << 20
+	idleSeconds = 10
 )
 
 // heapUse is what the heap has, in bytes: what lived when garbage was last collected, what
@@ -50,7 +50,7 @@ func (h heapUse) growth(perSecond uint64) int {
 // waveIsOver reports whether the heap holds much more than what is in use, which nothing
 // but its return to the system would change soon.
 func (h heapUse) waveIsOver(perSecond uint64) bool {
-	return perSecond <= calmGarbage && h.objects+h.free > h.live+max(idleMemory, h.live/2)
+	return h.objects+h.free > h.live+max(idleMemory, h.live/2, idleSeconds*perSecond)
 }
 
 // keepMemorySmall has the memory follow what is in use until ctx ends, unless GOGC says

@@ -17,9 +17,11 @@ func TestHeapUse(t *testing.T) {
 	f(heapUse{live: 8 * mb, objects: 15 * mb, free: 2 * mb}, 0, 100, true)
 	f(heapUse{live: 30 * mb, objects: 50 * mb}, 500*mb, 100, false)
 	f(heapUse{live: 30 * mb, objects: 50 * mb}, mb, 100, true)
+	f(heapUse{live: 30 * mb, objects: 50 * mb}, 3*mb, 100, false) // it would be taken again at once
 	f(heapUse{live: 100 * mb, objects: 120 * mb, free: 20 * mb}, mb, 20, false)
 	f(heapUse{live: 100 * mb, objects: 190 * mb}, 5*mb, 20, true)
 	f(heapUse{live: 100 * mb, objects: 110 * mb, free: 50 * mb}, 5*mb, 20, true)
+	f(heapUse{live: 100 * mb, objects: 110 * mb, free: 50 * mb}, 7*mb, 28, false)
 	f(heapUse{live: 100 * mb, objects: 190 * mb}, 10*mb, 40, false)
 	f(heapUse{live: 1000 * mb, objects: 1190 * mb}, 10*mb, 40, false)
 	f(heapUse{live: 100 * mb, objects: 190 * mb}, 25*mb, 100, false)

@@ -100,7 +100,7 @@ func TestScale_AHundredThousandOverdueAreRenewedUnderTheRateLimit(t *testing.T) 
 		if n := w.series(); n != first || n > 600 {
 			t.Errorf("%d series with %d authorizers, and %d before; want as many, at most 600", n, c.n, first)
 		}
-		if grown := int64(heap()-before) / int64(c.n); grown > 2000 {
+		if grown := int64(heap()-before) / int64(c.n); grown > 900 {
 			t.Errorf("an authorizer takes %d bytes of the heap", grown)
 		}
 		d := 2 * time.Minute
