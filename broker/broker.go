@@ -32,7 +32,7 @@ type Options struct {
 	Now  func() time.Time
 	Rand func() float64
 	// Wall is the machine's clock, which may be stepped while Now runs on; nil means
-	// [clock.Wall], or Now where that is given.
+	// time.Now, or Now where that is given.
 	Wall func() time.Time
 	// RenewAt is the share of its life after which a token is renewed; 0 means
 	// 0.75, which is also the most: half an hour's outage is to be invisible.
@@ -66,7 +66,7 @@ func (o *Options) setDefaults() {
 		o.Now = clock.Boot()
 	}
 	if o.Wall == nil {
-		o.Wall = clock.Wall
+		o.Wall = time.Now
 	}
 	if o.Rand == nil {
 		o.Rand = rand.Float64

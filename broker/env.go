@@ -36,7 +36,7 @@ type env struct {
 // skew is [Broker.Skew].
 func (v *env) skew() (time.Duration, bool) {
 	_, measured := v.clock.Offset()
-	return v.clock.Now().Sub(v.wall()).Round(time.Millisecond), measured
+	return v.clock.Now().Sub(v.wall().Round(0)).Round(time.Millisecond), measured
 }
 
 // showSkew has the metric follow both clocks.

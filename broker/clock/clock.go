@@ -20,9 +20,6 @@ const (
 	skewWitnesses = 3
 )
 
-// Wall returns the time of the machine's clock, which people and NTP may step.
-func Wall() time.Time { return time.Now().Round(0) }
-
 // Clock tells WeChat's time. It is safe for concurrent use. Make it with [New].
 type Clock struct {
 	local func() time.Time
