@@ -1,11 +1,11 @@
 package imports
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"math"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +45,56 @@ func wantKey(t *testing.T, s Source, prefix string, e Entry, want shown) {
 	}
 	if diff := cmp.Diff(want, show(f)); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", e.Key, diff)
+	}
+}
+
+// left returns what a source finds in what an SDK left in a Redis.
+func left(t *testing.T, file string, s Source, prefix string) (got []shown) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var entry struct {
+			Key, Value string
+			PX         int64
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		e := Entry{Key: entry.Key, Value: []byte(entry.Value), Left: max(0, time.Duration(entry.PX)*time.Millisecond)}
+		if f, ok := s.Read(prefix, e, now); ok {
+			got = append(got, show(f))
+		}
+	}
+	return got
+}
+
+// What WxJava itself left in a Redis, under a prefix.
+func TestWxJava_Left(t *testing.T) {
+	t.Parallel()
+	at := func(appID string) shown {
+		return shown{
+			Kind: KindRefreshToken, Component: platform, AppID: appID, Value: "refreshtoken@@@wxjava-" + appID + "-" + strings.Repeat("R", 20),
+			Where: "shop:wechat_authorizer_refresh_token:" + platform + ":" + appID,
+		}
+	}
+	want := []shown{
+		at("wxa000000000000001"), at("wxa000000000000002"), at("wxa000000000000003"),
+		{
+			Kind: KindComponentToken, Component: platform, Value: "61_component-token-of-wxjava-" + strings.Repeat("C", 100), Dies: now.Add(2 * time.Hour),
+			Where: "shop:wechat_component_access_token:" + platform,
+		},
+		{
+			Kind: KindTicket, Component: platform, Value: "ticket@@@wxjava-" + strings.Repeat("T", 60), At: now,
+			Where: "shop:wechat_component_verify_ticket:" + platform,
+		},
+	}
+	for _, prefix := range []string{"", "shop"} {
+		if diff := cmp.Diff(want, left(t, "wxjava.json", WxJava, prefix)); diff != "" {
+			t.Errorf("prefix %q (-want +got):\n%s", prefix, diff)
+		}
 	}
 }
 
@@ -91,26 +141,9 @@ func TestWxJava(t *testing.T) {
 // What wechatpy itself left in a Redis.
 func TestWechatpy(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("testdata/wechatpy.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []shown
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		var line struct {
-			Key, Value string
-			PX         int64
-		}
-		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			t.Fatal(err)
-		}
-		e := Entry{Key: line.Key, Value: []byte(line.Value), Left: max(0, time.Duration(line.PX)*time.Millisecond)}
-		if f, ok := Wechatpy.Read("", e, now); ok {
-			got = append(got, show(f))
-		}
-		if f, ok := Wechatpy.Read("other", e, now); ok {
-			t.Errorf("under another prefix: %+v", f)
-		}
+	got := left(t, "wechatpy.json", Wechatpy, "")
+	if others := left(t, "wechatpy.json", Wechatpy, "other"); len(others) > 0 {
+		t.Errorf("under another prefix: %+v", others)
 	}
 	at := func(appID string) shown {
 		return shown{
