@@ -109,7 +109,7 @@
 //	inbox.go inbox_*.go                    take, recover; exchange.go, exchange_kept.go
 //	renew.go renew_*.go failure.go         turn, component, authorizer; what an error means
 //	replicas.go                            following what other sidecars on the store do
-//	import.go import_merge.go              taking over what another system held
+//	import.go import_*.go                  write, merge: taking over what another system held
 //
 // The package makes no API promise outside this module.
 package broker
