@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ import (
 
 func (p *program) importVerb() *cobra.Command {
 	var o importOptions
+	o.now = time.Now
 	cmd := &cobra.Command{
 		Use:   "import FROM [SOURCE]",
 		Short: "Take over refresh tokens and tickets from where an SDK holds them",
@@ -72,6 +74,7 @@ type importOptions struct {
 	sourceFile, prefix, component string
 	output                        string
 	write, check, fetchToken      bool
+	now                           func() time.Time // for tokens that are dead, and ages
 }
 
 // take reads the arguments.

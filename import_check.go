@@ -78,7 +78,7 @@ type tokenGetter func() (secret.Text, error)
 func (r *importRows) componentTokens(ctx context.Context, component config.Component, o importOptions, importer *broker.Importer, client *wechat.Client) []tokenGetter {
 	var all []tokenGetter
 	for _, f := range r.tokens {
-		if f.Fault == "" && f.Component == component.AppID && (f.Dies.IsZero() || f.Dies.After(time.Now())) {
+		if f.Fault == "" && f.Component == component.AppID && (f.Dies.IsZero() || f.Dies.After(o.now())) {
 			all = append(all, func() (secret.Text, error) { return f.Value, nil })
 		}
 	}

@@ -180,7 +180,7 @@ func (r *importRows) report(w io.Writer, o importOptions) error {
 		}
 		return err
 	}
-	now := time.Now()
+	now := o.now()
 	table(w, "KIND APPID COMPONENT RESULT AGE WHERE NOTE", func(row func(...any)) {
 		for _, one := range r.rows {
 			row(one.Kind, one.AppID, one.Component, one.Result, one.age(now), one.Where, one.Note)

@@ -78,7 +78,7 @@ func (r importReader) findings(ctx context.Context, o importOptions) (found []im
 		}
 		found, err = r.scan(ctx, o)
 	case r.cache:
-		found, err = r.files(ctx, source)
+		found, err = r.files(ctx, source, o.now())
 	case r.text != nil:
 		found, err = r.file(source)
 	default:
@@ -98,7 +98,7 @@ const maxImportKeys = 1_000_000
 
 // scan reads keys in Redis, each once.
 func (r importReader) scan(ctx context.Context, o importOptions) (found []imports.Finding, err error) {
-	seen, now := map[string]bool{}, time.Now()
+	seen, now := map[string]bool{}, o.now()
 	err = redisstore.Scan(ctx, redisstore.ScanOptions{
 		URL: o.source, Patterns: r.keys.Patterns(o.prefix), MaxBytes: imports.MaxValueBytes, MaxKeys: maxImportKeys,
 	}, func(s redisstore.Scanned) {
@@ -120,8 +120,8 @@ func (r importReader) scan(ctx context.Context, o importOptions) (found []import
 }
 
 // files reads a folder of cache files, or one.
-func (r importReader) files(ctx context.Context, root string) (found []imports.Finding, err error) {
-	n, now := 0, time.Now()
+func (r importReader) files(ctx context.Context, root string, now time.Time) (found []imports.Finding, err error) {
+	n := 0
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
