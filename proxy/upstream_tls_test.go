@@ -90,7 +90,9 @@ func TestTally_MissesNothing(t *testing.T) {
 // Where a record's size varies, every look goes into the buffer.
 func TestTally_UnknownSuites(t *testing.T) {
 	for _, s := range []tls.ConnectionState{
-		{}, {Version: tls.VersionTLS12}, {Version: tls.VersionTLS12, CipherSuite: tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA},
+		{},
+		{Version: tls.VersionTLS12},
+		{Version: tls.VersionTLS12, CipherSuite: tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA},
 		{Version: tls.VersionTLS11, CipherSuite: tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256},
 	} {
 		if n := recordOverhead(s); n != 0 {
