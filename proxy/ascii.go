@@ -54,17 +54,26 @@ func hexDigit(c byte) (byte, bool) {
 	}
 }
 
+// appendEscaped appends s to dst with all but unreserved bytes escaped. Tokens have no others,
+// so what lies between such bytes is copied at once.
 func appendEscaped(dst []byte, s string) []byte {
 	const digits = "0123456789ABCDEF"
+	from := 0
 	for i := range len(s) {
-		if c := s[i]; unreserved(c) {
-			dst = append(dst, c)
-		} else {
-			dst = append(dst, '%', digits[c>>4], digits[c&15])
+		if c := s[i]; !unreservedBytes[c] {
+			dst = append(append(dst, s[from:i]...), '%', digits[c>>4], digits[c&15])
+			from = i + 1
 		}
 	}
-	return dst
+	return append(dst, s[from:]...)
 }
+
+var unreservedBytes = func() (all [256]bool) {
+	for i := range all {
+		all[i] = unreserved(byte(i))
+	}
+	return all
+}()
 
 func unreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||

@@ -104,20 +104,34 @@ func TestTally_UnknownSuites(t *testing.T) {
 	}
 }
 
-func BenchmarkUsable(b *testing.B) {
-	config, roots := tlsIdentity(b)
-	ours, theirs := connPair(b, "tcp")
+// restingTLS returns a connection that has carried a call and is looked at for the next.
+func restingTLS(tb testing.TB) *conn {
+	config, roots := tlsIdentity(tb)
+	ours, theirs := connPair(tb, "tcp")
 	server := tls.Server(theirs, config)
 	client := tls.Client(&pausableConn{Conn: ours}, &tls.Config{RootCAs: roots, ServerName: "example.com"})
 	go io.Copy(server, server)
 	if err := client.Handshake(); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := newConn(client, &host{}, time.Now, 0)
 	io.WriteString(client, "a")
 	if _, err := c.Read(make([]byte, 64)); err != nil || !c.usable() {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
+	return c
+}
+
+// The look at a kept connection allocates nothing over TLS either.
+func TestConn_UsableAllocationsOverTLS(t *testing.T) {
+	c := restingTLS(t)
+	if n := testing.AllocsPerRun(100, func() { c.usable() }); n != 0 && !raceEnabled {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkUsable(b *testing.B) {
+	c := restingTLS(b)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {

@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/wxsidecar/wxsidecar/proxy/routes"
+)
+
+// What the stages of a call cost, each alone. Those of other packages: BenchmarkMatch
+// (proxy/routes), BenchmarkToken_Hit (broker), BenchmarkHistogram (metrics). The look at a
+// kept connection is BenchmarkUsable.
+
+func BenchmarkStage_ReadHead(b *testing.B) {
+	_, raw, _ := bytes.Cut(getRequest(), []byte("\r\n"))
+	var dst []byte
+	b.ReportAllocs()
+	for range b.N {
+		var f *fault
+		if dst, _, f = readHead(dst[:0], raw); f != nil {
+			b.Fatal(f)
+		}
+	}
+}
+
+func BenchmarkStage_ScanQuery(b *testing.B) {
+	query := []byte("lang=zh_CN&next_openid=&access_token=placeholder")
+	b.ReportAllocs()
+	for range b.N {
+		if _, f := scanQuery(query); f != nil {
+			b.Fatal(f)
+		}
+	}
+}
+
+func BenchmarkStage_Identify(b *testing.B) {
+	s, _ := fakeServer(b, Options{})
+	r := s.newRequest()
+	r.route, r.appid = s.table.Match([]byte("/cgi-bin/message/custom/send")), []byte(merchant)
+	if f := s.acquireAccount(r, merchant); f != nil {
+		b.Fatal(f)
+	}
+	b.ReportAllocs()
+	for range b.N {
+		if f := s.identify(r); f != nil {
+			b.Fatal(f)
+		}
+		if _, f := s.token(r.cred.key); f != nil {
+			b.Fatal(f)
+		}
+	}
+}
+
+func BenchmarkStage_Inject(b *testing.B) {
+	token, query := strings.Repeat("aB3-_", 31), []byte("lang=zh_CN&access_token=placeholder")
+	var dst []byte
+	b.ReportAllocs()
+	for range b.N {
+		dst = appendQuery(dst[:0], query, hasAccessToken, routes.AccessToken, token)
+	}
+}
+
+// BenchmarkStage_AnswerHead reads the head of an answer, which is fasthttp's part, and
+// strips it.
+func BenchmarkStage_AnswerHead(b *testing.B) {
+	var h fasthttp.ResponseHeader
+	var secret injected
+	secret.setToken(strings.Repeat("t", 157), nil)
+	text := strings.NewReader("")
+	br := bufio.NewReader(text)
+	b.ReportAllocs()
+	for range b.N {
+		text.Reset(upstreamAnswer)
+		br.Reset(text)
+		if err := h.Read(br); err != nil {
+			b.Fatal(err)
+		}
+		stripHead(&h, &secret)
+	}
+}
+
+// BenchmarkStage_Deadlines is what a call sets on its app's connection and on WeChat's.
+func BenchmarkStage_Deadlines(b *testing.B) {
+	app := &appConn{Conn: &fakeUpstream{}}
+	up := newConn(&fakeUpstream{}, &host{}, time.Now, 0)
+	now := time.Now()
+	b.ReportAllocs()
+	for range b.N {
+		now = now.Add(10 * time.Microsecond)
+		_ = app.SetReadDeadline(now.Add(keepAlive))
+		_, _ = app.Read(nil)
+		_ = app.SetReadDeadline(now.Add(headTimeout))
+		_ = app.SetWriteDeadline(now.Add(idleTimeout))
+		_, _ = app.Write(nil)
+		_ = up.setHeadDeadline(now, DefaultTimeout)
+	}
+}
+
+// BenchmarkStage_Finish begins a call, and counts and ends it.
+func BenchmarkStage_Finish(b *testing.B) {
+	s := benchServer(b)
+	b.ReportAllocs()
+	for range b.N {
+		r := s.newRequest()
+		r.outside = time.Microsecond
+		s.finish(r)
+	}
+}
