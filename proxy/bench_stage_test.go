@@ -20,6 +20,7 @@ func BenchmarkStage_ReadHead(b *testing.B) {
 	_, raw, _ := bytes.Cut(getRequest(), []byte("\r\n"))
 	var dst []byte
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
 		var f *fault
 		if dst, _, f = readHead(dst[:0], raw); f != nil {
@@ -31,6 +32,7 @@ func BenchmarkStage_ReadHead(b *testing.B) {
 func BenchmarkStage_ScanQuery(b *testing.B) {
 	query := []byte("lang=zh_CN&next_openid=&access_token=placeholder")
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
 		if _, f := scanQuery(query); f != nil {
 			b.Fatal(f)
@@ -46,6 +48,7 @@ func BenchmarkStage_Identify(b *testing.B) {
 		b.Fatal(f)
 	}
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
 		if f := s.identify(r); f != nil {
 			b.Fatal(f)
@@ -60,6 +63,7 @@ func BenchmarkStage_Inject(b *testing.B) {
 	token, query := strings.Repeat("aB3-_", 31), []byte("lang=zh_CN&access_token=placeholder")
 	var dst []byte
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
 		dst = appendQuery(dst[:0], query, hasAccessToken, routes.AccessToken, token)
 	}
@@ -74,6 +78,7 @@ func BenchmarkStage_AnswerHead(b *testing.B) {
 	text := strings.NewReader("")
 	br := bufio.NewReader(text)
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
 		text.Reset(upstreamAnswer)
 		br.Reset(text)
@@ -90,6 +95,7 @@ func BenchmarkStage_Deadlines(b *testing.B) {
 	up := newConn(&fakeUpstream{}, &host{}, time.Now, 0)
 	now := time.Now()
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
 		now = now.Add(10 * time.Microsecond)
 		_ = app.SetReadDeadline(now.Add(keepAlive))
@@ -105,6 +111,7 @@ func BenchmarkStage_Deadlines(b *testing.B) {
 func BenchmarkStage_Finish(b *testing.B) {
 	s := benchServer(b)
 	b.ReportAllocs()
+	b.ResetTimer()
 	for range b.N {
 		r := s.newRequest()
 		r.outside = time.Microsecond
