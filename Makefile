@@ -80,6 +80,7 @@ vuln:
 	.ci/vuln
 
 nightly:
+	.ci/clean-root
 	WXSIDECAR_NIGHTLY=1 WXSIDECAR_CRASH_ROUNDS=100 $(MAKE) test TIMEOUT=10h FUZZ=1000000x
 
 image:
