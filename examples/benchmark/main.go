@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -22,6 +23,9 @@ var loads = []load{
 	{name: "GET, 64 connections", connections: 64},
 	{name: "POST 1 KiB, 64 connections", connections: 64, script: "post.lua"},
 	{name: "GET, 1 connection", connections: 1},
+	{name: "GET, 16 connections", connections: 16},
+	{name: "GET, 256 connections", connections: 256},
+	{name: "uploads of 10 MiB, 8 connections", connections: 8, script: "upload.lua"},
 }
 
 func main() {
@@ -35,6 +39,7 @@ func run(args []string) error {
 	flags := flag.NewFlagSet("benchmark", flag.ContinueOnError)
 	rounds := flags.Int("rounds", 10, "rounds; in each, every proxy takes every load once")
 	length := flags.Duration("time", 2*time.Second, "length of one load")
+	only := flags.String("load", "", "only the loads whose name has this")
 	reverse := flags.String("reverseproxy", "", "internal: serve net/http's ReverseProxy at that address")
 	upstream := flags.String("upstream", "", "internal: its upstream")
 	roots := flags.String("roots", "", "internal: the file with the upstream's certificate")
@@ -57,12 +62,22 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	return compare(s, *rounds, *length)
+	return compare(s, chosen(*only), *rounds, *length)
+}
+
+// chosen returns the loads whose name has text.
+func chosen(text string) (some []load) {
+	for _, l := range loads {
+		if strings.Contains(l.name, text) {
+			some = append(some, l)
+		}
+	}
+	return some
 }
 
 // compare lets the contenders take turns, so that what else the machine does
 // meets all of them alike.
-func compare(s *stage, rounds int, length time.Duration) error {
+func compare(s *stage, loads []load, rounds int, length time.Duration) error {
 	results := map[string]map[string]*series{}
 	for _, l := range loads {
 		results[l.name] = map[string]*series{}

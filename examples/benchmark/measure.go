@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,8 +30,20 @@ type result struct {
 	resident  int64 // bytes, at the end
 }
 
-// measure puts one load on one contender.
-func measure(s *stage, c contender, l load, length time.Duration) (result, error) {
+// errNoCalls says that the time was too short: connections over TLS take theirs.
+var errNoCalls = errors.New("no calls")
+
+// measure puts one load on one contender, and tries again where nothing was answered.
+func measure(s *stage, c contender, l load, length time.Duration) (r result, err error) {
+	for range 3 {
+		if r, err = measureOnce(s, c, l, length); !errors.Is(err, errNoCalls) {
+			break
+		}
+	}
+	return r, err
+}
+
+func measureOnce(s *stage, c contender, l load, length time.Duration) (result, error) {
 	args := []string{
 		"-t1", "-c" + strconv.Itoa(l.connections), "-d" + strconv.Itoa(int(length.Seconds())) + "s", "--latency",
 		"-H", "X-Wechat-Appid: " + appID,
@@ -79,7 +92,7 @@ func readWrk(out string) (r result, calls int64, err error) {
 		found[name] = m[1]
 	}
 	if calls, err = strconv.ParseInt(found["calls"], 10, 64); err != nil || calls == 0 {
-		return r, 0, fmt.Errorf("no calls:\n%s", out)
+		return r, 0, fmt.Errorf("%w:\n%s", errNoCalls, out)
 	}
 	if r.perSecond, err = strconv.ParseFloat(found["rate"], 64); err != nil {
 		return r, 0, err
@@ -141,18 +154,29 @@ type series struct{ rounds []result }
 
 func (s *series) add(r result) { s.rounds = append(s.rounds, r) }
 
-// median returns the median of what of returns for each round.
-func median(n int, of func(round int) float64) float64 {
+// spread returns the first quartile, the median and the third quartile of what of returns
+// for each round.
+func spread(n int, of func(round int) float64) (q1, median, q3 float64) {
 	values := make([]float64, n)
 	for i := range values {
 		values[i] = of(i)
 	}
 	slices.Sort(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
+	return values[n/4], (values[(n-1)/2] + values[n/2]) / 2, values[n-1-n/4]
 }
 
-// printTable prints the medians, and those of the ratios to nginx of the same
-// round.
+func median(n int, of func(round int) float64) float64 {
+	_, m, _ := spread(n, of)
+	return m
+}
+
+// ratio is the median of ratios, with their quartiles.
+func ratio(n int, of func(round int) float64) string {
+	q1, m, q3 := spread(n, of)
+	return fmt.Sprintf("%.2f [%.2f–%.2f]", m, q1, q3)
+}
+
+// printTable prints the medians, and the ratios to nginx of the same round.
 func printTable(w io.Writer, name string, contenders []contender, all map[string]*series) {
 	fmt.Fprintf(w, "\n%s\n", name)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -166,11 +190,11 @@ func printTable(w io.Writer, name string, contenders []contender, all map[string
 		p50 := func(i int) float64 { return micro(r[i].p50) }
 		added := func(i int) float64 { return micro(r[i].p50 - direct[i].p50) }
 		p99 := func(i int) float64 { return micro(r[i].p99) }
-		fmt.Fprintf(t, "%s\t%.0f\t%.2f\t%.1f\t%.2f\t%.0f\t%.0f\t%.2f\t%.0f\t%.2f\t%.0f\t\n", c.name,
-			median(n, rate), median(n, func(i int) float64 { return rate(i) / nginx[i].perSecond }),
-			median(n, cpu), median(n, func(i int) float64 { return cpu(i) / micro(nginx[i].cpu) }),
+		fmt.Fprintf(t, "%s\t%.0f\t%s\t%.1f\t%s\t%.0f\t%.0f\t%.2f\t%.0f\t%s\t%.0f\t\n", c.name,
+			median(n, rate), ratio(n, func(i int) float64 { return rate(i) / nginx[i].perSecond }),
+			median(n, cpu), ratio(n, func(i int) float64 { return cpu(i) / micro(nginx[i].cpu) }),
 			median(n, p50), median(n, added), median(n, func(i int) float64 { return added(i) / micro(nginx[i].p50-direct[i].p50) }),
-			median(n, p99), median(n, func(i int) float64 { return p99(i) / micro(nginx[i].p99) }),
+			median(n, p99), ratio(n, func(i int) float64 { return p99(i) / micro(nginx[i].p99) }),
 			median(n, func(i int) float64 { return float64(r[i].resident) / (1 << 20) }))
 	}
 	_ = t.Flush() // what cannot be printed is seen to be missing

@@ -27,10 +27,10 @@ var (
 	nginxConf string
 	//go:embed upstream.conf
 	upstreamConf string
-	//go:embed haproxy.cfg
-	haproxyConf string
 	//go:embed post.lua
 	postScript string
+	//go:embed upload.lua
+	uploadScript string
 )
 
 // contender is one proxy under load.
@@ -58,20 +58,14 @@ func startAll(dir string) (*stage, error) {
 		return s, err
 	}
 	upstream.scheme = "https"
-	starts := []func(string) (contender, error){
-		s.startSidecar, func(to string) (contender, error) { return s.startNginx("nginx", nginxConf, to) },
-		s.startHAProxy, s.startReverseProxy,
-	}
 	upstream.name = "no proxy"
 	s.contenders = append(s.contenders, upstream)
-	for _, start := range starts {
-		c, err := start(upstream.address)
-		if err != nil {
-			return s, err
-		}
-		s.contenders = append(s.contenders, c)
+	sidecar, err := s.startSidecar(upstream.address)
+	if err != nil {
+		return s, err
 	}
-	return s, nil
+	s.contenders = append(s.contenders, sidecar)
+	return s, s.startPeers(upstream.address, os.Stderr)
 }
 
 // stop ends what was started, the last first.
@@ -96,7 +90,7 @@ func (s *stage) writeFiles() error {
 		return err
 	}
 	files := map[string][]byte{
-		"cert.pem": cert, "key.pem": key, "post.lua": []byte(postScript), "tokens.map": []byte(appID + " " + token + "\n"),
+		"cert.pem": cert, "key.pem": key, "post.lua": []byte(postScript), "upload.lua": []byte(uploadScript), "tokens.map": []byte(appID + " " + token + "\n"),
 	}
 	var all error
 	for name, content := range files {
@@ -132,7 +126,7 @@ func makeCertificate() (cert, key []byte, err error) {
 
 // writeConfig fills a configuration in and returns its path.
 func (s *stage) writeConfig(name, text, listen, upstream string) (string, error) {
-	text = strings.NewReplacer("DIR", s.dir, "LISTEN", listen, "UPSTREAM", upstream, "APPID", appID, "TOKEN", token).Replace(text)
+	text = strings.NewReplacer("DIR", s.dir, "MODULES", modules, "LISTEN", listen, "UPSTREAM", upstream, "APPID", appID, "TOKEN", token).Replace(text)
 	path := filepath.Join(s.dir, name)
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
