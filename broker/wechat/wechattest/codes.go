@@ -1,7 +1,8 @@
 package wechattest
 
 // WeChat's error codes as far as the simulator answers them. The texts are
-// those that WeChat returns where they are known. See
+// those that WeChat returns where they are known; the caller's address in them is
+// always the same. See
 // https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html
 const (
 	codeOK                = 0
@@ -76,7 +77,7 @@ var codeTexts = map[int]string{
 	codeBadArguments:      "invalid args",
 	codeBadSecret:         "invalid appsecret",
 	codeUsedCode:          "code been used",
-	codeIPNotListed:       "invalid ip, not in whitelist",
+	codeIPNotListed:       "invalid ip 203.0.113.9 ipv6 ::ffff:203.0.113.9, not in whitelist",
 	codeListTooLong:       "args count exceed count limit",
 	codeBadCheckAction:    "invalid action",
 	codeBadCheckOperator:  "invalid check_operator",
@@ -99,7 +100,7 @@ var codeTexts = map[int]string{
 	codeNoPermission:      "api unauthorized",
 	codeClearQuotaUsedUp:  "forbid to clear quota because of reaching the limit",
 	codeNotAuthorized:     "component is not authorized by this account",
-	codeComponentIP:       "access clientip is not registered",
+	codeComponentIP:       "access clientip is not registered requestIP: 203.0.113.9",
 	codeTicketExpired:     "component ticket is expired",
 	codeTicketInvalid:     "component ticket is invalid",
 	codeDuplicateKey:      "duplicate key in request",
@@ -117,10 +118,14 @@ var codeTexts = map[int]string{
 	42007: "access_token and refresh_token exception",
 	45011: "api minute-quota reach limit, must slower, retry next minute",
 	45035: "access clientip is not registered, not in ip-white-list",
+	48004: "api forbidden for irregularities",
 	50002: "user limited",
+	61007: "api is unauthorized to component",
 	61028: "component is not published",
 	89501: "the administrator has yet to confirm the ip",
+	89503: "the administrator has to confirm the ip",
 	89506: "the administrator has refused the ip",
+	89507: "the administrator has refused the ip",
 }
 
 // textOf returns WeChat's text of code.
