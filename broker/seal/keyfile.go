@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // keyFileLimit is more than any well-formed key file has, so that a wrong path
@@ -78,12 +79,21 @@ func parseKey(text []byte) []byte {
 	return nil
 }
 
-// KeyFileWarning returns a sentence for the log if others than the file's owner
+// KeyFileWarning returns a sentence for the log if others than who runs this process
 // may read the key file, and "" if not. Mounted secrets are often readable for
-// all inside their container, so that this is no reason to refuse them.
+// all inside their container, so that this is no reason to refuse them. Another
+// user's file that its group may read has no warning: Kubernetes mounts it so for a
+// pod with an fsGroup, and with mode 0600 this process could not read it.
 func KeyFileWarning(path string) string {
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm()&0o077 == 0 {
+	if err != nil {
+		return ""
+	}
+	others := fs.FileMode(0o077)
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		others &^= 0o040
+	}
+	if info.Mode().Perm()&others == 0 {
 		return ""
 	}
 	return fmt.Sprintf("the seal key file %s has mode %04o: others than its owner may use it; chmod 600 %s",

@@ -97,6 +97,30 @@ func TestKeyFileWarning(t *testing.T) {
 	}
 }
 
+// A file of another user's that we read by its group, as a pod's fsGroup mounts it: to close it more would be to us as well.
+func TestKeyFileWarning_GroupOfOurs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ours := os.Chown(path, 1, -1) != nil // only root can give it away
+	f := func(mode fs.FileMode, want bool) {
+		t.Helper()
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if w := seal.KeyFileWarning(path); (w != "") != want {
+			t.Errorf("mode %o, ours %t: %q", mode, ours, w)
+		}
+	}
+	f(0o400, false)
+	f(0o440, ours)
+	f(0o640, ours)
+	f(0o444, true)
+	f(0o460, true)
+	f(0o441, true)
+}
+
 func TestCreateKeyFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "for", "it")
 	path := filepath.Join(dir, "key")
