@@ -272,6 +272,33 @@ func TestLoad_FileUnreadable(t *testing.T) {
 	}
 }
 
+// What Kubernetes gives pods for Services in their namespace is passed over; what merely looks alike is not.
+func TestLoad_VariablesOfServices(t *testing.T) {
+	f := func(name, value string, want int) {
+		t.Helper()
+		l := loadText(t, minimal, Environment{name: value})
+		if err := l.Err(); err != nil || len(l.Warnings) != want {
+			t.Errorf("%s=%s: %v, %q", name, value, err, l.Warnings)
+		}
+	}
+	for _, service := range []string{"", "PUSH_", "PUSH_V2_", "LISTEN_"} {
+		f("WXSIDECAR_"+service+"SERVICE_HOST", "10.0.0.1", 0)
+		f("WXSIDECAR_"+service+"SERVICE_PORT", "80", 0)
+		f("WXSIDECAR_"+service+"SERVICE_PORT_PUSH", "80", 0)
+		f("WXSIDECAR_"+service+"PORT", "tcp://10.0.0.1:80", 0)
+		f("WXSIDECAR_"+service+"PORT_80_TCP", "tcp://10.0.0.1:80", 0)
+		f("WXSIDECAR_"+service+"PORT_80_TCP_PROTO", "tcp", 0)
+		f("WXSIDECAR_"+service+"PORT_53_UDP_PORT", "53", 0)
+		f("WXSIDECAR_"+service+"PORT_80_SCTP_ADDR", "10.0.0.1", 0)
+	}
+	f("WXSIDECAR_PUSH_PORT", "7081", 1)
+	f("WXSIDECAR_PUSH_PORT_TCP", "7081", 1)
+	f("WXSIDECAR_PUSH_PORT_80_HTTP", "x", 1)
+	f("WXSIDECAR_PUSH_SERVICE", "x", 1)
+	f("WXSIDECAR_PUSH_SERVICE_HOSTS", "x", 1)
+	f("WXSIDECAR_PUSH_TOKEN", "x", 1)
+}
+
 // A smaller memory makes the default of what is kept smaller, without a word.
 func TestLoad_ReplayBodyFollowsMemory(t *testing.T) {
 	l := loadText(t, minimal+"limits: {replay_memory: 1MiB}\n", nil)

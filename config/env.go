@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"sort"
 	"strconv"
@@ -18,9 +19,9 @@ const (
 	envComponent = EnvPrefix + "COMPONENT_"
 )
 
-// envIgnored begins the names that Kubernetes gives every pod beside a Service
-// called wxsidecar.
-var envIgnored = []string{EnvPrefix + "SERVICE_", EnvPrefix + "PORT"}
+// envOfService matches names that Kubernetes makes of a Service's, without the prefix.
+var envOfService = regexp.MustCompile(
+	`^(SERVICE_.*|PORT.*|\w+_SERVICE_HOST|\w+_SERVICE_PORT(_\w+)?|\w+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$`)
 
 // Environment is a process Environment by name.
 type Environment map[string]string
@@ -51,7 +52,7 @@ func (env Environment) assignments() (found []Assignment, warnings []string) {
 			found = append(found, Assignment{
 				From: Origin{rank: fromEnv, name: name}, Path: path, Value: value, list: typ.Kind() == reflect.Slice,
 			})
-		case !ignoredVariable(name):
+		case !fromKubernetes(name, value):
 			warnings = append(warnings, unknownVariable(name))
 		}
 	}
@@ -60,8 +61,12 @@ func (env Environment) assignments() (found []Assignment, warnings []string) {
 	return found, warnings
 }
 
-func ignoredVariable(name string) bool {
-	return slices.ContainsFunc(envIgnored, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+// fromKubernetes reports whether Kubernetes gives every pod the variable, for a
+// Service called wxsidecar, or wxsidecar-push and the like. WXSIDECAR_PUSH_PORT is
+// one only with an address in it: with a number somebody means a setting.
+func fromKubernetes(name, value string) bool {
+	rest := strings.TrimPrefix(name, EnvPrefix)
+	return envOfService.MatchString(rest) || strings.HasSuffix(rest, "_PORT") && strings.Contains(value, "://")
 }
 
 // sortKey orders assignments by path, indices as numbers, and the short names of
