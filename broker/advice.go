@@ -78,8 +78,10 @@ func closedWhitelist(kind Kind, errcode int) string {
 	switch {
 	case kind == KindComponent, kind == KindAuthorizer, errcode == wechat.CodeComponentIP:
 		return add + platform
-	case kind == KindAccount, errcode == wechat.CodeIPNotInWhitelist:
+	case errcode == wechat.CodeIPNotInWhitelist:
 		return add + own
+	case kind == KindAccount: // 45035
+		return add + own + "; a 微信小店 has a list of its own (channels.weixin.qq.com/shop)"
 	default: // a ticket for pages of an account, own or not
 		return add + platform + " or " + own
 	}

@@ -61,7 +61,7 @@ func TestAdvice(t *testing.T) {
 	f(platformKey, 45035, misconfigured, platformIP)
 	f(theirs, 61004, misconfigured, platformIP)
 	f(ownKey, 40164, misconfigured, ownIP)
-	f(ownKey, 45035, misconfigured, ownIP)
+	f(ownKey, 45035, misconfigured, ownIP+"; a 微信小店 has a list of its own (channels.weixin.qq.com/shop)")
 	f(ownKey, 89501, misconfigured, "an administrator of the account must confirm our address in WeChat")
 	f(ownKey, 89505, misconfigured, "an administrator of the account must confirm our address in WeChat")
 	f(ownKey, 89506, misconfigured, "an administrator of the account has refused our address in WeChat; WeChat asks again after 24 hours")

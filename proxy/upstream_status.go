@@ -7,7 +7,8 @@ type HostStatus struct {
 	Name string
 	// Failures is how many calls failed in a row.
 	Failures int
-	// OutUntil is when a host that is out is tried again; zero for one that is not out.
+	// OutUntil is when a host that is out is tried again; zero for one that is not out, or that
+	// no call has asked half a minute after that: nobody knows.
 	OutUntil time.Time
 }
 
@@ -15,15 +16,15 @@ type HostStatus struct {
 func (s *Server) Hosts() []HostStatus {
 	all := make([]HostStatus, len(s.upstream.hosts))
 	for i, h := range s.upstream.hosts {
-		all[i] = h.status()
+		all[i] = h.status(s.upstream.now())
 	}
 	return all
 }
 
-func (h *host) status() HostStatus {
+func (h *host) status(now time.Time) HostStatus {
 	st := HostStatus{Name: h.name, Failures: int(h.failures.Load())}
-	if st.Failures >= hostFailures {
-		st.OutUntil = time.Unix(0, h.outUntil.Load())
+	if until := time.Unix(0, h.outUntil.Load()); st.Failures >= hostFailures && now.Sub(until) <= hostOut {
+		st.OutUntil = until
 	}
 	return st
 }

@@ -160,6 +160,9 @@ func TestHost_Health(t *testing.T) {
 	if h.available(now.Add(hostOut - 1)) {
 		t.Error("available while it is out")
 	}
+	if h.status(now.Add(2*hostOut)).OutUntil.IsZero() || !h.status(now.Add(2*hostOut+1)).OutUntil.IsZero() {
+		t.Error("a host that no call has asked lately is said to be out")
+	}
 	later := now.Add(hostOut)
 	if !h.available(later) || h.available(later) {
 		t.Error("want exactly one probe when the time is over")

@@ -63,7 +63,7 @@ func generalCure(f *Finding) (cure, runbook string) {
 	case "misconfigured":
 		return "do what the message ends with; a changed file is noticed, and else: wxsidecar renew APPID", misconfigured
 	case "waiting_ticket":
-		return "have pushes reach POST /wechat/<component>/event, or ask WeChat to push: wxsidecar ticket start", "waiting_ticket-no-ticket-comes"
+		return f.in("have pushes reach POST /wechat/<component>/event, or ask WeChat to push: wxsidecar ticket start"), "waiting_ticket-no-ticket-comes"
 	case "quota_exhausted":
 		return "find out who else fetches tokens, clear the quota in WeChat's console, then: wxsidecar renew APPID", "quota_exhausted-45009-on-token-calls"
 	case "needs_authorization", "unauthorized":
@@ -73,10 +73,15 @@ func generalCure(f *Finding) (cure, runbook string) {
 	}
 }
 
-// in puts the names of the finding's setting, console and list of addresses into a text.
+// in puts the names of the finding's setting, console, list of addresses and component into a text.
 func (f *Finding) in(text string) string {
-	if f.Kind == "account" {
+	switch {
+	case f.Kind == "account" && f.Errcode == wechat.CodeIPNotRegistered:
+		return ownPlaces.Replace(strings.Replace(text, "{console}", "{console} (微信小店: channels.weixin.qq.com/shop)", 1))
+	case f.Kind == "account":
 		return ownPlaces.Replace(text)
+	case f.Kind == "component":
+		text = strings.ReplaceAll(text, "<component>", f.AppID)
 	}
 	return platformPlaces.Replace(text)
 }

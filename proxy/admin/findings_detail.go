@@ -62,7 +62,7 @@ func (w *pageWords) detail(d detail) string {
 func (w *pageWords) detailOf(f *Finding) string {
 	text := ""
 	for _, d := range f.details {
-		text += w.detail(d)
+		text += fmt.Sprintf(f.in(w.parts[d.code]), d.with...)
 	}
 	return text
 }

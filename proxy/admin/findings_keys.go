@@ -60,7 +60,7 @@ func ofComponent(c *broker.ComponentStatus, s *Status) []Finding {
 	case waits && c.Ticket.Refused == "":
 		all[0].details = append(all[0].details, detail{code: "ticket_url"})
 	}
-	if c.Ticket.Late(s.Now) && !waits {
+	if ticketLate(c.Ticket, s) && !waits {
 		f := Finding{Severity: Warning, Code: "ticket_late", Kind: c.Kind, AppID: c.AppID, Since: c.Ticket.ReceivedAt}
 		f = saying(f, "ticket_late")
 		if c.Ticket.Refused != "" {
@@ -71,7 +71,7 @@ func ofComponent(c *broker.ComponentStatus, s *Status) []Finding {
 			f.Message += p.Advice
 			f.details = append(f.details, refusedPush(p)[1])
 		}
-		f.Cure, f.Runbook = cureOf(&Finding{Code: broker.StateWaitingTicket.String()})
+		f.Cure, f.Runbook = cureOf(&Finding{Code: broker.StateWaitingTicket.String(), Kind: c.Kind, AppID: c.AppID})
 		all = append(all, f)
 	}
 	if c.List.Error != "" {
@@ -81,6 +81,15 @@ func ofComponent(c *broker.ComponentStatus, s *Status) []Finding {
 		}, "list_unread", c.List.Error))
 	}
 	return all
+}
+
+// ticketLate reports whether a ticket is overdue. The first is, once the sidecar has waited for it
+// as long as for any other.
+func ticketLate(t broker.TicketInfo, s *Status) bool {
+	if t.ReceivedAt == nil {
+		t.ReceivedAt = &s.StartedAt
+	}
+	return t.Late(s.Now)
 }
 
 func ofAuthorizers(s *Status) []Finding {

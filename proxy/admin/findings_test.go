@@ -109,6 +109,10 @@ func TestFindings(t *testing.T) {
 		s.Components[0].Ticket.ReceivedAt = nil
 		s.Components[0].RefusedPush = &broker.RefusedPush{Cause: "forged", Advice: "compare; "}
 	})
+	f("misconfigured", Critical, "61004", func(s *Status) { // the first ticket may be on its way for 25 minutes
+		s.Components[0].State, s.Components[0].Reason, s.Components[0].Ticket.ReceivedAt = "misconfigured", "61004", nil
+		s.StartedAt = s.Now.Add(-24 * time.Minute)
+	})
 	f("list_unread", Warning, "broke", func(s *Status) { s.Components[0].List.Error = "broke" })
 	group := func(cause string, count, hidden int) func(*Status) {
 		return func(s *Status) {
@@ -194,7 +198,28 @@ func TestFindings_CuresByErrcode(t *testing.T) {
 	f(40013, "compare components[].appid", "compare accounts[].appid")
 	f(61004, "to 白名单IP地址列表 in open.weixin.qq.com, then: wxsidecar renew wx1", "to IP白名单 in mp.weixin.qq.com, then: wxsidecar renew wx1")
 	f(40164, "白名单IP地址列表", "IP白名单")
+	f(45035, "白名单IP地址列表 in open.weixin.qq.com, then", "IP白名单 in mp.weixin.qq.com (微信小店: channels.weixin.qq.com/shop), then")
 	f(89503, "must confirm our address", "must confirm our address")
 	f(89506, "has refused our address", "has refused our address")
 	f(40097, "do what the message ends with", "wxsidecar renew wx1")
+}
+
+// Where a push must arrive is said with the appid that is in the path.
+func TestFindings_TheAddressOfPushesIsWhole(t *testing.T) {
+	for _, state := range []string{"waiting_ticket", "live"} { // and late
+		s := well()
+		c := &s.Components[0]
+		c.State, c.Ticket.ReceivedAt, c.RefusedPush = state, nil, &broker.RefusedPush{Cause: "unknown_path"}
+		all := findings(s)
+		if len(all) != 1 {
+			t.Fatalf("%+v", all)
+		}
+		for _, w := range []*pageWords{&pageEnglish, &pageChinese} {
+			v := &view{w: w}
+			card := v.card(&all[0])
+			if said := card.cure + card.detail; strings.Count(said, "/wechat/wxc/event") != 2 || strings.Contains(said, "<component>") {
+				t.Errorf("%s: %s", state, said)
+			}
+		}
+	}
 }
