@@ -156,7 +156,7 @@ func TestPage_SharedStore(t *testing.T) {
 	own := records.Shared("own")
 	o := newOperated(t, 2, own)
 	o.ticket()
-	o.wants(o.page("/"), "Answers", "Delivers events", "None has written since the start", "Renewals alone")
+	o.wants(o.page("/"), "Answers", "Delivers events", "None has written since the start", "Renewals made alone")
 	other := newOperatedBy(t, o.sim, records.Shared("other"))
 	other.ticket()
 	other.broker.Renew(other.broker.Admin().OwnAccounts()[0].Key())

@@ -67,7 +67,7 @@ var pageEnglish = pageWords{
 	seen: "One wrote", neverSeen: "None has written since the start",
 	onStore: "Replicas on this store", thisOne: "this one", present: "Running", gone: "Gone, or cut off from the store", lastSeen: "last seen", deliversEvents: "Delivers events",
 	replicaHeads: []string{"Replica", "State", "Role"},
-	sharedCounts: [4]string{"Renewals over another's", "Renewals dropped for another's", "Renewals alone", "Records put back"},
+	sharedCounts: [4]string{"Renewals that replaced another replica's", "Renewals dropped, as another replica's is newer", "Renewals made alone, without the store", "Records put back"},
 	sidecar:      "This sidecar", version: "Version", started: "Started", listener: "Listener", skew: "Clock against WeChat's", unmeasured: "Not measured yet",
 	lastReload: "Last reload", applied: "In force", refused: "Refused",
 	renew: "Renew", askTickets: "Ask for tickets", link: "Authorization page", readList: "Read the list", tryAgain: "Try again now", reload: "Reload the configuration",

@@ -18,7 +18,7 @@ var english = words{
 	qrLabel:         "QR code of this page’s address",
 	validFor:        validFor,
 	renew:           "Get a new link",
-	expired:         "Run out: get a new link",
+	expired:         "This link has run out: get a new one",
 	platform:        "Platform",
 	appID:           "AppID",
 	authorizedTitle: "Authorised",

@@ -45,7 +45,7 @@ async function looks(page, name) {
 
 const tests = {
   async "the page looks well in both languages, sizes and schemes"(browser) {
-    for (const [locale, first] of [["zh-CN", "本机地址不在微信的白名单里"], ["en-GB", "Our address is not on WeChat's list"]]) {
+    for (const [locale, first] of [["zh-CN", "出口 IP 不在微信的白名单里"], ["en-GB", "Our address is not on WeChat's list"]]) {
       for (const [device, size] of [[pc, "pc"], [phone, "phone"]]) {
         for (const colorScheme of ["light", "dark"]) {
           await visit(browser, { ...device, locale, colorScheme }, async (page) => {

@@ -49,7 +49,7 @@ func trials(t *testing.T) []trial {
 		{
 			name: "no ticket", happen: func(*sidecar) {},
 			cause: []string{"Critical", "No ticket from WeChat", component}, cures: []string{"Have pushes reach POST /wechat/", "Ask for tickets"},
-			chinese: []string{"没有收到微信的 ticket", "确认微信的推送能到达", "请求推送 ticket"},
+			chinese: []string{"没有收到微信的票据", "确认微信的推送能到达", "请求推送票据"},
 		},
 		{
 			name: "wrong secret", prepare: func(s *sidecar) { s.secret = strings.Repeat("f", 32) },
@@ -62,7 +62,7 @@ func trials(t *testing.T) []trial {
 		{
 			name: "address not on the list", prepare: func(s *sidecar) { s.sim.RefuseIP(own, true) }, happen: (*sidecar).ticket,
 			cause: []string{"Critical", "Our address is not on WeChat", own, "40164"}, cures: []string{"Add the address that the message names to IP白名单 in mp.weixin.qq.com", "Try again now"},
-			chinese: []string{"本机地址不在微信的白名单里", "IP白名单", "立即重试"},
+			chinese: []string{"出口 IP 不在微信的白名单里", "IP白名单", "立即重试"},
 		},
 		{
 			name: "merchant unauthorised",
@@ -82,7 +82,7 @@ func trials(t *testing.T) []trial {
 				s.renew(s.merchants[0])
 			}),
 			cause: []string{"The refresh token is void", "wxa000000000000001"}, cures: []string{"The merchant must authorise again", "Authorization page"},
-			chinese: []string{"refresh token 已失效", "需要商家重新授权", "授权页"},
+			chinese: []string{"刷新令牌（refresh token）已失效", "需要商家重新授权", "授权页"},
 		},
 		{
 			name: "quota gone",
