@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
 // A call of an app that WeChat does not answer shows that it is away, though all tokens live and
@@ -53,6 +54,38 @@ func TestProbe_ManyCallsAreOne(t *testing.T) {
 		}
 		if n := w.sim.Calls("/") - before; n < 5 || n > 11 {
 			t.Errorf("%d probes in 20 seconds", n)
+		}
+	})
+}
+
+// A WeChat that is slow is not away: one call that broke off stops nothing that a renewal would
+// have waited for, and an outage ends with its first answer, however slow.
+func TestProbe_SlowIsNotAway(t *testing.T) {
+	lit(t, worldOptions{merchants: 1}, func(w *world) {
+		w.sim.Fault("", wechattest.Fault{Latency: 4 * time.Second})
+		w.broker.ProbeWeChat()
+		for range 15 {
+			pass(time.Second)
+			if out := w.broker.Admin().Outage(); out != "" {
+				t.Fatalf("WeChat answers in four seconds: %s", out)
+			}
+		}
+		w.silence()
+		w.broker.ProbeWeChat()
+		pass(15 * time.Second)
+		if w.broker.Admin().Outage() == "" {
+			t.Error("WeChat is silent, and nobody knows")
+		}
+		w.sim.ClearFaults()
+		before := w.sim.Calls("/")
+		w.sim.Fault("", wechattest.Fault{Latency: 4 * time.Second})
+		pass(7 * time.Second)
+		if out := w.broker.Admin().Outage(); out != "" {
+			t.Errorf("WeChat is back: %s", out)
+		}
+		pass(time.Minute)
+		if n := w.sim.Calls("/") - before; n > 4 {
+			t.Errorf("%d probes since its return", n)
 		}
 	})
 }

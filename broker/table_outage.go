@@ -97,9 +97,7 @@ const probesOfDoubt = 3
 // another time. It begins an outage if WeChat does not answer.
 func (t *table) probe(ctx context.Context) {
 	for range probesOfDoubt {
-		probe, cancel := context.WithTimeout(ctx, probeInterval)
-		err := t.wechat.Probe(probe)
-		cancel()
+		err := t.wechat.Probe(ctx)
 		if err != nil && ctx.Err() == nil {
 			t.pauseFor(err)
 		}
@@ -109,42 +107,61 @@ func (t *table) probe(ctx context.Context) {
 	}
 }
 
-// awaitReturn probes until WeChat answers, and returns how many probes failed.
+// awaitReturn probes until WeChat answers, and returns how many probes failed. The next one does
+// not wait for the end of one that hangs: the first is answered in time by a WeChat that is slow, a
+// new one soon by one that is back.
 func (t *table) awaitReturn(ctx context.Context) (failed int, ok bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error)
 	said := ""
 	for {
-		probe, cancel := context.WithTimeout(ctx, probeInterval)
-		err := t.wechat.Probe(probe)
-		late := probe.Err() != nil
-		cancel()
-		if err == nil {
-			return failed, true
-		}
-		if who := t.whoIsSilent(err, late); who != said {
-			said = who
-			var noAnswer *wechat.NoAnswerError
-			if errors.As(err, &noAnswer) {
-				err = noAnswer.Err // which path the probe asked for helps nobody
+		go func() {
+			err := t.wechat.Probe(ctx)
+			select {
+			case ended <- err:
+			case <-ctx.Done():
 			}
-			t.log.Warn(who+"; renewals wait for its return, living tokens are served", "error", err)
-		}
-		failed++
-		select {
-		case <-ctx.Done():
-			return failed, false
-		case <-time.After(probeInterval):
+		}()
+		for rested := time.After(probeInterval); rested != nil; {
+			select {
+			case err := <-ended:
+				if err == nil {
+					return failed, true
+				}
+				failed++
+				said = t.tellSilence(err, said)
+			case <-rested:
+				rested = nil
+			case <-ctx.Done():
+				return failed, false
+			}
 		}
 	}
 }
 
+// tellSilence logs whose fault it is that a probe failed with err, unless that was said last. It
+// returns whose it is.
+func (t *table) tellSilence(err error, said string) string {
+	who := t.whoIsSilent(err)
+	var noAnswer *wechat.NoAnswerError
+	if errors.As(err, &noAnswer) {
+		err = noAnswer.Err // which path the probe asked for helps nobody
+	}
+	if who != said {
+		t.log.Warn(who+"; renewals wait for its return, living tokens are served", "error", err)
+	}
+	return who
+}
+
 // whoIsSilent says after a probe who it is that does not answer, WeChat or the way to
-// it, and remembers that. A probe that was late does not know; then what was known
+// it, and remembers that. A probe whose time was up does not know; then what was known
 // before counts.
-func (t *table) whoIsSilent(probe error, late bool) string {
+func (t *table) whoIsSilent(probe error) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var noAnswer *wechat.NoAnswerError
-	if !late && errors.As(probe, &noAnswer) {
+	if errors.As(probe, &noAnswer) && !noAnswer.Timeout() {
 		t.outage.blame(noAnswer)
 	}
 	if t.outage.proxy {

@@ -196,7 +196,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		cancel()
 		proxy, elsewhere := proxyFailed(err)
-		if !proxy || elsewhere {
+		if (!proxy || elsewhere) && !errors.Is(err, context.Canceled) { // who gave up knows nothing of the host
 			c.preferred.CompareAndSwap(host, (host+1)%uint32(len(c.urls)))
 		}
 		sent := (connected.Load() || !c.traced) && !neverConnected(err)

@@ -266,6 +266,34 @@ func TestClient_NextHostAfterSilence(t *testing.T) {
 	}
 }
 
+// A call that its caller gives up says nothing against the host.
+func TestClient_GivingUpCountsAgainstNoHost(t *testing.T) {
+	ctx, giveUp := context.WithCancel(t.Context())
+	var dialled []string
+	c, err := wechat.New(wechat.Options{
+		URLs: []string{"http://one.example", "http://two.example"},
+		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+			dialled = append(dialled, address)
+			giveUp()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.Probe(ctx); err == nil {
+			t.Error("an answer")
+		}
+		ctx, giveUp = context.WithCancel(t.Context())
+	}
+	giveUp()
+	if want := []string{"one.example:80", "one.example:80"}; !slices.Equal(dialled, want) {
+		t.Errorf("dialled %v, want %v", dialled, want)
+	}
+}
+
 func TestClient_RedirectsAreNotFollowed(t *testing.T) {
 	followed := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
