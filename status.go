@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,18 +33,30 @@ func (p *program) statusVerb() *cobra.Command {
 		})
 }
 
+// printFinding says what is wrong, whose it is, and what to do.
+func printFinding(out io.Writer, f *admin.Finding) {
+	whose := ""
+	switch {
+	case f.AppID != "":
+		whose = " " + f.Kind + " " + f.AppID
+	case len(f.AppIDs) > 0:
+		whose = " " + f.Kind + " " + strings.Join(f.AppIDs, ", ")
+		if f.Count > len(f.AppIDs) {
+			whose += ", …"
+		}
+		whose += " of " + f.Component
+	}
+	fmt.Fprintf(out, "%s: %s%s: %s\n    do: %s\n", f.Severity, f.Code, whose, orDash(f.Message), f.Cure)
+}
+
 func (a *asker) printStatus(s admin.Status) {
 	out := a.std.out
 	fmt.Fprintf(out, "wxsidecar %s, %s since %s, store %s\n\n", s.Version, s.State, s.StartedAt.Format("2006-01-02 15:04:05Z07:00"), s.Store)
 	if len(s.Findings) == 0 {
 		fmt.Fprintln(out, "nothing is wrong")
 	}
-	for _, f := range s.Findings {
-		who := f.Kind + " " + f.AppID
-		if f.AppID == "" {
-			who = f.Component
-		}
-		fmt.Fprintf(out, "%s: %s %s: %s\n    do: %s\n", f.Severity, f.Code, orDash(who), orDash(f.Message), f.Cure)
+	for i := range s.Findings {
+		printFinding(out, &s.Findings[i])
 	}
 	fmt.Fprintln(out)
 	table(out, "COMPONENT STATE EXPIRES TICKET LIST-READ MERCHANTS", func(row func(...any)) {
