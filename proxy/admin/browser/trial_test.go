@@ -61,7 +61,7 @@ func trials(t *testing.T) []trial {
 		},
 		{
 			name: "address not on the list", prepare: func(s *sidecar) { s.sim.RefuseIP(own, true) }, happen: (*sidecar).ticket,
-			cause: []string{"Critical", "Our address is not on WeChat", own, "40164"}, cures: []string{"Add the address that the message names to IP白名单 in mp.weixin.qq.com", "Try again now"},
+			cause: []string{"Critical", "Our address is not on WeChat", own, "40164", "203.0.113.9"}, cures: []string{"Add the address that the message names to IP白名单 in mp.weixin.qq.com", "Try again now"},
 			chinese: []string{"出口 IP 不在微信的白名单里", "IP白名单", "立即重试"},
 		},
 		{
