@@ -3,10 +3,10 @@ package imports
 import (
 	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,21 +23,25 @@ var csvNames = map[string][]string{
 	"authorized":    {"authorized", "auth_time"},
 }
 
+// maxLineBytes bounds a line of a CSV, with all that a quote puts into it.
+const maxLineBytes = 64 << 10
+
 // CSV reads a table with a head. Its columns are appid and refresh_token, or component and ticket,
 // in any order, and authorized, a Unix time or one of RFC 3339; others are passed over. A line may
 // have both a refresh token and a ticket. An error says that the head or the text is none; a line
 // that cannot be used is a finding.
 func CSV(r io.Reader) ([]Finding, error) {
 	buffered := bufio.NewReader(r)
+	if err := otherFormat(buffered); err != nil {
+		return nil, err
+	}
 	if mark, _ := buffered.Peek(3); bytes.Equal(mark, []byte("\xef\xbb\xbf")) {
 		_, _ = buffered.Discard(3) // that much was read
 	}
-	lines := csv.NewReader(buffered)
-	lines.Comma = separator(buffered)
-	lines.FieldsPerRecord, lines.LazyQuotes, lines.TrimLeadingSpace, lines.ReuseRecord = -1, true, true, true
-	head, err := lines.Read()
+	next := csvLines(buffered)
+	head, _, err := next()
 	if err != nil {
-		return nil, fmt.Errorf("the head of the CSV cannot be read: %w", withoutText(err))
+		return nil, fmt.Errorf("the head of the CSV cannot be read: %w", err)
 	}
 	columns, err := csvColumns(head)
 	if err != nil {
@@ -45,39 +49,17 @@ func CSV(r io.Reader) ([]Finding, error) {
 	}
 	var found []Finding
 	for {
-		fields, err := lines.Read()
+		fields, line, err := next()
 		if errors.Is(err, io.EOF) {
 			return found, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the CSV cannot be read: %w", withoutText(err))
+			return nil, fmt.Errorf("the CSV cannot be read: %w", err)
 		}
-		line, _ := lines.FieldPos(0)
 		if found = append(found, columns.read(fields, line)...); len(found) > maxFindings {
 			return nil, ErrTooMany
 		}
 	}
-}
-
-// separator is what stands most often in the head: a comma, or what a spreadsheet writes in its
-// place where the comma is the decimal point.
-func separator(b *bufio.Reader) rune {
-	begin, _ := b.Peek(1 << 10)
-	head, _, _ := bytes.Cut(begin, []byte("\n"))
-	for _, other := range []string{";", "\t"} {
-		if bytes.Count(head, []byte(other)) > bytes.Count(head, []byte(",")) {
-			return rune(other[0])
-		}
-	}
-	return ','
-}
-
-// withoutText keeps of an error of package csv what holds none of the text.
-func withoutText(err error) error {
-	if parse := (*csv.ParseError)(nil); errors.As(err, &parse) {
-		return fmt.Errorf("line %d: %w", parse.Line, parse.Err)
-	}
-	return err
 }
 
 // csvTable has the index of each column.
@@ -101,7 +83,7 @@ func csvColumns(head []string) (csvTable, error) {
 	_, refresh := t["refresh_token"]
 	_, ticket := t["ticket"]
 	if (!appID || !refresh) && !ticket || appID != refresh {
-		return nil, errors.New("the head of the CSV must name the columns appid and refresh_token, or ticket, or all three")
+		return nil, errors.New("the head of the CSV must name the columns appid and refresh_token, or ticket, or all three: write appid,refresh_token as its first line, by these names")
 	}
 	return t, nil
 }
@@ -119,14 +101,25 @@ func (t csvTable) read(fields []string, line int) (found []Finding) {
 		f := Finding{Kind: KindRefreshToken, Component: component, AppID: appID, Value: secret.New(refresh), Where: where}
 		var ok bool
 		if f.At, ok = csvTime(cell("authorized")); !ok {
-			f.Fault = "authorized is neither a Unix time nor one of RFC 3339"
+			f.Fault = "authorized is neither a Unix time in seconds nor one of RFC 3339: write it so, or leave the column out"
 		}
 		found = append(found, f.checked())
 	}
 	if ticket != "" {
 		found = append(found, Finding{Kind: KindTicket, Component: component, Value: secret.New(ticket), Where: where}.checked())
 	}
+	if slices.ContainsFunc(fields, hides) {
+		found = append(found, Finding{
+			Kind: KindRefreshToken, Where: where,
+			Fault: "a quote opens there and closes on a later line: merchants may stand between; leave that column out",
+		})
+	}
 	return found
+}
+
+// hides reports whether a quoted field may have lines in it that were to be read.
+func hides(field string) bool {
+	return strings.Contains(field, "\n") && strings.ContainsAny(field, ",;")
 }
 
 // csvTime is false for what is no time. Nothing is a time that is not known.

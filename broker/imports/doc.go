@@ -15,7 +15,7 @@
 //	wechatpy.go                    wechatpy
 //	easywechat.go php.go files.go  EasyWeChat and node-easywechat, and their files
 //	wxcomponent.go sql.go          wxcloudrun-wxcomponent, and a dump of mysqldump
-//	csv.go                         CSV
+//	csv.go lines.go                CSV, and how a text is cut into lines and fields
 //
 // The package makes no API promise outside this module.
 package imports

@@ -37,6 +37,8 @@ func (t sqlToken) isWord(word string) bool {
 type sqlReader struct {
 	b   *bufio.Reader
 	err error // of the reader, but for its end
+	// line is called with the comments that go to the end of a line; nil for nobody.
+	line func(text string)
 }
 
 func newSQLReader(r io.Reader) *sqlReader { return &sqlReader{b: bufio.NewReaderSize(r, 64<<10)} }
@@ -71,7 +73,7 @@ func (r *sqlReader) next() sqlToken {
 		case c == '`':
 			return r.quoted(sqlName, c)
 		case c == '#', c == '-' && r.peek(0) == '-' && r.peek(1) <= ' ':
-			r.skipLine()
+			r.lineComment()
 		case c == '/' && r.peek(0) == '*':
 			return r.comment()
 		case isWordByte(c):
@@ -143,11 +145,17 @@ func unescaped(c byte) byte {
 	return c
 }
 
-func (r *sqlReader) skipLine() {
+func (r *sqlReader) lineComment() {
+	var text bounded
 	for {
-		if c, ok := r.byte(); !ok || c == '\n' {
-			return
+		c, ok := r.byte()
+		if !ok || c == '\n' {
+			break
 		}
+		text.add(c)
+	}
+	if r.line != nil {
+		r.line(text.String())
 	}
 }
 

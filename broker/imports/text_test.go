@@ -36,7 +36,7 @@ func TestCSV(t *testing.T) {
 	one := shown{Kind: KindRefreshToken, AppID: merchant, Value: refresh, Where: "line 2"}
 	f("appid,refresh_token\n"+merchant+","+refresh+"\n", "", one)
 	f("\xef\xbb\xbfAuthorizer_AppID , \"authorizer_refresh_token\"\r\n\""+merchant+"\", "+refresh+" \r\n\r\n", "", one)
-	f("name;RefreshToken;appid\n\"a;\nb\";"+refresh+";"+merchant, "", one)
+	f("name;RefreshToken;appid\n\"a \nb\";"+refresh+";"+merchant, "", one)
 	f("name\trefresh_token\tappid\nx\t"+refresh+"\t"+merchant, "", one)
 	with := one
 	with.Component, with.At = platform, time.Unix(1700000000, 0)
@@ -53,9 +53,24 @@ func TestCSV(t *testing.T) {
 	f("appid,refresh_token\n"+merchant+",two words\n", "",
 		shown{Kind: KindRefreshToken, AppID: merchant, Where: "line 2", Fault: "the value is not one printable word, as WeChat's are"})
 	f("appid,refresh_token,authorized\n"+merchant+","+refresh+",yesterday\n", "",
-		shown{Kind: KindRefreshToken, AppID: merchant, Where: "line 2", Fault: "authorized is neither a Unix time nor one of RFC 3339"})
+		shown{Kind: KindRefreshToken, AppID: merchant, Where: "line 2", Fault: "authorized is neither a Unix time in seconds nor one of RFC 3339: write it so, or leave the column out"})
 	f("appid,refresh_token\n", "")
 
+	// A quote that nothing closes must not hide the lines behind it.
+	hidden := shown{Kind: KindRefreshToken, Where: "line 2", Fault: "a quote opens there and closes on a later line: merchants may stand between; leave that column out"}
+	f("name,appid,refresh_token\n\"Foo,x,y\nBar\","+merchant+","+refresh+"\n", "", one, hidden)
+	f("name,appid,refresh_token\n\"Foo,x,y\nBar,"+merchant+","+refresh+"\n", "", hidden)
+	second, third := one, one
+	second.Where, third.Where = "line 3", "line 4"
+	// What mysql writes has no quotes: one is part of a name.
+	f("name\tappid\trefresh_token\n\"Foo\" shop\t"+merchant+"\t"+refresh+"\n\"Bar\t"+merchant+"\t"+refresh+"\nx\t\""+merchant+"\"\t"+refresh+"\n", "", one, second, third)
+	f("appid,refresh_token,name\n"+merchant+","+refresh+",\""+strings.Repeat("a", maxLineBytes+5000)+"\n", "line 2 is longer than 65536 bytes")
+	f("appid\trefresh_token\tname\n"+merchant+"\t"+refresh+"\t"+strings.Repeat("a", maxLineBytes)+"\n", "line 2 is longer than 65536 bytes")
+	f(strings.Repeat("a", 3*maxLineBytes), "line 1 is longer than 65536 bytes")
+
+	f("\x1f\x8b\x08", "compressed by gzip")
+	f("PK\x03\x04", "Excel")
+	f("\xff\xfea\x00", "UTF-16")
 	f("", "the head of the CSV cannot be read")
 	f(merchant+","+refresh+"\n", "must name the columns appid and refresh_token")
 	f("appid,name\nx,y\n", "must name the columns")
@@ -124,6 +139,16 @@ func TestWxComponent_Lenient(t *testing.T) {
 		"(2,'"+platform+"','"+access+"'),(1,'"+merchant+"','x'),('2','wx7f00c0de00000002','"+access+"')", "",
 		one, own(platform, 2), own("wx7f00c0de00000002", 4))
 
+	f("\x1f\x8b\x08", "compressed by gzip")
+	f("\xfe\xff\x00-", "UTF-16")
+	f("/*!40101 SET NAMES gbk */;\nINSERT INTO authorizers (appid,nickname) VALUES ('x','\x81\\');", "in gbk: dump it again with --default-character-set=utf8mb4")
+	// A dump that ends before its end.
+	ended := shown{Kind: KindRefreshToken, Where: "the end of the dump", Fault: "its last line, -- Dump completed, is missing: merchants may be missing too"}
+	rows := "INSERT INTO authorizers (appid,refreshtoken) VALUES ('" + merchant + "','" + refresh + "');\n"
+	for _, head := range []string{"-- MySQL dump 10.13\n", "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19\n"} {
+		f(head+rows, "", one, ended)
+		f(head+rows+"-- Dump completed on 2026-11-29 16:03:00\n", "", one)
+	}
 	f("", "no rows of the tables")
 	f("INSERT INTO `user` VALUES ('a','b');", "no rows of the tables")
 	f("INSERT INTO `authorizers", "no rows of the tables")

@@ -38,6 +38,10 @@ type dumpReader struct {
 	utc    bool // times are in UTC, as mysqldump has them unless told otherwise
 	row    int
 	found  []Finding
+	// open says that the first line of a dump was read, and not yet its last.
+	open bool
+	// charset is that of the texts, where a quote or a backslash can be half a character.
+	charset string
 }
 
 // WxComponent reads what mysqldump writes of the database of wxcloudrun-wxcomponent. Only the
@@ -45,9 +49,15 @@ type dumpReader struct {
 // read to its end, or holds none of these tables.
 func WxComponent(r io.Reader) ([]Finding, error) {
 	d := &dumpReader{sql: newSQLReader(r), tables: wxComponentTables()}
+	if err := otherFormat(d.sql.b); err != nil {
+		return nil, err
+	}
+	d.sql.line = d.lineComment
 	for {
 		t := d.sql.next()
 		switch {
+		case d.charset != "":
+			return nil, fmt.Errorf("the dump is in %s: dump it again with --default-character-set=utf8mb4", d.charset)
 		case t.sort == sqlEnd && d.sql.err != nil:
 			return nil, fmt.Errorf("the dump cannot be read: %w", d.sql.err)
 		case t.sort == sqlEnd && d.row == 0:
@@ -57,7 +67,7 @@ func WxComponent(r io.Reader) ([]Finding, error) {
 		case len(d.found) > maxFindings:
 			return nil, ErrTooMany
 		case t.sort == sqlComment:
-			d.utc = d.utc || strings.Contains(t.text, "TIME_ZONE='+00:00'")
+			d.comment(t.text)
 		case t.isWord("CREATE"):
 			d.create()
 		case t.isWord("INSERT"), t.isWord("REPLACE"):
@@ -65,6 +75,28 @@ func WxComponent(r io.Reader) ([]Finding, error) {
 		case !t.is(";"):
 			d.skip()
 		}
+	}
+}
+
+// comment reads what MySQL carries out of a comment.
+func (d *dumpReader) comment(text string) {
+	d.utc = d.utc || strings.Contains(text, "TIME_ZONE='+00:00'")
+	_, name, _ := strings.Cut(text, "SET NAMES ")
+	if name, _, _ = strings.Cut(name, " "); slices.Contains(halvedCharsets, name) {
+		d.charset = name
+	}
+}
+
+// halvedCharsets have characters whose second byte is a backslash.
+var halvedCharsets = []string{"big5", "cp932", "gb18030", "gbk", "sjis"}
+
+// lineComment notices where a dump begins and ends.
+func (d *dumpReader) lineComment(text string) {
+	switch {
+	case strings.HasPrefix(text, "- MySQL dump "), strings.HasPrefix(text, "- MariaDB dump "):
+		d.open = true
+	case strings.HasPrefix(text, "- Dump completed"):
+		d.open = false
 	}
 }
 
@@ -212,6 +244,11 @@ func (d *dumpReader) time(text string) time.Time {
 
 // end names the platform, which only its own token does, if there is one alone.
 func (d *dumpReader) end() []Finding {
+	if d.open {
+		d.found = append(d.found, Finding{
+			Kind: KindRefreshToken, Where: "the end of the dump", Fault: "its last line, -- Dump completed, is missing: merchants may be missing too",
+		})
+	}
 	component := ""
 	for _, f := range d.found {
 		if f.Kind != KindComponentToken || f.Component == "" {
