@@ -209,3 +209,12 @@ func FuzzKeys(f *testing.F) {
 		}
 	})
 }
+
+// What stands in a key is shown to people: it moves no cursor.
+func TestSource_ShowsKeysPlain(t *testing.T) {
+	t.Parallel()
+	f, ok := WxJava.Read("", Entry{Key: "wechat_authorizer_refresh_token:" + platform + ":a\x1b[31m\x00\xff甲\n", Value: []byte("x")}, now)
+	if want := "wechat_authorizer_refresh_token:" + platform + `:a\x1b[31m\x00\xff甲\n`; !ok || f.Where != want || f.AppID != "" || f.Fault == "" {
+		t.Errorf("%q, %q, fault %q", f.Where, f.AppID, f.Fault)
+	}
+}

@@ -1,8 +1,11 @@
 package imports
 
 import (
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Entry is a key of a key-value store, or what a file of a cache holds under one.
@@ -102,11 +105,20 @@ func (s Source) Read(prefix string, e Entry, now time.Time) (Finding, bool) {
 	if !ok {
 		return Finding{}, false
 	}
-	f.Where = e.Key
+	f.Where = plainKey(e.Key)
 	if e.Fault != "" {
 		f.Fault = e.Fault
 	}
 	return f.checked(), true
+}
+
+// plainKey returns a key as it is, or with escapes if a terminal could obey it.
+func plainKey(key string) string {
+	if utf8.ValidString(key) && !strings.ContainsFunc(key, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return key
+	}
+	quoted := strconv.Quote(key)
+	return quoted[1 : len(quoted)-1]
 }
 
 func (s Source) cut(key string) (keyText, bool) {
