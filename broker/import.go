@@ -53,6 +53,9 @@ const (
 	ImportGone ImportResult = "taken_back"
 	// ImportExpired is a ticket that WeChat takes no longer.
 	ImportExpired ImportResult = "expired"
+	// ImportDropped is not stored, as there are two others of the merchant: the one in force, and the
+	// spare.
+	ImportDropped ImportResult = "dropped"
 )
 
 // ImportOptions are what [NewImporter] needs. Store and Seal must be set.

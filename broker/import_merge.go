@@ -40,6 +40,32 @@ func (r *record) takeImported(item ImportItem) {
 	r.judge(StateUnknown, time.Time{}, "", 0)
 }
 
+// holdsAsMuchAs reports whether an import has left r as it was before.
+func (r *record) holdsAsMuchAs(before *record) bool {
+	return r.refreshToken.Equal(before.refreshToken) && r.spare.Equal(before.spare) && r.verdict == before.verdict &&
+		r.authorized.Equal(before.authorized)
+}
+
+// placeOf returns what has become of an item at the end, when other items of the same merchant may
+// have taken its place. before is what r was before all of them.
+func (r *record) placeOf(item ImportItem, result ImportResult, before *record) ImportResult {
+	inForce, spare := item.Value.Equal(r.refreshToken), item.Value.Equal(r.spare)
+	switch {
+	case !item.Listed.IsZero(), result == ImportGone, result == ImportHeld && (inForce || spare):
+		return result
+	case inForce && item.Value.Equal(before.refreshToken), spare && item.Value.Equal(before.spare):
+		return ImportHeld
+	case inForce && before.refreshToken.IsZero():
+		return ImportNew
+	case inForce:
+		return ImportReplaces
+	case spare:
+		return ImportKept
+	default:
+		return ImportDropped
+	}
+}
+
 // importListed puts a refresh token into r that WeChat shows now.
 func (r *record) importListed(item ImportItem) (result ImportResult, changed bool) {
 	had := r.refreshToken

@@ -122,7 +122,7 @@ func TestImporter_TwiceTheSame(t *testing.T) {
 	two := one
 	two.Value = secret.New("two")
 	got, err := m.Import(t.Context(), []ImportItem{one, two, one}, true)
-	if diff := cmp.Diff([]ImportResult{ImportNew, ImportReplaces, ImportHeld}, got); diff != "" || err != nil {
+	if diff := cmp.Diff([]ImportResult{ImportKept, ImportNew, ImportHeld}, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	rec, _, err := m.ledger.load(t.Context(), authorizerKey("wxc1", "wxa"))
@@ -198,4 +198,36 @@ func TestImporter_EarlierVersion(t *testing.T) {
 	if _, err := NewImporter(t.Context(), ImportOptions{Store: s, Seal: keys}); err == nil || !strings.Contains(err.Error(), "start serve on it once") {
 		t.Errorf("%v", err)
 	}
+}
+
+// Of several refresh tokens of a merchant the newest counts, whatever their order, and one for
+// which there is no room is named: nobody takes it for stored.
+func TestImporter_SeveralOfOneMerchant(t *testing.T) {
+	t.Parallel()
+	at := func(value string, at time.Time) ImportItem {
+		return ImportItem{Component: "wxc", AppID: "wxa", Value: secret.New(value), At: at}
+	}
+	f := func(items []ImportItem, force, spare string, want ...ImportResult) {
+		t.Helper()
+		m := newTestImporter(t, memstore.New(memstore.Options{}), importKeys(t, "k"))
+		results, err := m.Import(t.Context(), items, true)
+		rec, _, loaded := m.ledger.load(t.Context(), authorizerKey("wxc", "wxa"))
+		if diff := cmp.Diff(want, results); diff != "" || err != nil || loaded != nil || rec.refreshToken.Reveal() != force || rec.spare.Reveal() != spare {
+			t.Errorf("%v, %v, %q and %q, want %q and %q (-want +got):\n%s", err, loaded, rec.refreshToken.Reveal(), rec.spare.Reveal(), force, spare, diff)
+		}
+		if rec.authorized.After(noon) {
+			t.Errorf("authorized %s", rec.authorized)
+		}
+		_, err = m.Import(t.Context(), items, true)
+		if again, _, loaded := m.ledger.load(t.Context(), authorizerKey("wxc", "wxa")); err != nil || loaded != nil || again.generation != rec.generation {
+			t.Errorf("the same again: %v, %v, generation %d after %d", err, loaded, again.generation, rec.generation)
+		}
+	}
+	old, new := noon.Add(-2*time.Hour), noon.Add(-time.Hour)
+	f([]ImportItem{at("b", new), at("a", old)}, "b", "a", ImportNew, ImportKept)
+	f([]ImportItem{at("b", new), at("a", old), at("x", time.Time{})}, "b", "a", ImportNew, ImportKept, ImportDropped)
+	f([]ImportItem{at("x", time.Time{}), at("y", time.Time{}), at("z", time.Time{})}, "z", "y", ImportDropped, ImportKept, ImportNew)
+	f([]ImportItem{at("x", time.Time{}), at("x", time.Time{})}, "x", "", ImportNew, ImportHeld)
+	// A time that has not come says nothing, and must not hide that the merchant authorises anew.
+	f([]ImportItem{at("f", noon.Add(24*time.Hour)), at("a", old)}, "a", "f", ImportKept, ImportNew)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/store"
 )
@@ -122,14 +123,34 @@ func (m *Importer) plan(ctx context.Context, items []ImportItem, groups []import
 func (m *Importer) editRecord(g importGroup, got opened, items []ImportItem, results []ImportResult) (c change, changed bool, err error) {
 	key, _ := keyNamed(g.name)
 	rec := m.ledger.decode(key, got)
+	before := *rec
+	m.sortByAge(items, g.items)
 	for _, i := range g.items {
-		result, edited := rec.importRefreshToken(items[i])
+		result, edited := rec.importRefreshToken(m.timed(items[i]))
 		results[i], changed = result, changed || edited
+	}
+	changed = changed && !rec.holdsAsMuchAs(&before)
+	for _, i := range g.items {
+		results[i] = rec.placeOf(items[i], results[i], &before)
 	}
 	if changed {
 		c, err = recordChange(key, got.version, rec)
 	}
 	return c, changed, err
+}
+
+// sortByAge puts the newest last; those of unknown age come first.
+func (m *Importer) sortByAge(items []ImportItem, order []int) {
+	sort.SliceStable(order, func(i, j int) bool { return m.timed(items[order[i]]).At.Before(m.timed(items[order[j]]).At) })
+}
+
+// timed returns an item without a time that has not come: it would pass for newer than what WeChat
+// says from now on.
+func (m *Importer) timed(item ImportItem) ImportItem {
+	if item.Listed.IsZero() && item.At.After(m.Now()) {
+		item.At = time.Time{}
+	}
+	return item
 }
 
 func (m *Importer) editPlatform(g importGroup, got opened, items []ImportItem, results []ImportResult) (c change, changed bool, err error) {
