@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -36,8 +35,8 @@ func (p *program) importVerb() *cobra.Command {
 			"that no merchant has to authorise again. FROM says who holds them, and SOURCE where:\n" +
 			importHelp() +
 			"Without --write it is a dry run: it says what would become of each, and writes nothing. It calls WeChat with --check\n" +
-			"alone, and then only to read the list of authorizers; it never uses a refresh token. What the store has from WeChat\n" +
-			"itself is not overwritten, unless WeChat has refused it since. It can be stopped and begun again at any time. A bolt\n" +
+			"alone, and then only to read the list of authorizers; it never uses a refresh token. Before --write, stop what renews\n" +
+			"tokens in the old system: two that renew take each other's tokens away. What the store has from WeChat itself is not overwritten, unless WeChat has refused it since. It can be stopped and begun again at any time. A bolt\n" +
 			"store has one owner: stop serve first; on Redis replicas may run, and take over what comes. A SOURCE with a password\n" +
 			"belongs into a file (--source-file), as others see the command line.\n" +
 			"Exit codes: 0 all that was found is accounted for, 1 some of it is malformed and named, or it failed, 2 the command\n" +
@@ -89,11 +88,10 @@ func (o *importOptions) take(args []string) error {
 	case len(args) == 2:
 		o.source = secret.New(args[1])
 	case o.sourceFile != "":
-		text, err := os.ReadFile(o.sourceFile)
-		if err != nil {
+		var err error
+		if o.source, err = readSourceFile(o.sourceFile); err != nil {
 			return fmt.Errorf("--source-file: %w", err)
 		}
-		o.source = secret.New(strings.TrimSpace(string(text)))
 	}
 	switch {
 	case o.source.IsZero():
@@ -112,6 +110,9 @@ func (o *importOptions) take(args []string) error {
 func (p *program) importFrom(ctx context.Context, c config.Config, o importOptions) (err error) {
 	if len(c.Components) == 0 {
 		return &exitError{exitUsage, errors.New("import: no platform is configured; add it to components")}
+	}
+	if o.component != "" && !isComponent(c, o.component) {
+		return &exitError{exitUsage, fmt.Errorf("import: --component %s: no such platform is configured; add it to components, or give one of them", o.component)}
 	}
 	if c.Store.Reveal() == config.MemoryStore {
 		return &exitError{exitUsage, errors.New("import: store is memory:, which keeps nothing")}

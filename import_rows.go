@@ -28,7 +28,8 @@ var importResults = []struct{ name, note string }{
 	{string(broker.ImportNew), ""},
 	{string(broker.ImportReplaces), "in the place of an older or void one"},
 	{string(broker.ImportHeld), "the store has it already"},
-	{string(broker.ImportKept), "the store has another one from WeChat itself"},
+	{string(broker.ImportKept), "the store has another one from WeChat itself, or a newer one; this is kept beside it"},
+	{string(broker.ImportDropped), "there are two others of this merchant, and no room for a third: not imported"},
 	{resultStale, "WeChat shows another one, which is taken instead"},
 	{resultUnlisted, "WeChat says that the merchant has not authorised the platform (61003): not imported"},
 	{string(broker.ImportGone), "the merchant has taken the authorization back since: not imported"},
@@ -65,7 +66,7 @@ type importRows struct {
 // newImportRows settles the platform of each finding, and what cannot be imported.
 func newImportRows(c config.Config, o importOptions, found []imports.Finding) *importRows {
 	r := &importRows{}
-	sole := soleComponent(c, o, found)
+	sole, now := soleComponent(c, o, found), o.now()
 	for _, f := range found {
 		if f.Component == "" {
 			f.Component = sole
@@ -74,11 +75,13 @@ func newImportRows(c config.Config, o importOptions, found []imports.Finding) *i
 			r.tokens = append(r.tokens, f)
 			continue
 		}
+		if f.At.After(now) {
+			f.At = time.Time{} // the importer passes it over as well
+		}
 		row := &importRow{Kind: f.Kind, AppID: f.AppID, Component: f.Component, Note: f.Fault, Where: f.Where, finding: f}
 		if !f.At.IsZero() {
 			row.At = &f.At
 		}
-		isConfigured := slices.ContainsFunc(c.Components, func(k config.Component) bool { return k.AppID == f.Component })
 		switch {
 		case f.Fault != "":
 			row.Result = resultMalformed
@@ -86,7 +89,9 @@ func newImportRows(c config.Config, o importOptions, found []imports.Finding) *i
 			row.Result, row.Note = resultMalformed, "the source does not say of which platform it is: give --component"
 		case o.component != "" && f.Component != o.component:
 			row.Result = resultOther
-		case !isConfigured:
+		case f.AppID != "" && isComponent(c, f.AppID):
+			row.Result, row.Note = resultMalformed, "that is the appid of a platform, not of a merchant"
+		case !isComponent(c, f.Component):
 			row.Result, row.Note = resultOther, "of a platform that is not in components: not imported"
 		case f.Value.IsZero():
 			row.Result = resultMissing
@@ -94,6 +99,10 @@ func newImportRows(c config.Config, o importOptions, found []imports.Finding) *i
 		r.rows = append(r.rows, row)
 	}
 	return r
+}
+
+func isComponent(c config.Config, appID string) bool {
+	return slices.ContainsFunc(c.Components, func(k config.Component) bool { return k.AppID == appID })
 }
 
 // soleComponent returns the platform of findings that do not say theirs: that of the command line,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker/imports"
 	"github.com/wxsidecar/wxsidecar/broker/redisstore"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
 	"github.com/wxsidecar/wxsidecar/config"
 )
 
@@ -87,10 +88,43 @@ func (r importReader) findings(ctx context.Context, o importOptions) (found []im
 	if err == nil && len(found) == 0 {
 		err = errNothing
 	}
+	if o.sourceFile != "" || strings.Contains(source, "://") {
+		err = withoutPath(err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the source: %w", err)
 	}
 	return found, nil
+}
+
+// maxSourceBytes is more than a URL or a path has.
+const maxSourceBytes = 4 << 10
+
+// readSourceFile reads SOURCE from a file. Its text is in no error: it may be what SOURCE should
+// have named, with its secrets.
+func readSourceFile(name string) (secret.Text, error) {
+	in, err := os.Open(name)
+	if err != nil {
+		return secret.Text{}, err
+	}
+	defer func() { _ = in.Close() }()
+	text, err := io.ReadAll(io.LimitReader(in, maxSourceBytes+1))
+	source := strings.TrimSpace(string(text))
+	switch {
+	case err != nil:
+		return secret.Text{}, err
+	case len(text) > maxSourceBytes, strings.ContainsAny(source, "\n\r"):
+		return secret.Text{}, fmt.Errorf("%s has more than one line: it is to hold SOURCE, the URL or the path; to import that file itself give it as SOURCE", name)
+	}
+	return secret.New(source), nil
+}
+
+// withoutPath is an error of a file without its name, which may be a URL with a password.
+func withoutPath(err error) error {
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		return fmt.Errorf("%s what SOURCE names: %w", path.Op, path.Err)
+	}
+	return err
 }
 
 // maxImportKeys is more keys than a platform has, and files of a cache.
@@ -121,6 +155,9 @@ func (r importReader) scan(ctx context.Context, o importOptions) (found []import
 
 // files reads a folder of cache files, or one.
 func (r importReader) files(ctx context.Context, root string, now time.Time) (found []imports.Finding, err error) {
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return nil, err
+	}
 	n := 0
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err = errors.Join(err, ctx.Err()); err != nil {

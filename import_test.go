@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
@@ -154,6 +156,17 @@ func TestImport_Check(t *testing.T) {
 	}
 }
 
+// A folder of cache files behind a link, as deployments have it, is read.
+func TestImport_FollowsLink(t *testing.T) {
+	t.Parallel()
+	w := newImportWorld(t)
+	w.copyCache("easywechat6", in(-time.Hour))
+	if err := os.Symlink("easywechat6", w.path("current")); err != nil {
+		t.Fatal(err)
+	}
+	w.imports(0, "easywechat current --config c.yaml", "would be: new: 1")
+}
+
 // Where no token lives one is fetched, if that was allowed.
 func TestImport_CheckFetchesToken(t *testing.T) {
 	t.Parallel()
@@ -186,6 +199,12 @@ func TestImport_SaysWhatIsWrong(t *testing.T) {
 	w.imports(2, "csv x --prefix a"+c, "--prefix is for keys in Redis only")
 	w.imports(2, "csv x --config absent.yaml", "the configuration file cannot be read")
 	w.imports(2, "csv x --store memory:"+c, "store is memory:, which keeps nothing")
+	w.imports(2, "csv x --component wx7f00c0de00000009"+c, "--component wx7f00c0de00000009: no such platform is configured")
+	w.writeCSV("itself.csv")
+	w.keeps(2, "csv --source-file itself.csv"+c, w.sim.RefreshToken(scriptComponent, scriptAuthorizer), "itself.csv has more than one line", "give it as SOURCE")
+	w.write("wrong.url", "reddis://:s3cr3t@127.0.0.1:1")
+	w.keeps(1, "csv reddis://:s3cr3t@127.0.0.1:1"+c, "s3cr3t", "open what SOURCE names: no such file")
+	w.keeps(1, "easywechat --source-file wrong.url"+c, "s3cr3t", "lstat what SOURCE names: no such file")
 	w.write("own.yaml", "accounts: [{appid: "+scriptAccount+", secret: "+scriptAppSecret+"}]\n")
 	w.imports(2, "csv x --config own.yaml", "no platform is configured")
 
@@ -196,9 +215,9 @@ func TestImport_SaysWhatIsWrong(t *testing.T) {
 	w.imports(1, "wxjava --source-file redis.url"+c, "the source: nothing was found there", "hint: .*--prefix")
 	w.write("head.csv", "a,b\n1,2\n")
 	w.imports(1, "csv head.csv"+c, "must name the columns appid and refresh_token")
-	w.write("bad.csv", "appid,refresh_token,component\n"+scriptAuthorizer+",r1,\n"+scriptAuthorizer+",two words,\n,r2,\nwxa000000000000002,,\nwxa000000000000003,r3,wx7f00c0de00000009\n")
-	w.imports(1, "csv bad.csv --write --component "+scriptComponent+c, "line 3 .*not one printable word", "line 4 .*no appid", "missing: 1",
-		"line 6 .*of another platform", "done: new: 1, other_platform: 1, missing: 1, malformed: 2", "2 of what was found cannot be used")
+	w.write("bad.csv", "appid,refresh_token,component\n"+scriptAuthorizer+",r1,\n"+scriptComponent+",r1,\n"+scriptAuthorizer+",two words,\n,r2,\nwxa000000000000002,,\nwxa000000000000003,r3,wx7f00c0de00000009\n")
+	w.imports(1, "csv bad.csv --write --component "+scriptComponent+c, "line 3 .*the appid of a platform", "line 4 .*not one printable word", "line 5 .*no appid", "missing: 1",
+		"line 7 .*of another platform", "done: new: 1, other_platform: 1, missing: 1, malformed: 3", "3 of what was found cannot be used")
 	w.write("two.yaml", "store: bolt:two/wx.db\ncomponents:\n- {appid: "+scriptComponent+", secret: "+scriptAppSecret+", push_token: "+scriptPushToken+", encoding_aes_key: "+scriptAESKey+"}\n"+
 		"- {appid: wx7f00c0de00000002, secret: "+scriptAppSecret+", push_token: "+scriptPushToken+", encoding_aes_key: "+scriptAESKey+"}\n")
 	w.writeCSV("merchants.csv")

@@ -62,6 +62,15 @@ func (w *importWorld) imports(code int, args string, patterns ...string) string 
 	return out
 }
 
+// keeps runs the verb as imports does, and wants no secret said.
+func (w *importWorld) keeps(code int, args, secret string, patterns ...string) {
+	w.t.Helper()
+	w.imports(code, args, patterns...)
+	if out, errs, _ := w.run(append([]string{"import"}, strings.Fields(args)...)...); strings.Contains(out+errs, secret) {
+		w.t.Errorf("import %s: it says a secret:\n%s%s", args, out, errs)
+	}
+}
+
 // calls wants WeChat to have been called that often in all.
 func (w *importWorld) calls(want int) {
 	w.t.Helper()
