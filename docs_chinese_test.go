@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// allPages returns the text of every document, the guides for SDKs included.
+// allPages returns the text of every document, also the pages that `wxsidecar sdk` prints.
 func allPages(t *testing.T) map[string]string {
 	t.Helper()
 	pages := documents(t)

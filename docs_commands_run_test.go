@@ -19,7 +19,7 @@ import (
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	world := newCommandWorld(t)
-	texts := commandDocuments(t)
+	texts := allPages(t)
 	names := make([]string, 0, len(texts))
 	for doc := range texts {
 		names = append(names, doc)

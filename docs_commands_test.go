@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,24 +50,10 @@ func (b block) plain() string {
 	return fmt.Sprint(b.marks) + regexp.MustCompile(`(?m)\s+#.*$`).ReplaceAllString(b.text, "")
 }
 
-// commandDocuments returns every document with commands, also the pages that `wxsidecar sdk` prints.
-func commandDocuments(t *testing.T) map[string]string {
-	t.Helper()
-	texts := documents(t)
-	pages, err := filepath.Glob("docs/sdk/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range pages {
-		texts[page] = readText(t, page)
-	}
-	return texts
-}
-
 // Each block of commands is run by TestCommands, or says why it is not.
 func TestDocs_CommandMarks(t *testing.T) {
 	run, left := 0, 0
-	for doc, text := range commandDocuments(t) {
+	for doc, text := range allPages(t) {
 		blocks, faults := commandBlocks(text)
 		for _, fault := range faults {
 			t.Errorf("%s: %s", doc, fault)
