@@ -48,6 +48,10 @@ func TestManifests_FaultsAreFound(t *testing.T) {
 	f("shared", "policyTypes: [Ingress, Egress]\n  ingress:\n    - from:\n        - podSelector: {matchExpressions", "policyTypes: [Ingress]\n  ingress:\n    - from:\n        - podSelector: {matchExpressions", "both directions")
 	f("shared", "    - from: # apps; each has a key as well\n        - podSelector: {matchLabels: {calls-wechat: \"true\"}}\n      ports:", "    - ports:", "lets everybody in")
 	f("shared", `podSelector: {matchLabels: {calls-wechat: "true"}}`, "namespaceSelector: {}", "not only apps")
+	f("shared", `podSelector: {matchLabels: {calls-wechat: "true"}}`, "podSelector: {}", "not only apps")
+	f("native sidecar", "    - to: # names\n        - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}\n"+
+		"          podSelector: {matchLabels: {k8s-app: kube-dns}}\n      ports:", "    - ports:", "lets everything out")
+	f("native sidecar", "169.254.0.0/16, ", "", "leads to private addresses")
 	f("native sidecar", "kubernetes.io/metadata.name: monitoring", "kubernetes.io/metadata.name: shop", "not only Prometheus")
 	f("native sidecar", "kubernetes.io/metadata.name: ingress-nginx", "kubernetes.io/metadata.name: shop", "not only the ingress controller")
 	f("native sidecar", "{port: 8080}", "{port: 8081}", "has the port 8081")

@@ -7,6 +7,9 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
+// private are the networks of a cluster and its cloud, with the metadata that holds the node's rights.
+var private = []string{"10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"}
+
 // policies wants every pod with a sidecar, and Redis, to be under a policy that opens what is
 // there, to those it is for.
 func (f *faults) policies(o *objects) {
@@ -33,8 +36,15 @@ func (f *faults) policy(o *objects, p networking.NetworkPolicy, w workload) {
 			for _, from := range rule.From {
 				f.want(number != 7082 || namespace(from) == "monitoring", "NetworkPolicy %s: not only Prometheus reaches 7082", p.Name)
 				f.want(number != 7081 || namespace(from) == "ingress-nginx", "NetworkPolicy %s: not only the ingress controller reaches 7081", p.Name)
-				f.want(number != 7080 || from.PodSelector != nil, "NetworkPolicy %s: not only apps reach 7080", p.Name)
+				f.want(number != 7080 || from.PodSelector != nil && len(from.PodSelector.MatchLabels) > 0, "NetworkPolicy %s: not only apps reach 7080", p.Name)
 			}
+		}
+	}
+	for _, rule := range p.Spec.Egress {
+		f.want(len(rule.To) > 0 && len(rule.Ports) > 0, "NetworkPolicy %s lets everything out", p.Name)
+		for _, to := range rule.To {
+			f.want(to.IPBlock == nil || !slices.ContainsFunc(private, func(network string) bool { return !slices.Contains(to.IPBlock.Except, network) }),
+				"NetworkPolicy %s leads to private addresses", p.Name)
 		}
 	}
 	sidecar := w.sidecar()
