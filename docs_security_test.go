@@ -2,8 +2,11 @@ package main
 
 import (
 	"io/fs"
+	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -38,5 +41,21 @@ func TestDocs_SecurityTests(t *testing.T) {
 	}
 	if len(rows) < 30 {
 		t.Errorf("only %d rows were read", len(rows))
+	}
+}
+
+// The secrets that documents have people put into a clone are not committed by accident, and do not get into an image's build.
+func TestDocs_SecretsStayWhereTheyArePut(t *testing.T) {
+	patterns := strings.Fields(readText(t, ".dockerignore"))
+	for _, name := range []string{
+		"component_secret", "push_token", "encoding_aes_key", "seal_key", "redis_url", "users.acl",
+		"wxsidecar.env", "wxsidecar.yaml", "wxsidecar.key", "examples/compose/file/secrets", "examples/compose/redis/secrets",
+	} {
+		if out, err := exec.Command("git", "check-ignore", "--no-index", name).CombinedOutput(); err != nil {
+			t.Errorf("git does not ignore %s: %v %s", name, err, out)
+		}
+		if !slices.ContainsFunc(patterns, func(p string) bool { ok, err := path.Match(p, name); return err == nil && ok }) {
+			t.Errorf(".dockerignore does not have %s", name)
+		}
 	}
 }
