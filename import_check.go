@@ -168,8 +168,11 @@ func (k *importChecker) compare(ctx context.Context, row *importRow) error {
 		case wechat.Code(err) == wechat.CodeNotAuthorized:
 			row.Result = resultUnlisted
 			return nil
+		case wechat.Code(err) == wechat.CodeInvalidAppID: // an account that is no more
+			row.Result, row.Note = resultUnlisted, "WeChat does not know the appid (40013): not imported"
+			return nil
 		case err != nil:
-			return err
+			return fmt.Errorf("merchant %s: %w", row.AppID, err)
 		}
 		shown.AuthorizedAt = at
 	}

@@ -200,6 +200,9 @@ func (r *importRows) report(w io.Writer, o importOptions) error {
 		done = "dry run, nothing was written; with --write it would be: "
 	}
 	fmt.Fprintln(w, done+strings.Join(sums, ", "))
+	if !o.write {
+		fmt.Fprintln(w, "before --write, stop what renews in the old system: while two renew, each takes the other's access tokens away")
+	}
 	if r.missing > 0 {
 		fmt.Fprintf(w, "WeChat lists %d merchants more: serve takes their refresh tokens from its list\n", r.missing)
 	}

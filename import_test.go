@@ -129,7 +129,7 @@ func TestImport_Check(t *testing.T) {
 		"refresh_token +" + gone + " +" + scriptComponent + " +unlisted .*61003",
 		"new: 4, stale: 1, unlisted: 1\n", "WeChat lists 1 merchants more",
 	}
-	w.imports(0, verb, append(say, "dry run, nothing was written")...)
+	w.imports(0, verb, append(say, "dry run, nothing was written", "before --write, stop what renews in the old system")...)
 	if list, info, all := w.sim.Calls("/cgi-bin/component/api_get_authorizer_list"), w.sim.Calls("/cgi-bin/component/api_get_authorizer_info"), w.sim.Calls(""); list != 1 || info != 2 || all != 3 {
 		t.Errorf("%d calls of the list, %d of the info, %d in all", list, info, all)
 	}
@@ -145,6 +145,10 @@ func TestImport_Check(t *testing.T) {
 	if err := json.Unmarshal([]byte(w.imports(0, verb+" -o json")), &report); err != nil || !report.DryRun || report.Results["stale"] != 1 || len(report.Entries) != 6 || report.Missing != 1 {
 		t.Errorf("%v: %+v", err, report)
 	}
+	w.sim.Fault("/cgi-bin/component/api_get_authorizer_info", wechattest.Fault{Errcode: 40013, AppID: gone, Times: 1})
+	w.imports(0, verb, "refresh_token +"+gone+" +"+scriptComponent+" +unlisted .*does not know the appid \\(40013\\)", "new: 4, stale: 1, unlisted: 1\n")
+	w.sim.Fault("/cgi-bin/component/api_get_authorizer_info", wechattest.Fault{Errcode: 45009, AppID: gone, Times: 1})
+	w.imports(1, verb, "merchant "+gone+": .*45009", "nothing was written")
 	w.imports(0, verb+" --write", append(say, "(?m)^done: ")...)
 	w.deny()
 	w.sim.Forget()
