@@ -14,7 +14,7 @@
 //	wxjava.go java.go              WxJava, and how Java writes a text into Redis
 //	wechatpy.go                    wechatpy
 //	easywechat.go php.go files.go  EasyWeChat and node-easywechat, and their files
-//	wxcomponent.go sql.go          wxcloudrun-wxcomponent, and a dump of mysqldump
+//	wxcomponent.go dump.go sql.go  wxcloudrun-wxcomponent, a dump of mysqldump, and its SQL
 //	csv.go lines.go                CSV, and how a text is cut into lines and fields
 //
 // The package makes no API promise outside this module.

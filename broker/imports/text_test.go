@@ -117,6 +117,8 @@ func TestWxComponent_Lenient(t *testing.T) {
 	f("REPLACE IGNORE INTO db.authorizers (appid,refreshtoken) VALUES (_utf8mb4 '"+merchant+"',\""+refresh+"\")", "", one)
 	f("CREATE TABLE `authorizers` (`refreshtoken` varchar(128) DEFAULT ',', `appid` varchar(32), KEY `x` (`appid`)) ENGINE=InnoDB;\n"+
 		"-- a comment; '\n# another `\n/* and */ INSERT INTO `authorizers` VALUES ('"+refresh+"','"+merchant+"');", "", one)
+	f("CREATE TABLE authorizers (\n  `id` int(11) NOT NULL,\n  appid varchar(32) NOT NULL DEFAULT '',\n  refreshtoken varchar(128),\n  PRIMARY KEY (`id`),\n  UNIQUE KEY appid (appid)\n);\n"+
+		"INSERT INTO authorizers VALUES (1,'"+merchant+"','"+refresh+"');", "", one) // --skip-quote-names
 	f("INSERT INTO `authorizers` (`appid`,`refreshtoken`,`nickname`) VALUES ('"+merchant+"','"+refresh+"','It''s \\' \\\\');", "", one)
 	two := one
 	two.Where, two.AppID = "authorizers, row 2", "wxa000000000000002"

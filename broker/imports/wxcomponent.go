@@ -78,28 +78,6 @@ func WxComponent(r io.Reader) ([]Finding, error) {
 	}
 }
 
-// comment reads what MySQL carries out of a comment.
-func (d *dumpReader) comment(text string) {
-	d.utc = d.utc || strings.Contains(text, "TIME_ZONE='+00:00'")
-	_, name, _ := strings.Cut(text, "SET NAMES ")
-	if name, _, _ = strings.Cut(name, " "); slices.Contains(halvedCharsets, name) {
-		d.charset = name
-	}
-}
-
-// halvedCharsets have characters whose second byte is a backslash.
-var halvedCharsets = []string{"big5", "cp932", "gb18030", "gbk", "sjis"}
-
-// lineComment notices where a dump begins and ends.
-func (d *dumpReader) lineComment(text string) {
-	switch {
-	case strings.HasPrefix(text, "- MySQL dump "), strings.HasPrefix(text, "- MariaDB dump "):
-		d.open = true
-	case strings.HasPrefix(text, "- Dump completed"):
-		d.open = false
-	}
-}
-
 // skip goes on to the end of a statement.
 func (d *dumpReader) skip() {
 	for t := d.sql.next(); t.sort != sqlEnd && !t.is(";"); t = d.sql.next() {
@@ -123,35 +101,6 @@ func (d *dumpReader) table() (string, sqlToken) {
 	}
 	return strings.ToLower(name), after
 }
-
-// create learns the columns of a table: the names in backticks at the beginning of its items.
-func (d *dumpReader) create() {
-	name, t := d.table()
-	if d.tables[name] == nil || !t.is("(") {
-		d.skip()
-		return
-	}
-	var columns []string
-	for depth, first := 1, true; depth > 0 && t.sort != sqlEnd; {
-		t = d.sql.next()
-		switch {
-		case t.is("("):
-			depth++
-		case t.is(")"):
-			depth--
-		case first && t.sort == sqlName && len(columns) < maxColumns:
-			columns = append(columns, strings.ToLower(t.text))
-		}
-		first = depth == 1 && t.is(",")
-	}
-	if len(columns) > 0 {
-		d.tables[name] = columns
-	}
-	d.skip()
-}
-
-// maxColumns is more than a table of interest has.
-const maxColumns = 100
 
 // insert reads the rows of INSERT INTO name [(columns)] VALUES (…),(…);
 func (d *dumpReader) insert() {
