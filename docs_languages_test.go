@@ -16,10 +16,11 @@ import (
 // chineseOf is where the Chinese version of a document stands.
 func chineseOf(doc string) string { return strings.TrimSuffix(doc, ".md") + ".zh-CN.md" }
 
-// inChinese lists the documents that app developers read, which are in Chinese too.
+// inChinese lists the documents that app developers and operators read, which are in Chinese too.
 func inChinese(t *testing.T) []string {
 	t.Helper()
-	docs := []string{"README.md", "docs/errors.md", "docs/authorize.md", "docs/faq.md"}
+	docs := []string{"README.md", "docs/errors.md", "docs/authorize.md", "docs/faq.md", "docs/migration.md",
+		"docs/deploy.md", "docs/operations.md", "docs/runbook.md", "docs/security.md", "docs/install.md"}
 	guides, err := filepath.Glob("docs/sdk/*[a-zE].md")
 	if err != nil || len(guides) < 10 {
 		t.Fatalf("%d guides: %v", len(guides), err)
@@ -43,6 +44,19 @@ func TestDocs_LanguagesAgree(t *testing.T) {
 		other := chineseOf(doc)
 		if d := cmp.Diff(outlineOf(doc, readText(t, doc)), outlineOf(other, readText(t, other))); d != "" {
 			t.Errorf("-%s +%s:\n%s", doc, other, d)
+		}
+	}
+}
+
+// What leads to a section of these pages, as findings and alerts do, leads to it in Chinese too.
+func TestDocs_LanguagesHaveOneSetOfAnchors(t *testing.T) {
+	for _, doc := range []string{"docs/operations.md", "docs/runbook.md"} {
+		chinese := anchorsOf(readText(t, chineseOf(doc)))
+		for _, heading := range found(`(?m)^(##+ .+)$`, readText(t, doc)) {
+			named := strings.HasPrefix(heading, "### ") || doc == "docs/operations.md" // the runbook's chapters are no alerts
+			if anchor := anchorsOf(heading)[0]; named && !slices.Contains(chinese, anchor) {
+				t.Errorf("%s has no anchor %s", chineseOf(doc), anchor)
+			}
 		}
 	}
 }
