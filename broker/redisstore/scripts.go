@@ -185,7 +185,7 @@ return 1`
 // announceLua notes when the writer announced itself, and forgets who has not for long. A member is
 // the time in milliseconds, of 13 digits, a space and a name, all of one score: so the set is in the
 // order of time with no command that the records do not need. Redis's clock may be set back: what
-// is ahead of it is now.
+// is ahead of it is now. What is no member of ours goes: it would be in the way of every announcement.
 //
 // KEYS: peers. ARGV: writer, milliseconds after which one is forgotten, how many are kept. It
 // returns the name of each other and how many milliseconds ago it was.
@@ -197,7 +197,7 @@ local all = redis.call('ZRANGEBYLEX', KEYS[1], '-', '+')
 local others, out = {}, {}
 for _, m in ipairs(all) do
   local at, name = tonumber(string.sub(m, 1, 13)), string.sub(m, 15)
-  if name == ARGV[1] or now - at > tonumber(ARGV[2]) then
+  if not at or name == ARGV[1] or now - at > tonumber(ARGV[2]) then
     redis.call('ZREM', KEYS[1], m)
   else
     if at > now then
