@@ -56,18 +56,22 @@ func TestDocs_AdminAPI(t *testing.T) {
 	f("operations", append(operations, "GET /debug/pprof/"), section("## What there is", "\n## "))
 }
 
-// A finding leads to a section of the runbook that exists.
+// A finding leads to a section of the runbook that exists, in each language.
 func TestDocs_RunbookSectionsExist(t *testing.T) {
 	var anchors []string
 	for _, heading := range found(`(?m)^##+ (.+)$`, readText(t, "docs/operations.md")) {
 		anchor := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(heading), "")
 		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
 	}
+	inChinese := found(`<a id="([^"]+)"></a>`, readText(t, "docs/operations.zh-CN.md"))
 	source := sourceOf(t, "proxy/admin")
 	named := append(found(`Runbook: "([^"]+)"`, source), found(`(?m)^\t\treturn "[^"]+", "([^"]+)"$`, source)...)
 	for _, runbook := range named {
 		if !slices.Contains(anchors, runbook) {
 			t.Errorf("docs/operations.md has no section %s", runbook)
+		}
+		if !slices.Contains(inChinese, runbook) {
+			t.Errorf("docs/operations.zh-CN.md has no section %s", runbook)
 		}
 	}
 	if len(named) < 15 {

@@ -7,13 +7,13 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 )
 
-// runbooks is where the runbook is read by those who have no copy of it.
-const runbooks = "https://github.com/wxsidecar/wxsidecar/blob/main/docs/operations.md#"
+// documents is where the runbook is read by those who have no copy of it.
+const documents = "https://github.com/wxsidecar/wxsidecar/blob/main/docs/"
 
 // card words a finding.
 func (v *view) card(f *Finding) card {
 	words := v.w.findings[f.cause()]
-	c := card{severity: string(f.Severity), title: words.title, detail: v.w.detailOf(f), cure: f.in(words.cure), appIDs: f.AppIDs, runbook: runbooks + f.Runbook, since: f.Since}
+	c := card{severity: string(f.Severity), title: words.title, detail: v.w.detailOf(f), cure: f.in(words.cure), appIDs: f.AppIDs, runbook: documents + v.w.runbookFile + "#" + f.Runbook, since: f.Since}
 	if c.title == "" {
 		c.title = f.Code
 	}

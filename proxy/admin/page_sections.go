@@ -41,7 +41,8 @@ func (v *view) ticket(c *broker.ComponentStatus) cell {
 		t.text = v.w.noTicket
 	}
 	if p := c.RefusedPush; p != nil {
-		t.detail = strings.TrimSpace(t.detail + " push refused (" + p.Cause + "): " + p.Advice)
+		f := Finding{Kind: c.Kind, AppID: c.AppID, details: refusedPush(p)}
+		t.detail = strings.TrimLeft(t.detail+v.w.detailOf(&f), ";； ")
 	}
 	return t
 }

@@ -46,6 +46,20 @@ func TestPage_Languages(t *testing.T) {
 	}
 }
 
+// What is wrong leads to the runbook in the language of the page.
+func TestPage_RunbookInItsLanguage(t *testing.T) {
+	o := smallOperated(t) // a host is out
+	f := func(lang, want, other string) {
+		t.Helper()
+		page := o.page("/?lang=" + lang)
+		if !strings.Contains(page, "/docs/"+want+`#wechat-does-not-answer"`) || strings.Contains(page, "/docs/"+other+"#") {
+			t.Errorf("%s: the page does not lead to docs/%s alone", lang, want)
+		}
+	}
+	f("en", "operations.md", "operations.zh-CN.md")
+	f("zh-CN", "operations.zh-CN.md", "operations.md")
+}
+
 // What the page may do is bound by its headers, and it has nothing that they forbid.
 func TestPage_Headers(t *testing.T) {
 	o := smallOperated(t)

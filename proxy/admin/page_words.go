@@ -12,6 +12,7 @@ type pageWords struct {
 	criticals, warnings, notes         string // take a number
 	severities                         map[string]string
 	since, whatToDo, runbook           string
+	runbookFile                        string // in docs, in the language
 	ago, ahead                         string // take a span
 	seconds, minutes, hours, days      string // take a number
 	failed, linkTitle, program         string

@@ -5,7 +5,7 @@ var pageEnglish = pageWords{
 	title: "wxsidecar", asOf: "As of", refresh: "Refresh", skip: "Skip to what is wrong", lost: "The sidecar does not answer. What is shown is old.",
 	wrong: "What is wrong", allWell: "All is well", criticals: "Critical: %d", warnings: "Warnings: %d", notes: "Notes: %d",
 	severities: map[string]string{"critical": "Critical", "warning": "Warning", "note": "Note"},
-	since:      "since", whatToDo: "What to do", runbook: "Runbook",
+	since:      "since", whatToDo: "What to do", runbook: "Runbook", runbookFile: "operations.md",
 	ago: "%s ago", ahead: "in %s", seconds: "%d s", minutes: "%d min", hours: "%d h", days: "%d days",
 	failed: "It did not work", linkTitle: "Send this page to the merchant", program: "JSON API",
 	did: map[string]string{

@@ -124,3 +124,18 @@ func TestView_Span(t *testing.T) {
 		}
 	}
 }
+
+// What was refused beside a ticket is in the page's language, and names the platform's path.
+func TestPageWords_RefusedPushBesideATicket(t *testing.T) {
+	f := func(w *pageWords, want string) {
+		t.Helper()
+		s := well()
+		c := &s.Components[0]
+		c.RefusedPush = &broker.RefusedPush{Cause: "unknown_path", Advice: "in English"}
+		if got := (&view{w: w, status: *s}).ticket(c).detail; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	f(&pageEnglish, "pushes come and are refused (unknown_path): the authorization-event URL (授权事件接收URL) in WeChat's console must end in /wechat/wxc/event")
+	f(&pageChinese, "推送到达了，但被拒绝（unknown_path）：微信后台的“授权事件接收URL”必须以 /wechat/wxc/event 结尾")
+}

@@ -5,7 +5,7 @@ var pageChinese = pageWords{
 	title: "wxsidecar", asOf: "截至", refresh: "刷新", skip: "跳到问题列表", lost: "sidecar 没有响应，页面显示的是旧数据。",
 	wrong: "出了什么问题", allWell: "一切正常", criticals: "严重问题：%d 个", warnings: "警告：%d 个", notes: "提示：%d 个",
 	severities: map[string]string{"critical": "严重", "warning": "警告", "note": "提示"},
-	since:      "始于", whatToDo: "处理办法", runbook: "运维手册（英文）",
+	since:      "始于", whatToDo: "处理办法", runbook: "运维手册", runbookFile: "operations.zh-CN.md",
 	ago: "%s前", ahead: "%s后", seconds: "%d 秒", minutes: "%d 分钟", hours: "%d 小时", days: "%d 天",
 	failed: "操作没有成功", linkTitle: "请把此页发给商家授权", program: "JSON 接口",
 	did: map[string]string{
