@@ -24,7 +24,7 @@ const (
 	maxPushes   = 4096
 )
 
-var errNoURL = errors.New("the component has no URL for this push")
+var errNoURL = errors.New("there is no URL for this push: set push_url or message_url")
 
 // PushRecord is one push with its outcome.
 type PushRecord struct {
