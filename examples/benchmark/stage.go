@@ -1,217 +1,134 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	_ "embed"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
-var (
-	//go:embed nginx.conf
-	nginxConf string
-	//go:embed upstream.conf
-	upstreamConf string
-	//go:embed post.lua
-	postScript string
-	//go:embed upload.lua
-	uploadScript string
-)
-
-// contender is one proxy under load.
+// contender is one proxy under load, or the upstream itself.
 type contender struct {
-	name, address, scheme string
-	pid                   int
+	peer
+	accounts int
+	address  string
+	pid      int
+	tokens   []string       // in the query, by account; nil: the header names the account
+	roots    *x509.CertPool // of TLS; nil: plain HTTP
 }
 
 // stage is everything that runs during a comparison.
 type stage struct {
-	dir        string
-	processes  []*exec.Cmd
-	contenders []contender
+	dir, binary   string
+	roots         *x509.CertPool
+	upstream      string // its address
+	upstreamTitle string
+	servers       []*http.Server
+	processes     []*exec.Cmd
+	contenders    []contender
 }
 
-// startAll starts the stand-in for WeChat and every contender. The stage is to be
-// stopped even after an error.
-func startAll(dir string) (*stage, error) {
-	s := &stage{dir: dir}
-	if err := s.writeFiles(); err != nil {
-		return s, err
-	}
-	upstream, err := s.startNginx("upstream", upstreamConf, "")
-	if err != nil {
-		return s, err
-	}
-	upstream.scheme = "https"
-	upstream.name = "no proxy"
-	s.contenders = append(s.contenders, upstream)
-	sidecar, err := s.startSidecar(upstream.address)
-	if err != nil {
-		return s, err
-	}
-	s.contenders = append(s.contenders, sidecar)
-	return s, s.startPeers(upstream.address, os.Stderr)
-}
-
-// stop ends what was started, the last first.
-func (s *stage) stop() {
-	for i := len(s.processes) - 1; i >= 0; i-- {
-		p := s.processes[i]
-		_ = p.Process.Signal(os.Interrupt)
-		done := make(chan struct{})
-		go func() { _ = p.Wait(); close(done) }()
-		select {
-		case <-done:
-		case <-time.After(5 * time.Second):
-			_ = p.Process.Kill()
-			<-done
-		}
-	}
-}
-
-func (s *stage) writeFiles() error {
+// newStage writes the files that all share. The stage is to be stopped even after an
+// error.
+func newStage(dir string, o options) (*stage, error) {
+	s := &stage{dir: dir, binary: o.binary, roots: x509.NewCertPool()}
 	cert, key, err := makeCertificate()
 	if err != nil {
-		return err
+		return s, err
 	}
-	files := map[string][]byte{
-		"cert.pem": cert, "key.pem": key, "post.lua": []byte(postScript), "upload.lua": []byte(uploadScript), "tokens.map": []byte(appID + " " + token + "\n"),
+	s.roots.AppendCertsFromPEM(cert)
+	files := map[string][]byte{"cert.pem": cert, "key.pem": key, "big": payload}
+	most := slices.Max(o.accounts)
+	for _, n := range o.accounts {
+		files[fmt.Sprintf("%d.map", n)] = lines(n, "%[1]s %[2]s\n")
+		files[fmt.Sprintf("%d.nginx", n)] = lines(n, "%[1]s \"%[2]s\";\n")
 	}
-	var all error
+	files["known.nginx"] = lines(most, "\"%[2]s\" 1;\n")
 	for name, content := range files {
-		all = errors.Join(all, os.WriteFile(filepath.Join(s.dir, name), content, 0o600))
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), content, 0o600))
 	}
-	return all
+	return s, err
 }
 
-// makeCertificate makes the upstream's own root and certificate in one.
-func makeCertificate() (cert, key []byte, err error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
+// startAll starts the upstream and a process of each peer for each number of accounts,
+// and has each make one call for every account.
+func (s *stage) startAll(ctx context.Context, peers []peer, accounts []int) error {
+	if err := s.startUpstream(ctx, slices.Max(accounts)); err != nil {
+		return err
 	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "127.0.0.1"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"127.0.0.1"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	for _, n := range accounts {
+		for _, p := range peers {
+			if p.once && n != accounts[0] {
+				continue
+			}
+			c, err := p.start(ctx, s, p, n)
+			if err == nil {
+				err = callEach(ctx, &c)
+			}
+			if err = errors.Join(ctx.Err(), err); err != nil {
+				return fmt.Errorf("%s, %d accounts: %w", p.name, n, err)
+			}
+			s.contenders = append(s.contenders, c)
+		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		return nil, nil, err
+	return nil
+}
+
+// stop ends what was started.
+func (s *stage) stop() {
+	for _, p := range s.processes {
+		_ = p.Process.Signal(os.Interrupt)
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, err
+	for _, p := range s.processes {
+		slow := time.AfterFunc(5*time.Second, func() { _ = p.Process.Kill() })
+		_ = p.Wait()
+		slow.Stop()
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), nil
+	for _, server := range s.servers {
+		_ = server.Close()
+	}
 }
 
 // writeConfig fills a configuration in and returns its path.
-func (s *stage) writeConfig(name, text, listen, upstream string) (string, error) {
-	text = strings.NewReplacer("DIR", s.dir, "MODULES", modules, "LISTEN", listen, "UPSTREAM", upstream, "APPID", appID, "TOKEN", token).Replace(text)
-	path := filepath.Join(s.dir, name)
+func (s *stage) writeConfig(name, text string, replacements ...string) (string, error) {
+	text = strings.NewReplacer(append(replacements, "DIR", s.dir, "NAME", name, "UPSTREAM", s.upstream)...).Replace(text)
+	path := filepath.Join(s.dir, name+".conf")
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 
-func (s *stage) startNginx(name, conf, upstream string) (contender, error) {
-	address, err := freeAddress()
+// run starts a process and waits until it takes connections.
+func (s *stage) run(ctx context.Context, p peer, n int, address string, command ...string) (contender, error) {
+	said, err := os.CreateTemp(s.dir, "said-")
 	if err != nil {
 		return contender{}, err
 	}
-	path, err := s.writeConfig(name+".conf", conf, address, upstream)
-	if err != nil {
-		return contender{}, err
-	}
-	return s.start(name, address, exec.Command("nginx", "-p", s.dir, "-c", path, "-e", filepath.Join(s.dir, name+".log")))
-}
-
-func (s *stage) startHAProxy(upstream string) (contender, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return contender{}, err
-	}
-	path, err := s.writeConfig("haproxy.cfg", haproxyConf, address, upstream)
-	if err != nil {
-		return contender{}, err
-	}
-	return s.start("HAProxy", address, exec.Command("haproxy", "-db", "-f", path))
-}
-
-func (s *stage) startReverseProxy(upstream string) (contender, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return contender{}, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return contender{}, err
-	}
-	return s.start("ReverseProxy", address, exec.Command(self, "-reverseproxy", address, "-upstream", upstream, "-roots", filepath.Join(s.dir, "cert.pem")))
-}
-
-// startSidecar builds and starts the program of this repository.
-func (s *stage) startSidecar(upstream string) (contender, error) {
-	_, here, _, ok := runtime.Caller(0)
-	if !ok {
-		return contender{}, errors.New("cannot tell where the source is")
-	}
-	binary := filepath.Join(s.dir, "wxsidecar")
-	build := exec.Command("go", "build", "-trimpath", "-o", binary, ".")
-	build.Dir = filepath.Join(filepath.Dir(here), "..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return contender{}, fmt.Errorf("build the sidecar: %w\n%s", err, out)
-	}
-	address, err := freeAddress()
-	if err != nil {
-		return contender{}, err
-	}
-	cmd := exec.Command(binary, "serve")
-	cmd.Env = append(os.Environ(),
-		"WXSIDECAR_ACCOUNTS_0_APPID="+appID, "WXSIDECAR_ACCOUNTS_0_SECRET=secret",
-		"WXSIDECAR_LISTEN_APPS="+address, "WXSIDECAR_LISTEN_PUSH=off", "WXSIDECAR_LISTEN_METRICS=off", "WXSIDECAR_LISTEN_ADMIN=off",
-		"WXSIDECAR_UPSTREAM_URL=https://"+upstream, "WXSIDECAR_UPSTREAM_CA_FILE="+filepath.Join(s.dir, "cert.pem"),
-		"WXSIDECAR_LOG_LEVEL=warn",
-	)
-	return s.start("sidecar", address, cmd)
-}
-
-// start starts a process and waits until it takes connections.
-func (s *stage) start(name, address string, cmd *exec.Cmd) (contender, error) {
-	var said bytes.Buffer
-	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, &said, &said
+	defer func() { _ = said.Close() }()
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = s.dir, said, said
 	if err := cmd.Start(); err != nil {
-		return contender{}, fmt.Errorf("start %s: %w", name, err)
+		return contender{}, err
 	}
 	s.processes = append(s.processes, cmd)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
 		var d net.Dialer
-		if c, err := d.DialContext(ctx, "tcp", address); err == nil {
-			_ = c.Close()
-			return contender{name: name, address: address, scheme: "http", pid: cmd.Process.Pid}, nil
+		if conn, err := d.DialContext(ctx, "tcp", address); err == nil {
+			_ = conn.Close()
+			return contender{peer: p, accounts: n, address: address, pid: cmd.Process.Pid}, nil
 		}
 		select {
 		case <-ctx.Done():
-			return contender{}, fmt.Errorf("start %s: it does not listen on %s: %s", name, address, said.String())
+			text, _ := os.ReadFile(said.Name())
+			return contender{}, fmt.Errorf("it does not listen on %s: %s", address, text)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -223,4 +140,20 @@ func freeAddress() (string, error) {
 		return "", err
 	}
 	return ln.Addr().String(), ln.Close()
+}
+
+func appID(account int) string { return fmt.Sprintf("wx%016x", account+1) }
+
+// tokenOf returns the token of an account, as long as WeChat's are.
+func tokenOf(id string) string {
+	return "99_benchmark-" + id + "_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+}
+
+// lines returns a line for each of n accounts, of its appid and its token.
+func lines(n int, format string) []byte {
+	var b []byte
+	for i := range n {
+		b = fmt.Appendf(b, format, appID(i), tokenOf(appID(i)))
+	}
+	return b
 }
