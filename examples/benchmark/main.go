@@ -19,6 +19,9 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted; what was started has been ended")
+	}
 	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fail(err)
