@@ -19,8 +19,10 @@ func chineseOf(doc string) string { return strings.TrimSuffix(doc, ".md") + ".zh
 // inChinese lists the documents that app developers and operators read, which are in Chinese too.
 func inChinese(t *testing.T) []string {
 	t.Helper()
-	docs := []string{"README.md", "docs/errors.md", "docs/authorize.md", "docs/faq.md", "docs/migration.md",
-		"docs/deploy.md", "docs/operations.md", "docs/runbook.md", "docs/security.md", "docs/install.md"}
+	docs := []string{
+		"README.md", "docs/errors.md", "docs/authorize.md", "docs/faq.md", "docs/migration.md",
+		"docs/deploy.md", "docs/operations.md", "docs/runbook.md", "docs/security.md", "docs/install.md",
+	}
 	guides, err := filepath.Glob("docs/sdk/*[a-zE].md")
 	if err != nil || len(guides) < 10 {
 		t.Fatalf("%d guides: %v", len(guides), err)
