@@ -9,37 +9,9 @@
 /*!40101 SET @OLD_CHARACTER_SET_RESULTS=@@CHARACTER_SET_RESULTS */;
 /*!40101 SET @OLD_COLLATION_CONNECTION=@@COLLATION_CONNECTION */;
 /*!40101 SET NAMES utf8mb4 */;
-/*!40014 SET @OLD_UNIQUE_CHECKS=@@UNIQUE_CHECKS, UNIQUE_CHECKS=0 */;
 /*!40014 SET @OLD_FOREIGN_KEY_CHECKS=@@FOREIGN_KEY_CHECKS, FOREIGN_KEY_CHECKS=0 */;
 /*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='NO_AUTO_VALUE_ON_ZERO' */;
 /*!40111 SET @OLD_SQL_NOTES=@@SQL_NOTES, SQL_NOTES=0 */;
-
---
--- Table structure for table `authorizers`
---
-
-DROP TABLE IF EXISTS `authorizers`;
-/*!40101 SET @saved_cs_client     = @@character_set_client */;
-/*!40101 SET character_set_client = utf8mb4 */;
-CREATE TABLE `authorizers` (
-  `id` int(11) NOT NULL AUTO_INCREMENT,
-  `appid` varchar(32) NOT NULL,
-  `apptype` int(11) NOT NULL DEFAULT 0,
-  `servicetype` int(11) NOT NULL DEFAULT 0,
-  `nickname` varchar(32) NOT NULL DEFAULT '',
-  `username` varchar(32) NOT NULL DEFAULT '',
-  `headimg` varchar(256) NOT NULL DEFAULT '',
-  `qrcodeurl` varchar(256) NOT NULL DEFAULT '',
-  `principalname` varchar(64) NOT NULL DEFAULT '',
-  `refreshtoken` varchar(128) NOT NULL DEFAULT '',
-  `funcinfo` varchar(128) NOT NULL DEFAULT '',
-  `verifyinfo` int(11) NOT NULL DEFAULT -1,
-  `authtime` timestamp NOT NULL,
-  `updatetime` timestamp NOT NULL DEFAULT current_timestamp() ON UPDATE current_timestamp(),
-  PRIMARY KEY (`id`),
-  UNIQUE KEY `appid` (`appid`)
-) ENGINE=InnoDB AUTO_INCREMENT=5 DEFAULT CHARSET=utf8mb3 COLLATE=utf8mb3_general_ci;
-/*!40101 SET character_set_client = @saved_cs_client */;
 
 --
 -- Dumping data for table `authorizers`
@@ -55,22 +27,6 @@ INSERT INTO `authorizers` (`id`, `appid`, `apptype`, `servicetype`, `nickname`, 
 UNLOCK TABLES;
 
 --
--- Table structure for table `comm`
---
-
-DROP TABLE IF EXISTS `comm`;
-/*!40101 SET @saved_cs_client     = @@character_set_client */;
-/*!40101 SET character_set_client = utf8mb4 */;
-CREATE TABLE `comm` (
-  `key` varchar(64) NOT NULL,
-  `value` text NOT NULL,
-  `createtime` timestamp NOT NULL DEFAULT current_timestamp(),
-  `updatetime` timestamp NOT NULL DEFAULT current_timestamp() ON UPDATE current_timestamp(),
-  PRIMARY KEY (`key`)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb3 COLLATE=utf8mb3_general_ci;
-/*!40101 SET character_set_client = @saved_cs_client */;
-
---
 -- Dumping data for table `comm`
 --
 
@@ -80,26 +36,6 @@ INSERT INTO `comm` (`key`, `value`, `createtime`, `updatetime`) VALUES ('secret'
 INSERT INTO `comm` (`key`, `value`, `createtime`, `updatetime`) VALUES ('ticket','ticket@@@wxcomponent-TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT','2026-11-29 16:03:00','2026-11-29 16:03:00');
 /*!40000 ALTER TABLE `comm` ENABLE KEYS */;
 UNLOCK TABLES;
-
---
--- Table structure for table `wxtoken`
---
-
-DROP TABLE IF EXISTS `wxtoken`;
-/*!40101 SET @saved_cs_client     = @@character_set_client */;
-/*!40101 SET character_set_client = utf8mb4 */;
-CREATE TABLE `wxtoken` (
-  `id` int(10) unsigned NOT NULL AUTO_INCREMENT,
-  `type` int(11) NOT NULL DEFAULT 0,
-  `appid` varchar(128) NOT NULL DEFAULT '',
-  `token` text NOT NULL,
-  `expiretime` timestamp NOT NULL,
-  `createtime` timestamp NOT NULL DEFAULT current_timestamp(),
-  `updatetime` timestamp NOT NULL DEFAULT current_timestamp() ON UPDATE current_timestamp(),
-  PRIMARY KEY (`id`),
-  UNIQUE KEY `appid_uindex` (`appid`)
-) ENGINE=InnoDB AUTO_INCREMENT=3 DEFAULT CHARSET=utf8mb3 COLLATE=utf8mb3_general_ci;
-/*!40101 SET character_set_client = @saved_cs_client */;
 
 --
 -- Dumping data for table `wxtoken`
@@ -114,10 +50,9 @@ UNLOCK TABLES;
 
 /*!40101 SET SQL_MODE=@OLD_SQL_MODE */;
 /*!40014 SET FOREIGN_KEY_CHECKS=@OLD_FOREIGN_KEY_CHECKS */;
-/*!40014 SET UNIQUE_CHECKS=@OLD_UNIQUE_CHECKS */;
 /*!40101 SET CHARACTER_SET_CLIENT=@OLD_CHARACTER_SET_CLIENT */;
 /*!40101 SET CHARACTER_SET_RESULTS=@OLD_CHARACTER_SET_RESULTS */;
 /*!40101 SET COLLATION_CONNECTION=@OLD_COLLATION_CONNECTION */;
 /*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;
 
--- Dump completed on 2026-11-29 16:03:00
+-- Dump completed on 2026-11-29 18:39:10
