@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -35,8 +36,8 @@ type dumpReader struct {
 	sql *sqlReader
 	// tables has the columns of each table of interest.
 	tables map[string][]string
-	utc    bool // times are in UTC, as mysqldump has them unless told otherwise
-	row    int
+	utc    bool           // times are in UTC, as mysqldump has them unless told otherwise
+	rows   map[string]int // how many were read of each table
 	found  []Finding
 	// open says that the first line of a dump was read, and not yet its last.
 	open bool
@@ -48,7 +49,7 @@ type dumpReader struct {
 // tables authorizers, comm and wxtoken are looked at. An error says that the text could not be
 // read to its end, or holds none of these tables.
 func WxComponent(r io.Reader) ([]Finding, error) {
-	d := &dumpReader{sql: newSQLReader(r), tables: wxComponentTables()}
+	d := &dumpReader{sql: newSQLReader(r), tables: wxComponentTables(), rows: map[string]int{}}
 	if err := otherFormat(d.sql.b); err != nil {
 		return nil, err
 	}
@@ -60,8 +61,8 @@ func WxComponent(r io.Reader) ([]Finding, error) {
 			return nil, fmt.Errorf("the dump is in %s: dump it again with --default-character-set=utf8mb4", d.charset)
 		case t.sort == sqlEnd && d.sql.err != nil:
 			return nil, fmt.Errorf("the dump cannot be read: %w", d.sql.err)
-		case t.sort == sqlEnd && d.row == 0:
-			return nil, fmt.Errorf("the dump has no rows of the tables authorizers, comm and wxtoken: is it one of wxcloudrun-wxcomponent's database, with data?")
+		case t.sort == sqlEnd && len(d.rows) == 0:
+			return nil, errors.New("the dump has no rows of the tables authorizers, comm and wxtoken: is it one of wxcloudrun-wxcomponent's database, with data?")
 		case t.sort == sqlEnd:
 			return d.end(), nil
 		case len(d.found) > maxFindings:
@@ -121,7 +122,7 @@ func (d *dumpReader) insert() {
 	}
 	for ; t.sort != sqlEnd && !t.is(";"); t = d.sql.next() {
 		if t.is("(") && len(d.found) <= maxFindings {
-			d.row++
+			d.rows[name]++
 			d.take(name, d.values(columns))
 		}
 	}
@@ -150,7 +151,7 @@ func (d *dumpReader) values(columns []string) map[string]sqlToken {
 }
 
 func (d *dumpReader) take(table string, row map[string]sqlToken) {
-	where := fmt.Sprintf("%s, row %d", table, d.row)
+	where := fmt.Sprintf("%s, row %d", table, d.rows[table])
 	f := Finding{Where: where}
 	text := func(column string) string {
 		t := row[column]
