@@ -122,9 +122,9 @@ func hides(field string) bool {
 	return strings.Contains(field, "\n") && strings.ContainsAny(field, ",;")
 }
 
-// csvTime is false for what is no time. Nothing is a time that is not known.
+// csvTime is false for what is no time. Nothing, and 0, is a time that is not known.
 func csvTime(text string) (time.Time, bool) {
-	if text == "" {
+	if text == "" || text == "0" {
 		return time.Time{}, true
 	}
 	if left, ok := leftUntil([]byte(text), time.Unix(0, 0)); ok {

@@ -44,6 +44,7 @@ func TestCSV(t *testing.T) {
 		with, shown{Kind: KindTicket, Component: platform, Value: ticket, Where: "line 3"})
 	with.Component, with.At = "", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	f("appid,refresh_token,auth_time\n"+merchant+","+refresh+",2026-01-02T03:04:05Z\n", "", with)
+	f("appid,refresh_token,authorized\n"+merchant+","+refresh+",0\n", "", one) // the default of a column of a database
 	f("component_appid,component_verify_ticket\n"+platform+","+ticket, "", shown{Kind: KindTicket, Component: platform, Value: ticket, Where: "line 2"})
 
 	// What cannot be used is named.
