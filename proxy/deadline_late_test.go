@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -154,6 +155,31 @@ func TestConn_DeadlinesEnd(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The look at a kept connection, over TLS to a proxy, leaves the next call its deadline.
+func TestConn_DeadlineAfterTheLook(t *testing.T) {
+	config, roots := tlsIdentity(t)
+	config.SessionTicketsDisabled = true
+	bubble(t, func(t *testing.T, side *countedDeadlines, peer net.Conn) {
+		client := tls.Client(side, &tls.Config{RootCAs: roots, ServerName: "example.com"})
+		go tls.Server(peer, config).Handshake()
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		c := newConn(client, &host{}, time.Now, 0)
+		c.setHeadDeadline(time.Now(), DefaultTimeout)
+		if c.proxyTLS == nil || !c.usable() {
+			t.Fatal("it is not quiet")
+		}
+		began := time.Now()
+		c.setHeadDeadline(began, DefaultTimeout)
+		defer time.AfterFunc(time.Hour, func() { peer.Close() }).Stop()
+		_, err := c.Read(make([]byte, 1))
+		if took := time.Since(began); !isTimeout(err) || took != DefaultTimeout {
+			t.Errorf("%v after %s, want a timeout after %s", err, took, DefaultTimeout)
+		}
+	})
 }
 
 // A tunnel's deadlines hold at once: another goroutine ends its reads with one.

@@ -10,7 +10,7 @@ import (
 // neither closed it nor sent anything. An unsolicited answer would otherwise be taken
 // for the answer to the next call, which may be another account's.
 func (c *conn) usable() bool {
-	if c.pausable != nil && !c.pausable.allTaken() && !c.pausable.noInput(c.nc) || c.proxyTLS != nil && !noInputTLS(c.proxyTLS) {
+	if c.pausable != nil && !c.pausable.allTaken() && !c.pausable.noInput(c.nc) || c.proxyTLS != nil && !c.noInputOfProxy() {
 		return false
 	}
 	if c.socket == nil {
@@ -30,13 +30,15 @@ func tlsOfProxy(nc net.Conn, p *pausableConn) *tls.Conn {
 	return tc
 }
 
-// noInputTLS is pausableConn.noInput for a TLS connection without a pausableConn below.
-// A deadline in the past keeps it from reading from the network.
-func noInputTLS(c *tls.Conn) bool {
+// noInputOfProxy is pausableConn.noInput for the TLS connection to upstream.proxy, which has no
+// pausableConn below. A deadline in the past keeps it from reading from the network; afterwards
+// reads have none.
+func (c *conn) noInputOfProxy() bool {
 	var one [1]byte
-	if c.SetReadDeadline(time.Unix(1, 0)) != nil {
+	if c.proxyTLS.SetReadDeadline(time.Unix(1, 0)) != nil {
 		return false
 	}
-	n, err := c.Read(one[:])
-	return n == 0 && isTimeout(err) && c.SetReadDeadline(time.Time{}) == nil
+	n, err := c.proxyTLS.Read(one[:])
+	c.reads.set(time.Time{})
+	return n == 0 && isTimeout(err) && c.proxyTLS.SetReadDeadline(time.Time{}) == nil
 }
