@@ -160,15 +160,19 @@ func checkReleased(t *testing.T, program []byte, billPath string) {
 func TestRelease_WantsVersion(t *testing.T) {
 	for _, version := range []string{"", "1.2.3", "v1.2", "v1.2.3 -X main.x=y", "v1.2.3/../x"} {
 		dist := t.TempDir()
+		former := filepath.Join(dist, "former")
+		if err := os.WriteFile(former, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		cmd := exec.Command(".ci/release")
-		cmd.Env = append(os.Environ(), "DIST="+dist, "PLATFORMS=", "VERSION="+version)
+		cmd.Env = append(os.Environ(), "DIST="+dist, "PLATFORMS="+platform("/"), "VERSION="+version)
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), "make release VERSION=v1.2.3") {
 			t.Errorf("version %q: %v\n%s", version, err, out)
 		}
-		if _, err := os.Stat(dist); err != nil {
-			t.Errorf("version %q: %v", version, err)
+		if made, err := filepath.Glob(filepath.Join(dist, "*")); err != nil || !slices.Equal(made, []string{former}) {
+			t.Errorf("version %q: %q, %v; want what was there", version, made, err)
 		}
 	}
 }
