@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,15 +21,10 @@ func TestCommands(t *testing.T) {
 	t.Parallel()
 	world := newCommandWorld(t)
 	texts := allPages(t)
-	names := make([]string, 0, len(texts))
-	for doc := range texts {
-		names = append(names, doc)
-	}
-	slices.Sort(names)
 	same := map[string]string{}
-	for _, doc := range names {
+	for _, doc := range slices.Sorted(maps.Keys(texts)) {
 		blocks, _ := commandBlocks(texts[doc])
-		if slices.IndexFunc(blocks, func(b block) bool { return b.marks["not run"] == "" }) < 0 {
+		if !slices.ContainsFunc(blocks, func(b block) bool { return b.marks["not run"] == "" }) {
 			continue
 		}
 		plan := ""
