@@ -47,11 +47,9 @@ func (o *objects) settingsOf(w workload) (settings, string, bool) {
 
 // settings wants the pod to fit what its sidecar is told.
 func (f *faults) settings(o *objects, w workload) {
-	_, text, ok := o.settingsOf(w)
-	f.want(ok, "%s: WXSIDECAR_CONFIG leads to no file", w.name)
-	var s settings
-	if yaml.Unmarshal([]byte(text), &s) != nil {
-		return // the line above has said so
+	s, _, ok := o.settingsOf(w)
+	if f.want(ok, "%s: WXSIDECAR_CONFIG leads to no file", w.name); !ok {
+		return
 	}
 	f.want(*w.pod.Spec.TerminationGracePeriodSeconds >= int64((duration(s.Shutdown.Delay, 0)+duration(s.Shutdown.Grace, 25*time.Second)+5*time.Second).Seconds()),
 		"%s: it is killed before shutdown.delay, shutdown.grace and five seconds are over", w.name)
