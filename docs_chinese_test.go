@@ -2,53 +2,10 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
-
-// allPages returns the text of every document, also the pages that `wxsidecar sdk` prints.
-func allPages(t *testing.T) map[string]string {
-	t.Helper()
-	pages := documents(t)
-	guides, err := filepath.Glob("docs/sdk/*.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, guide := range guides {
-		pages[guide] = readText(t, guide)
-	}
-	return pages
-}
-
-// A link to a part of a document leads to a heading, or to an anchor of its own.
-func TestDocs_AnchorsExist(t *testing.T) {
-	pages := allPages(t)
-	for doc, text := range pages {
-		for _, link := range found(`\]\(([^):]*#[^)]+)\)`, text) {
-			file, fragment, _ := strings.Cut(link, "#")
-			target := doc
-			if file != "" {
-				target = filepath.Join(filepath.Dir(doc), file)
-			}
-			if other, ok := pages[target]; ok && !slices.Contains(anchorsOf(other), fragment) {
-				t.Errorf("%s: %s has no heading or anchor %s", doc, target, fragment)
-			}
-		}
-	}
-}
-
-// anchorsOf returns what links within a document can name, as GitHub makes it of headings.
-func anchorsOf(text string) []string {
-	anchors := found(`<a id="([^"]+)">`, text)
-	for _, heading := range found(`(?m)^#+ (.+)$`, text) {
-		anchor := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(heading), "")
-		anchors = append(anchors, strings.ReplaceAll(anchor, " ", "-"))
-	}
-	return anchors
-}
 
 // Names of WeChat's console, written there without a space.
 var consoleNames = regexp.MustCompile(`消息校验Token|消息加解密Key|授权事件接收URL|消息与事件接收URL|白名单IP地址列表|IP白名单|原始ID|服务器地址\(URL\)|令牌\(Token\)|此IP|该IP`)
@@ -122,12 +79,4 @@ func TestDocs_ChineseIsSetAlikeFindsFaults(t *testing.T) {
 	f("中文:", true)
 	f("中文 。", true)
 	f("中文， 中文", true)
-}
-
-// A link to no heading is found.
-func TestDocs_AnchorsAreThoseOfGitHub(t *testing.T) {
-	got := anchorsOf("# Walk 1: a `call`\n\n<a id=\"x\"></a>\n\n## 可能已经执行的调用\n\n### waiting_ticket: no ticket\n")
-	if want := []string{"x", "walk-1-a-call", "可能已经执行的调用", "waiting_ticket-no-ticket"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
 }
