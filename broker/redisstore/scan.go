@@ -12,7 +12,7 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
-// ScanOptions are what [Scan] needs. All but Max must be set.
+// ScanOptions are what [Scan] needs. All but MaxKeys must be set.
 type ScanOptions struct {
 	// URL is as package redisurl has it; its prefix counts for nothing.
 	URL secret.Text
@@ -45,8 +45,9 @@ const scanWithin = 10 * time.Second
 const scanCount = 500
 
 // Scan calls f with each key in the Redis of an app that matches one of the patterns. It changes
-// nothing there: it sends SCAN, GETRANGE and PTTL alone, and any Redis since 2.8 will do. A key
-// that was changed meanwhile may be met twice. f owns the value.
+// nothing there: beside what makes a connection, it sends SCAN, GETRANGE and PTTL alone, with more
+// than one server also ROLE, and any Redis since 2.8 will do. A key that was changed meanwhile may
+// be met twice. f owns the value.
 func Scan(ctx context.Context, o ScanOptions, f func(Scanned)) error {
 	target, err := redisurl.Parse(o.URL.Reveal())
 	if err != nil {
@@ -59,7 +60,7 @@ func Scan(ctx context.Context, o ScanOptions, f func(Scanned)) error {
 	option.DisableCache, option.AlwaysRESP2 = true, true // older ones than 6 have nothing else
 	client, err := newClient(option)
 	if answer, ok := rueidis.IsRedisErr(err); ok && denied(answer) {
-		return fmt.Errorf("%s: %w", target, explainScan(err))
+		return fmt.Errorf("%s: %w", target, explainScan(target.Kind, err))
 	}
 	if err != nil {
 		return (&Store{target: target}).startError(err)
@@ -75,7 +76,7 @@ func Scan(ctx context.Context, o ScanOptions, f func(Scanned)) error {
 			if address != "" {
 				address = ", node " + address
 			}
-			return fmt.Errorf("%s%s: %w", target, address, explainScan(err))
+			return fmt.Errorf("%s%s: %w", target, address, explainScan(target.Kind, err))
 		}
 	}
 	return nil
@@ -163,16 +164,28 @@ func (s *scan) values(ctx context.Context, node rueidis.Client, names []string) 
 }
 
 // explainScan puts a hint before what Redis answers.
-func explainScan(err error) error {
+func explainScan(kind redisurl.Kind, err error) error {
 	answer, ok := rueidis.IsRedisErr(err)
 	switch {
 	case !ok:
 		return err
 	case denied(answer):
-		return fmt.Errorf("the user lacks a right; it needs SCAN, GETRANGE and PTTL on all keys: %w", err)
+		return fmt.Errorf("the user lacks a right; it needs SCAN, GETRANGE and PTTL on all keys%s: %w", moreForScan(kind), err)
 	case hints[word(answer)] != "":
 		return fmt.Errorf("%s: %w", hints[word(answer)], err)
 	default:
 		return err
 	}
+}
+
+// moreForScan names what a user needs beside that where there is more than one server.
+func moreForScan(kind redisurl.Kind) string {
+	switch kind {
+	case redisurl.Sentinel:
+		return ", and ROLE"
+	case redisurl.Cluster:
+		return ", and ROLE, CLUSTER SLOTS and CLUSTER SHARDS"
+	case redisurl.Single:
+	}
+	return ""
 }

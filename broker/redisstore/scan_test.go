@@ -27,7 +27,7 @@ func scanned(t *testing.T, o redisstore.ScanOptions) (found []redisstore.Scanned
 // A user that may do nothing else reads everything, and the server sees no write.
 func TestScan(t *testing.T) {
 	t.Parallel()
-	s := redistest.Start(t, redistest.Options{User: "reader", Password: "p", ACL: []string{"~*", "+scan", "+getrange", "+pttl", "+client|setname", "+ping", "+select", "+set", "+hset", "+info"}})
+	s := redistest.Start(t, readerOf())
 	s.MustDo("SET", "a:1", "one")
 	s.MustDo("SET", "a:2", "two-and-more", "PX", "3600000")
 	s.MustDo("HSET", "a:3", "f", "v")
@@ -82,10 +82,27 @@ func TestScan_ManyKeys(t *testing.T) {
 	}
 }
 
+// readerOf is a user who may do what docs/migration.md says, and nothing else.
+func readerOf(more ...string) redistest.Options {
+	return redistest.Options{User: "reader", Password: "p", ACL: append([]string{"~*", "+scan", "+getrange", "+pttl", "+ping", "+client|setname"}, more...)}
+}
+
+// wantLack wants a scan without a right to name all that are needed.
+func wantLack(t *testing.T, rule, url, want string, servers ...*redistest.Server) {
+	t.Helper()
+	for _, s := range servers {
+		s.MustDo("ACL", "SETUSER", "reader", rule)
+	}
+	_, err := scanned(t, redisstore.ScanOptions{URL: secret.New(url), Patterns: []string{"k:*"}, MaxBytes: 10})
+	if want := "it needs SCAN, GETRANGE and PTTL on all keys" + want + ":"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("with %s: %v, want %q", rule, err, want)
+	}
+}
+
 // The keys of a Cluster lie on all of its nodes.
 func TestScan_Cluster(t *testing.T) {
 	t.Parallel()
-	c := redistest.StartCluster(t, redistest.Options{})
+	c := redistest.StartCluster(t, readerOf("+role", "+cluster|slots", "+cluster|shards"))
 	for i := range 50 {
 		name := fmt.Sprintf("k:%d", i)
 		c.Primary(name).MustDo("SET", name, "v")
@@ -94,6 +111,19 @@ func TestScan_Cluster(t *testing.T) {
 	if err != nil || len(found) != 50 {
 		t.Errorf("%d keys of 50: %v", len(found), err)
 	}
+	wantLack(t, "-role", c.URL(), ", and ROLE, CLUSTER SLOTS and CLUSTER SHARDS", c.Servers...)
+	wantLack(t, "-cluster|slots", c.URL(), ", and ROLE, CLUSTER SLOTS and CLUSTER SHARDS", c.Servers...)
+}
+
+func TestScan_Sentinel(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinel(t, readerOf("+role"))
+	s.Primary().MustDo("SET", "k:1", "v")
+	found, err := scanned(t, redisstore.ScanOptions{URL: secret.New(s.URL()), Patterns: []string{"k:*"}, MaxBytes: 10})
+	if err != nil || len(found) != 1 {
+		t.Errorf("%d keys of 1: %v", len(found), err)
+	}
+	wantLack(t, "-role", s.URL(), ", and ROLE", s.Servers...)
 }
 
 func TestScan_SaysWhatIsWrong(t *testing.T) {
