@@ -144,11 +144,11 @@ func TestScan_SaysWhatIsWrong(t *testing.T) {
 	s.Kill()
 	f(s.URL(), "cannot connect")
 
-	hung := redistest.Start(t, redistest.Options{})
-	hung.MustDo("SET", "a", "v")
+	running := redistest.Start(t, redistest.Options{})
+	running.MustDo("SET", "a", "v")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := redisstore.Scan(ctx, redisstore.ScanOptions{URL: secret.New(hung.URL()), Patterns: []string{"*"}, MaxBytes: 10}, func(redisstore.Scanned) {}); !errors.Is(err, context.Canceled) {
+	if err := redisstore.Scan(ctx, redisstore.ScanOptions{URL: secret.New(running.URL()), Patterns: []string{"*"}, MaxBytes: 10}, func(redisstore.Scanned) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a call that was ended: %v", err)
 	}
 }
