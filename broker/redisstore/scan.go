@@ -36,7 +36,7 @@ type Scanned struct {
 }
 
 // ErrTooManyKeys says that more keys were found than are wanted.
-var ErrTooManyKeys = errors.New("too many keys")
+var ErrTooManyKeys = errors.New("more keys match than are wanted: is it the right Redis?")
 
 // scanWithin bounds each request: it is for people who wait, and the server may be busy.
 const scanWithin = 10 * time.Second
