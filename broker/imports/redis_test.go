@@ -180,6 +180,8 @@ func TestSource_Patterns(t *testing.T) {
 	f(WxJava, "", "*wechat_component_verify_ticket:*", "*wechat_authorizer_refresh_token:*", "*wechat_component_access_token:*")
 	f(WxJava, "a*:", `a\*:wechat_component_verify_ticket:*`, `a\*:wechat_authorizer_refresh_token:*`, `a\*:wechat_component_access_token:*`)
 	f(Wechatpy, "", "wechatpy:*_component_verify_ticket", "wechatpy:*_refresh_token", "wechatpy:*_component_access_token")
+	f(EasyWeChat, "laravel_cache", "laravel_cacheopen_platform.verify_ticket.*", "laravel_cacheopen_platform.component_verify_ticket.*",
+		"laravel_cacheopen_platform.authorizer_refresh_token.*", "laravel_cacheopen_platform.component_access_token.*")
 	f(Wechatpy, "[x]", `\[x\]:*_component_verify_ticket`, `\[x\]:*_refresh_token`, `\[x\]:*_component_access_token`)
 }
 

@@ -31,24 +31,24 @@ type Source struct {
 	// ends says that the marks are the ends of keys.
 	ends bool
 	read func(key keyText, e Entry, now time.Time) (Finding, bool)
-	// DefaultPrefix is what keys begin with unless that was changed; AnyPrefix says that a
-	// reader finds keys of every prefix where none is given.
-	DefaultPrefix string
-	AnyPrefix     bool
+	// defaultPrefix is what keys begin with unless that was changed; empty for anything.
+	defaultPrefix string
+	// colon says that one ends a prefix, whether it was given with it or without.
+	colon bool
 }
 
 // The sources that hold keys.
 var (
 	WxJava = Source{
-		Name: "wxjava", AnyPrefix: true, read: readWxJava,
+		Name: "wxjava", colon: true, read: readWxJava,
 		marks: []string{wxJavaTicket, wxJavaRefresh, wxJavaComponent},
 	}
 	Wechatpy = Source{
-		Name: "wechatpy", DefaultPrefix: "wechatpy", read: readWechatpy, ends: true,
+		Name: "wechatpy", defaultPrefix: "wechatpy", colon: true, read: readWechatpy, ends: true,
 		marks: []string{wechatpyTicket, wechatpyRefresh, wechatpyComponent},
 	}
 	EasyWeChat = Source{
-		Name: "easywechat", AnyPrefix: true, read: readEasyWeChat,
+		Name: "easywechat", read: readEasyWeChat,
 		marks: []string{easyTicket, easyOldTicket, easyRefresh, easyComponent},
 	}
 )
@@ -76,9 +76,9 @@ func (s Source) Patterns(prefix string) []string {
 // prefix returns what all keys begin with; empty for anything.
 func (s Source) prefix(given string) string {
 	if given == "" {
-		given = s.DefaultPrefix
+		given = s.defaultPrefix
 	}
-	if given != "" && !strings.HasSuffix(given, ":") && s.Name != EasyWeChat.Name {
+	if given != "" && s.colon && !strings.HasSuffix(given, ":") {
 		given += ":"
 	}
 	return given
