@@ -189,7 +189,7 @@ func TestSource_Patterns(t *testing.T) {
 func TestFinding_ShowsNoSecret(t *testing.T) {
 	t.Parallel()
 	f := Finding{Kind: KindRefreshToken, AppID: merchant, Value: secret.New("two words"), Where: "line 1"}.checked()
-	if f.Fault == "" || !f.Value.IsZero() {
+	if f.Fault == "" || strings.Contains(f.Fault, "two words") || !f.Value.IsZero() {
 		t.Errorf("%+v", f)
 	}
 }
