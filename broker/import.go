@@ -74,7 +74,6 @@ type ImportOptions struct {
 type Importer struct {
 	ledger *ledger
 	fresh  bool // nothing was ever stored there
-	wrote  bool
 }
 
 // NewImporter checks that the store can be used with the keys. It writes nothing.

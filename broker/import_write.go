@@ -66,13 +66,13 @@ func (m *Importer) batch(ctx context.Context, items []ImportItem, groups []impor
 		if err != nil || !write || len(changes) == 0 {
 			return err
 		}
-		if m.fresh && !m.wrote {
+		if m.fresh {
 			if err := m.mark(ctx); err != nil {
 				return err
 			}
+			m.fresh = false
 		}
 		if err := m.ledger.write(ctx, changes...); !errors.Is(err, store.ErrConflict) {
-			m.wrote = m.wrote || err == nil
 			return err
 		}
 	}
