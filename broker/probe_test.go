@@ -133,3 +133,24 @@ func TestSkew_StepOfTheWallClock(t *testing.T) {
 		}
 	})
 }
+
+// A probe that hangs while a renewal finds WeChat silent does not put off the end of the outage.
+func TestProbe_HangsAsAnOutageBegins(t *testing.T) {
+	lit(t, worldOptions{merchants: 2}, func(w *world) {
+		for _, path := range []string{"/", authorizerPath} {
+			w.sim.Fault(path, wechattest.Fault{Latency: time.Minute}) // what is sent now is never answered
+		}
+		w.broker.Renew(authorizerKey(merchant(0)))
+		pass(9 * time.Second)
+		w.broker.ProbeWeChat()
+		pass(3 * time.Second)
+		if w.broker.Admin().Outage() == "" {
+			t.Fatal("WeChat is silent, and nobody knows")
+		}
+		w.sim.ClearFaults()
+		pass(3 * time.Second)
+		if out := w.broker.Admin().Outage(); out != "" {
+			t.Errorf("WeChat is back: %s", out)
+		}
+	})
+}

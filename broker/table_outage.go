@@ -94,14 +94,24 @@ func (t *table) watch(ctx context.Context) {
 const probesOfDoubt = 3
 
 // probe asks whether WeChat answers, and what time it is, as a call of an app met no answer or
-// another time. It begins an outage if WeChat does not answer.
+// another time. It begins an outage if WeChat does not answer, and gives up once another begins
+// one: a probe that hangs must not put off the look for its end.
 func (t *table) probe(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
 	for range probesOfDoubt {
-		err := t.wechat.Probe(ctx)
-		if err != nil && ctx.Err() == nil {
-			t.pauseFor(err)
-		}
-		if err != nil || !t.clock.Disputed() {
+		go func() { ended <- t.wechat.Probe(ctx) }()
+		select {
+		case err := <-ended:
+			if err != nil && ctx.Err() == nil {
+				t.pauseFor(err)
+			}
+			if err != nil || !t.clock.Disputed() {
+				return
+			}
+		case <-t.outageBegan:
+			notify(t.outageBegan) // for watch
 			return
 		}
 	}
