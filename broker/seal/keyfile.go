@@ -89,15 +89,15 @@ func KeyFileWarning(path string) string {
 	if err != nil {
 		return ""
 	}
-	others := fs.FileMode(0o077)
+	others, cure := fs.FileMode(0o077), "chmod 600"
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
-		others &^= 0o040
+		others, cure = 0o037, "give it a group of this process's, and chmod 640"
 	}
 	if info.Mode().Perm()&others == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the seal key file %s has mode %04o: others than its owner may use it; chmod 600 %s",
-		path, info.Mode().Perm(), path)
+	return fmt.Sprintf("the seal key file %s has mode %04o: others than its owner may use it; %s %s",
+		path, info.Mode().Perm(), cure, path)
 }
 
 // CreateKeyFile makes a new random key, writes it to path as 64 hexadecimal digits
