@@ -97,8 +97,8 @@ func (o *Options) setDefaults() {
 // Broker keeps tokens fresh. Its methods are safe for concurrent use. It owns the parts
 // and hands each to those that need it: table and ledger know nobody, directory, component,
 // inbox and renewer use what stands before them. Locks are taken in the order: a key's
-// lock in the ledger (or a component's record), then the table's, then those that are held
-// for moments.
+// lock in the ledger (or a component's record), then the table's, then those under which no
+// other is taken.
 type Broker struct {
 	env        *env
 	table      *table

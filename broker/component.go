@@ -27,7 +27,7 @@ type component struct {
 	record platform
 	list   listing
 
-	// mu is held for moments only, unlike that of record; nothing is called with it.
+	// mu guards what follows. No other part is called under it, unlike under that of record.
 	mu         sync.Mutex
 	start      ticketStart
 	listWanted bool // the list is to be read, whenever it was read last

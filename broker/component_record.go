@@ -89,7 +89,7 @@ func (p platformRecord) with(t ticket) (platformRecord, bool) {
 }
 
 // platform is the record of one component, in memory and in the store. It is safe for
-// concurrent use; its lock is held while the store is asked.
+// concurrent use: while the store answers one call, the others wait.
 type platform struct {
 	ledger *ledger
 	name   string

@@ -21,8 +21,8 @@ const (
 )
 
 // inbox is the authorizations that were acknowledged and wait for the exchange of their
-// code, and the codes that were exchanged already. It is safe for concurrent use; its lock
-// is held for moments only.
+// code, and the codes that were exchanged already. It is safe for concurrent use;
+// nothing is waited for under its lock.
 type inbox struct {
 	*env
 	table      *table

@@ -91,9 +91,9 @@ func (t trouble) meets(key broker.Key) bool {
 func (t trouble) felt(now time.Time) bool      { return now.Before(t.until.Add(recovery)) }
 func (t trouble) storeFelt(now time.Time) bool { return now.Before(t.storeUntil.Add(recovery)) }
 
-// excuse returns why a call of s may have failed, or "". m.mu is held.
-func (m *model) excuse(s *subject, now time.Time) string {
-	idle := m.idle(s, now)
+// excuseLocked returns why a call of s may have failed, or "".
+func (m *model) excuseLocked(s *subject, now time.Time) string {
+	idle := m.idleLocked(s, now)
 	worthless := !s.hurt.IsZero() || idle || m.trouble.spoils || s.brief()
 	switch {
 	case s.revoked, s.void:
@@ -114,9 +114,9 @@ func (m *model) excuse(s *subject, now time.Time) string {
 	}
 }
 
-// idle reports whether a sidecar may have let go of s. A restart forgets the uses
+// idleLocked reports whether a sidecar may have let go of s. A restart forgets the uses
 // since the last renewal: then only a key that was in constant use counts.
-func (m *model) idle(s *subject, now time.Time) bool {
+func (m *model) idleLocked(s *subject, now time.Time) bool {
 	if now.Sub(m.restarted) < 4*time.Hour || s.brief() { // two lives of what is left of a ticket are short
 		return now.Sub(s.used) > constant || s.used.Sub(s.since) < settledIn
 	}
@@ -144,7 +144,7 @@ func (m *model) took(s *subject, start time.Time, code int, err error) error {
 		}
 		return nil
 	}
-	if m.excuse(s, now) != "" {
+	if m.excuseLocked(s, now) != "" {
 		return nil
 	}
 	return fmt.Errorf("call of %s at %s, after calls from %s to %s: errcode %d, error %w; hurt %s, last news %s, trouble %q until %s, store until %s",

@@ -32,7 +32,7 @@ type handle struct {
 	dead chan struct{} // closed by the first fault
 	why  atomic.Pointer[error]
 
-	// begin is held while a transaction begins, so that nobody waits inside bbolt
+	// begin has one transaction begin at a time, so that nobody waits inside bbolt
 	// for a lock that a fault left behind.
 	begin sync.Mutex
 

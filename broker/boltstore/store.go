@@ -61,7 +61,8 @@ type Store struct {
 	o   *opener
 	cur atomic.Pointer[handle]
 
-	// mu is held while the file is opened again and while the store is closed.
+	// mu guards what follows, and has one caller at a time open the file again, and none once
+	// the store is closed.
 	mu       sync.Mutex
 	recovery *Recovery
 	closed   bool
@@ -230,11 +231,11 @@ func (s *Store) live() (*handle, error) {
 	if s.triedErr != nil && s.o.Now().Sub(s.tried) < reopenPause {
 		return nil, s.triedErr
 	}
-	return s.reopen(h)
+	return s.reopenLocked(h)
 }
 
-// reopen is called with mu held.
-func (s *Store) reopen(h *handle) (*handle, error) {
+// reopenLocked opens the file again, whose handle h has faulted.
+func (s *Store) reopenLocked(h *handle) (*handle, error) {
 	s.o.Log.Error("the store file faulted, it is opened again", "file", s.o.Path, "cause", h.cause())
 	h.abandon()
 	fresh, rec, err := s.o.load(true)

@@ -59,7 +59,7 @@ type watch struct {
 	name string        // of the sidecar
 	wake chan struct{} // capacity 1, for Watch
 
-	mu     sync.Mutex // held for moments, also while data.mu is
+	mu     sync.Mutex // taken under data.mu as well; no other is taken under it
 	err    error      // why the view is cut off; nil if it is not
 	told   bool       // that it is
 	missed bool

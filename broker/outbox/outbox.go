@@ -58,9 +58,9 @@ type Options struct {
 type Outbox struct {
 	Options
 	wake       chan struct{} // capacity 1, for Run
-	redelivers sync.Mutex    // held during Redeliver
+	redelivers sync.Mutex    // has calls of Redeliver and RedeliverOne wait for each other
 
-	mu      sync.Mutex // held for moments; never across the store or a delivery
+	mu      sync.Mutex // no store is asked and nothing delivered under it
 	targets []Target
 	items   map[string]*item // what waits, by the event's ID
 	queues  map[string]*queue

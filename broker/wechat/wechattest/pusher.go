@@ -48,8 +48,8 @@ func (s *Server) duePushes(asked bool) []string {
 	return due
 }
 
-// wakePusher tells RunPushes that a component asked for a ticket. The lock is
-// held.
+// wakePusher tells RunPushes that a component asked for a ticket. It
+// never blocks.
 func (s *Server) wakePusher() {
 	select {
 	case s.wake <- struct{}{}:

@@ -13,8 +13,8 @@ import (
 type Server struct {
 	opt Options
 
-	// mu guards everything below. It is held for a call's verdict, never while
-	// a body is read, a latency waited for or an answer written.
+	// mu guards everything below. A call's verdict is made under it; no body is
+	// read, no latency waited for and no answer written.
 	mu           sync.Mutex
 	mint         mint
 	components   map[string]*component
