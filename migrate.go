@@ -25,7 +25,7 @@ func (p *program) migrateVerb() *cobra.Command {
 			"key file in data_dir, the bolt file's folder by default. A target that has other records is refused, unless --replace\n" +
 			"is given; then it has exactly those of the source. In the end both stores are read again, and every record of the\n" +
 			"target is opened. It can be stopped and begun again at any time: what is there already is passed over. The source is\n" +
-			"left as it is; start no sidecar on it any more once one runs on the target. A URL with a password belongs into a file\n" +
+			"left as it is; start no sidecar on it any more once one runs on the target. A URL with a password belongs in a file\n" +
 			"(--from-file, --to-file), as others see the command line.\n" +
 			"Exit codes: 0 the target has everything (with --dry-run: it would), 1 it has not, 2 the command line or the\n" +
 			"configuration is at fault.",
