@@ -88,7 +88,7 @@ func TestHasLeft(t *testing.T) {
 }
 
 // An app that leaves while WeChat has not answered ends the upstream's connection:
-// one call, no other attempt, no failure of the upstream's.
+// one call, no other attempt, no failure of the upstream's, and WeChat is not probed.
 func TestClientGone_WhileWaiting(t *testing.T) {
 	t.Parallel()
 	leaves := func(c net.Conn) { c.Close() }
@@ -104,8 +104,8 @@ func TestClientGone_WhileWaiting(t *testing.T) {
 				_, err := br.ReadByte()
 				ended <- err
 			})
-			m := metrics.New("test")
-			s := start(t, Options{Source: platform(), Metrics: m, DefaultAppID: merchant, Upstream: UpstreamOptions{URL: up.url, Timeout: time.Hour}})
+			m, src := metrics.New("test"), platform()
+			s := start(t, Options{Source: src, Metrics: m, DefaultAppID: merchant, Upstream: UpstreamOptions{URL: up.url, Timeout: time.Hour}})
 			app, err := net.Dial("tcp", s.addr)
 			if err != nil {
 				t.Fatal(err)
@@ -133,6 +133,9 @@ func TestClientGone_WhileWaiting(t *testing.T) {
 			}
 			if regexp.MustCompile(`\nwxsidecar_upstream_failures_total\{.*\} [1-9]`).MatchString(page) || s.upstream.hosts[0].failures.Load() != 0 {
 				t.Error("it counts as a failure of the upstream")
+			}
+			if n := src.probes.Load(); n != 0 {
+				t.Errorf("WeChat is to be probed %d times", n)
 			}
 		})
 	}

@@ -55,7 +55,7 @@ func TestCheckDate(t *testing.T) {
 	f("set back", -time.Hour, time.Minute, "", 3, 1)
 }
 
-// A call that meets no answer has WeChat probed, one that the app breaks off has not.
+// A call that meets no answer has WeChat probed.
 func TestNoAnswer_HasWeChatProbed(t *testing.T) {
 	t.Parallel()
 	src := platform()
