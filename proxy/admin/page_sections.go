@@ -42,7 +42,7 @@ func (v *view) ticket(c *broker.ComponentStatus) cell {
 	}
 	if p := c.RefusedPush; p != nil {
 		f := Finding{Kind: c.Kind, AppID: c.AppID, details: refusedPush(p)}
-		t.detail = strings.TrimLeft(t.detail+v.w.detailOf(&f), ";； ")
+		t.why = strings.TrimLeft(v.w.detailOf(&f), ";； ")
 	}
 	return t
 }

@@ -125,15 +125,18 @@ func TestView_Span(t *testing.T) {
 	}
 }
 
-// What was refused beside a ticket is in the page's language, and names the platform's path.
+// What was refused beside a ticket is in the page's language, apart from WeChat's words, and
+// names the platform's path.
 func TestPageWords_RefusedPushBesideATicket(t *testing.T) {
 	f := func(w *pageWords, want string) {
 		t.Helper()
 		s := well()
 		c := &s.Components[0]
 		c.RefusedPush = &broker.RefusedPush{Cause: "unknown_path", Advice: "in English"}
-		if got := (&view{w: w, status: *s}).ticket(c).detail; got != want {
-			t.Errorf("%q, want %q", got, want)
+		c.Ticket.Refused = "errcode 61004"
+		got := (&view{w: w, status: *s}).ticket(c)
+		if got.why != want || got.detail != "errcode 61004" { // which is marked as English
+			t.Errorf("%q and %q, want %q", got.why, got.detail, want)
 		}
 	}
 	f(&pageEnglish, "pushes come and are refused (unknown_path): the authorization-event URL (授权事件接收URL) in WeChat's console must end in /wechat/wxc/event")
