@@ -52,11 +52,12 @@ type letters struct {
 	dead        []outbox.DeadLetter
 	redelivered []string
 	by          string // who delivers; "" for this one
+	waiting     int
 }
 
 func (l *letters) Delivers() bool                         { return l.by == "" }
 func (l *letters) DeliveredBy() string                    { return l.by }
-func (l *letters) Stats() (int, int, time.Duration)       { return 0, len(l.dead), 0 }
+func (l *letters) Stats() (int, int, time.Duration)       { return l.waiting, len(l.dead), 0 }
 func (l *letters) DeadLetters() []outbox.DeadLetter       { return l.dead }
 func (l *letters) Redeliver(context.Context) (int, error) { return l.redeliver("all"), nil }
 func (l *letters) RedeliverOne(_ context.Context, id string) (bool, error) {

@@ -61,7 +61,7 @@ func (v *view) list(l *broker.ListInfo) cell {
 }
 
 func (v *view) hosts() section {
-	s := section{id: "hosts", title: v.w.hosts, heads: v.w.hostHeads, empty: v.w.noHosts, note: v.status.WeChat.Fault}
+	s := section{id: "hosts", title: v.w.hosts, heads: v.w.hostHeads, empty: v.w.noHosts, detail: v.status.WeChat.Fault}
 	for _, h := range v.status.WeChat.Hosts {
 		health := cell{text: v.w.healthy, state: "good"}
 		switch {

@@ -46,6 +46,14 @@ func TestPage_Languages(t *testing.T) {
 	}
 }
 
+// What waits for an app is said in the page's language, and is not marked as of another.
+func TestPage_WaitingEventsInItsLanguage(t *testing.T) {
+	o := smallOperated(t)
+	o.outbox.waiting = 4
+	o.wants(o.page("/?lang=zh-CN"), `<p class="detail">等待应用接收的事件：4 个`)
+	o.wants(o.page("/?lang=en"), `<p class="detail">Events that wait`)
+}
+
 // What is wrong leads to the runbook in the language of the page.
 func TestPage_RunbookInItsLanguage(t *testing.T) {
 	o := smallOperated(t) // a host is out

@@ -50,11 +50,13 @@ type option struct{ value, label string }
 
 // section is a table. A column without a head is that of buttons.
 type section struct {
-	id, title, note string
-	heads           []string
-	rows            [][]cell
-	empty           string // shown where there are no rows
-	buttons         []button
+	id, title string
+	// note stands above the rows, and detail below that, as in a cell.
+	note, detail string
+	heads        []string
+	rows         [][]cell
+	empty        string // shown where there are no rows
+	buttons      []button
 }
 
 // cell is one cell of a table. All is optional.
@@ -126,9 +128,9 @@ func (v *view) addAccounts(a *api, r *http.Request) {
 	switch {
 	case err != nil:
 		v.badQuery = errorOf(err).status == http.StatusBadRequest
-		v.accounts.note = errorOf(err).Message
+		v.accounts.detail = errorOf(err).Message
 	case page.StoreError != "":
-		v.accounts.note = page.StoreError
+		v.accounts.detail = page.StoreError
 	}
 	for i := range page.Accounts {
 		v.accounts.rows = append(v.accounts.rows, v.account(&page.Accounts[i]))
