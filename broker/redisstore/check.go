@@ -23,7 +23,7 @@ const (
 func (s *Store) checkServer(ctx context.Context) error {
 	answers, err := s.ask(ctx, s.client.B().Arbitrary("HELLO").ReadOnly())
 	if err != nil {
-		return s.startError(err)
+		return startError(s.target, err, s.rights())
 	}
 	is, err := answers[0].AsMap()
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *Store) checkRights(ctx context.Context) error {
 		case !isAnswer:
 			return fmt.Errorf("%s: %w", s.target, s.explain(ctx, within, err))
 		case denied(answer):
-			return fmt.Errorf("%s: the user may not %s the keys {%s}:*; give it all of: %s: %w", s.target, names[i], s.target.Prefix, s.rights(), err)
+			return fmt.Errorf("%s: the user may not %s the keys {%s}:*; %s: %w", s.target, names[i], s.target.Prefix, s.rights(), err)
 		case word(answer) != "NOSCRIPT" && word(answer) != "WRONGTYPE":
 			return fmt.Errorf("%s: %s: %w", s.target, names[i], s.explain(ctx, within, err))
 		}

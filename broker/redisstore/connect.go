@@ -40,7 +40,7 @@ func (s *Store) connect() error {
 	option.OnInvalidations = s.pushed.invalidated
 	client, err := newClient(option)
 	if err != nil {
-		return s.startError(err)
+		return startError(s.target, err, s.rights())
 	}
 	s.client = client
 	return nil

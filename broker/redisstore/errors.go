@@ -43,11 +43,11 @@ func (s *Store) explain(ctx, within context.Context, err error) error {
 		}
 		return errNoAnswer
 	}
-	return s.hint(err)
+	return hint(err, s.rights())
 }
 
-// hint says what to do about what Redis answers.
-func (s *Store) hint(err error) error {
+// hint says what to do about what Redis answers. rights is what to do where the user lacks one.
+func hint(err error, rights string) error {
 	if errors.Is(err, rueidis.ErrNoSlot) {
 		return fmt.Errorf("%s: %w", hints["CLUSTERDOWN"], err)
 	}
@@ -56,7 +56,7 @@ func (s *Store) hint(err error) error {
 		return err
 	}
 	if denied(answer) {
-		return fmt.Errorf("the user lacks a right; give it all of: %s: %w", s.rights(), err)
+		return fmt.Errorf("the user lacks a right; %s: %w", rights, err)
 	}
 	if hint := hints[word(answer)]; hint != "" {
 		return fmt.Errorf("%s: %w", hint, err)
@@ -85,9 +85,9 @@ func causeOf(err error) string {
 	return "silence"
 }
 
-// rights are the rules of Redis's access control list that a user needs.
+// rights says which rules of Redis's access control list a user needs.
 func (s *Store) rights() string {
-	rules := "~{" + s.target.Prefix + "}:* " + commandRules
+	rules := "give it all of: ~{" + s.target.Prefix + "}:* " + commandRules
 	if s.target.DB != 0 {
 		rules += " +select"
 	}
@@ -101,29 +101,29 @@ func (s *Store) rights() string {
 	return rules
 }
 
-// startError says what keeps a store from being opened.
-func (s *Store) startError(err error) error {
-	return fmt.Errorf("%s: %w", s.target, s.startHint(err))
+// startError says what keeps t from being connected to. rights is as [hint] has it.
+func startError(t redisurl.Target, err error, rights string) error {
+	return fmt.Errorf("%s: %w", t, startHint(t, err, rights))
 }
 
-func (s *Store) startHint(err error) error {
+func startHint(t redisurl.Target, err error, rights string) error {
 	text := err.Error()
 	switch {
 	case errors.Is(err, rueidis.ErrNoCache) && strings.Contains(text, "NOPERM"):
-		return fmt.Errorf("the user lacks a right; give it all of: %s: %s", s.rights(), firstLine(text))
+		return fmt.Errorf("the user lacks a right; %s: %s", rights, firstLine(text))
 	case errors.Is(err, rueidis.ErrNoCache):
 		return fmt.Errorf("the server does not offer RESP3 with client tracking; %s is needed: %s", needed, firstLine(text))
-	case s.target.Kind == redisurl.Sentinel && strings.Contains(text, "No such master"):
-		return fmt.Errorf("the Sentinels know no primary of the name %q; it is in their line \"sentinel monitor NAME …\": %w", s.target.Master, err)
-	case s.target.Kind == redisurl.Sentinel && strings.Contains(strings.ToLower(text), "unknown command 'sentinel"):
+	case t.Kind == redisurl.Sentinel && strings.Contains(text, "No such master"):
+		return fmt.Errorf("the Sentinels know no primary of the name %q; it is in their line \"sentinel monitor NAME …\": %w", t.Master, err)
+	case t.Kind == redisurl.Sentinel && strings.Contains(strings.ToLower(text), "unknown command 'sentinel"):
 		return fmt.Errorf("this is no Sentinel (their port is 26379 mostly); for a server write redis://: %w", err)
-	case s.target.Kind == redisurl.Cluster && strings.Contains(text, "cluster support disabled"):
+	case t.Kind == redisurl.Cluster && strings.Contains(text, "cluster support disabled"):
 		return fmt.Errorf("the server is not in cluster mode; write redis:// in the place of redis-cluster://: %w", err)
 	}
 	if _, ok := rueidis.IsRedisErr(err); ok {
-		return s.hint(err)
+		return hint(err, rights)
 	}
-	if s.target.TLS {
+	if t.TLS {
 		return fmt.Errorf("cannot connect; is Redis running, the address right, and TLS on at that port? %w", err)
 	}
 	if strings.Contains(text, "unknown message type") || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {

@@ -59,11 +59,8 @@ func Scan(ctx context.Context, o ScanOptions, f func(Scanned)) error {
 	}
 	option.DisableCache, option.AlwaysRESP2 = true, true // older ones than 6 have nothing else
 	client, err := newClient(option)
-	if answer, ok := rueidis.IsRedisErr(err); ok && denied(answer) {
-		return fmt.Errorf("%s: %w", target, explainScan(target.Kind, err))
-	}
 	if err != nil {
-		return (&Store{target: target}).startError(err)
+		return startError(target, err, scanRights(target.Kind))
 	}
 	defer client.Close()
 	nodes := map[string]rueidis.Client{"": client}
@@ -76,7 +73,7 @@ func Scan(ctx context.Context, o ScanOptions, f func(Scanned)) error {
 			if address != "" {
 				address = ", node " + address
 			}
-			return fmt.Errorf("%s%s: %w", target, address, explainScan(target.Kind, err))
+			return fmt.Errorf("%s%s: %w", target, address, hint(err, scanRights(target.Kind)))
 		}
 	}
 	return nil
@@ -163,29 +160,15 @@ func (s *scan) values(ctx context.Context, node rueidis.Client, names []string) 
 	return nil
 }
 
-// explainScan puts a hint before what Redis answers.
-func explainScan(kind redisurl.Kind, err error) error {
-	answer, ok := rueidis.IsRedisErr(err)
-	switch {
-	case !ok:
-		return err
-	case denied(answer):
-		return fmt.Errorf("the user lacks a right; it needs SCAN, GETRANGE and PTTL on all keys%s: %w", moreForScan(kind), err)
-	case hints[word(answer)] != "":
-		return fmt.Errorf("%s: %w", hints[word(answer)], err)
-	default:
-		return err
-	}
-}
-
-// moreForScan names what a user needs beside that where there is more than one server.
-func moreForScan(kind redisurl.Kind) string {
+// scanRights says what the user of a [Scan] needs.
+func scanRights(kind redisurl.Kind) string {
+	needs := "it needs SCAN, GETRANGE and PTTL on all keys"
 	switch kind {
 	case redisurl.Sentinel:
-		return ", and ROLE"
+		needs += ", and ROLE"
 	case redisurl.Cluster:
-		return ", and ROLE, CLUSTER SLOTS and CLUSTER SHARDS"
+		needs += ", and ROLE, CLUSTER SLOTS and CLUSTER SHARDS"
 	case redisurl.Single:
 	}
-	return ""
+	return needs
 }
