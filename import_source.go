@@ -66,7 +66,7 @@ func importHelp() string {
 	return b.String()
 }
 
-// errNothing says that a source has nothing.
+// errNothing says that a source has nothing to import.
 var errNothing = errors.New("nothing was found there\nhint: compare the address; for Redis also its database and --prefix")
 
 // findings reads the source.
@@ -85,7 +85,8 @@ func (r importReader) findings(ctx context.Context, o importOptions) (found []im
 	default:
 		return nil, fmt.Errorf("SOURCE must be %s", r.source)
 	}
-	if err == nil && len(found) == 0 {
+	isOfUse := func(f imports.Finding) bool { return f.Kind != imports.KindComponentToken }
+	if err == nil && !slices.ContainsFunc(found, isOfUse) {
 		err = errNothing
 	}
 	if o.sourceFile != "" || strings.Contains(source, "://") {

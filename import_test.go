@@ -217,6 +217,8 @@ func TestImport_SaysWhatIsWrong(t *testing.T) {
 	w.imports(1, "wxjava absent"+c, "SOURCE must be the Redis URL of WxJava")
 	w.imports(1, "csv --source-file redis.url"+c, "csv is not read from Redis")
 	w.imports(1, "wxjava --source-file redis.url"+c, "the source: nothing was found there", "hint: .*--prefix")
+	w.redis.MustDo("SET", "wechat_component_access_token:"+scriptComponent, "61_of_use_for_check_alone")
+	w.imports(1, "wxjava --source-file redis.url"+c, "the source: nothing was found there")
 	w.write("head.csv", "a,b\n1,2\n")
 	w.imports(1, "csv head.csv"+c, "must name the columns appid and refresh_token")
 	w.write("bad.csv", "appid,refresh_token,component\n"+scriptAuthorizer+",r1,\n"+scriptComponent+",r1,\n"+scriptAuthorizer+",two words,\n,r2,\nwxa000000000000002,,\nwxa000000000000003,r3,wx7f00c0de00000009\n")
