@@ -36,9 +36,10 @@ func (p *program) importVerb() *cobra.Command {
 			importHelp() +
 			"Without --write it is a dry run: it says what would become of each, and writes nothing. It calls WeChat with --check\n" +
 			"alone, and then only to read the list of authorizers; it never uses a refresh token. Before --write, stop what renews\n" +
-			"tokens in the old system: two that renew take each other's tokens away. What the store has from WeChat itself is not overwritten, unless WeChat has refused it since. It can be stopped and begun again at any time. A bolt\n" +
-			"store has one owner: stop serve first; on Redis replicas may run, and take over what comes. A SOURCE with a password\n" +
-			"belongs in a file (--source-file), as others see the command line.\n" +
+			"tokens in the old system: two that renew take each other's tokens away. What the store has from WeChat itself is not\n" +
+			"overwritten, unless WeChat has refused it since. It can be stopped and begun again at any time. A bolt store has one\n" +
+			"owner: stop serve first; on Redis replicas may run, and take over what comes. A SOURCE with a password belongs in a\n" +
+			"file (--source-file), as others see the command line.\n" +
 			"Exit codes: 0 all that was found is accounted for, 1 some of it is malformed and named, or it failed, 2 the command\n" +
 			"line or the configuration is at fault.",
 		RunE: func(cmd *cobra.Command, args []string) error {
