@@ -140,11 +140,11 @@ func (p *program) importFrom(ctx context.Context, c config.Config, o importOptio
 	}
 	items, of := rows.items()
 	results, err := importer.Import(ctx, items, o.write)
-	for i, result := range results {
-		of[i].settle(result)
-	}
 	if err != nil {
 		return fail(err)
+	}
+	for i, result := range results {
+		of[i].settle(result)
 	}
 	if err := rows.report(p.std.out, o); err != nil {
 		return fail(err)
