@@ -49,13 +49,10 @@ func (r *importRows) check(ctx context.Context, c config.Config, o importOptions
 				return fmt.Errorf("component %s: %w", component.AppID, err)
 			}
 		}
-		r.missing += len(k.listed)
 		for _, row := range rows {
-			if _, ok := k.listed[row.AppID]; ok {
-				delete(k.listed, row.AppID)
-				r.missing--
-			}
+			delete(k.listed, row.AppID)
 		}
+		r.missing += len(k.listed)
 	}
 	return nil
 }
