@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
-	"github.com/wxsidecar/wxsidecar/examples/programtest"
 )
 
 // The merchants of what SDKs left in broker/imports/testdata.
@@ -50,6 +48,13 @@ func (w *importWorld) path(name string) string { return filepath.Join(w.dir, nam
 // imports runs the verb, wants its exit code and a text for each pattern, and returns stdout.
 func (w *importWorld) imports(code int, args string, patterns ...string) string {
 	w.t.Helper()
+	out, _ := w.says(code, args, patterns...)
+	return out
+}
+
+// says is imports with stderr too.
+func (w *importWorld) says(code int, args string, patterns ...string) (out, errs string) {
+	w.t.Helper()
 	out, errs, got := w.run(append([]string{"import"}, strings.Fields(args)...)...)
 	if got != code {
 		w.t.Errorf("import %s: exit code %d, want %d:\n%s%s", args, got, code, out, errs)
@@ -59,14 +64,13 @@ func (w *importWorld) imports(code int, args string, patterns ...string) string 
 			w.t.Errorf("import %s: it does not say %q:\n%s%s", args, p, out, errs)
 		}
 	}
-	return out
+	return out, errs
 }
 
 // keeps runs the verb as imports does, and wants no secret said.
 func (w *importWorld) keeps(code int, args, secret string, patterns ...string) {
 	w.t.Helper()
-	w.imports(code, args, patterns...)
-	if out, errs, _ := w.run(append([]string{"import"}, strings.Fields(args)...)...); strings.Contains(out+errs, secret) {
+	if out, errs := w.says(code, args, patterns...); strings.Contains(out+errs, secret) {
 		w.t.Errorf("import %s: it says a secret:\n%s%s", args, out, errs)
 	}
 }
@@ -158,77 +162,6 @@ func (w *importWorld) fill(name string, aged time.Duration) {
 
 // in is when something dies, in seconds since 1970.
 func in(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
-
-// importSource puts into a world what a source holds, and returns the arguments of each import
-// that the move needs, with what the first, which brings the ticket, says of its age.
-type importSource struct {
-	name string
-	make func(w *importWorld) []string
-	age  string
-}
-
-var importSources = []importSource{
-	{"wxjava", func(w *importWorld) []string {
-		w.knows("ticket@@@wxjava-"+strings.Repeat("T", 60), func(appID string) string { return "refreshtoken@@@wxjava-" + appID + "-" + strings.Repeat("R", 20) })
-		w.fill("wxjava.json", 10*time.Minute)
-		w.redis.MustDo("SET", "shop:wechat_authorizer_refresh_token:wx7f00c0de00000009:wxa000000000000009", "refreshtoken@@@other")
-		return []string{"wxjava --source-file redis.url"}
-	}, "10m"},
-	{"wechatpy", func(w *importWorld) []string {
-		w.knows("ticket@@@wechatpy-"+strings.Repeat("T", 60), func(appID string) string { return "refreshtoken@@@wechatpy-" + appID + strings.Repeat("-R", 8) })
-		w.fill("wechatpy.json", 10*time.Minute)
-		return []string{"wechatpy --source-file redis.url"}
-	}, ""},
-	{"easywechat3", func(w *importWorld) []string {
-		w.knows("ticket@@@easywechat3-"+strings.Repeat("T", 60), func(appID string) string {
-			return "refreshtoken@@@easywechat3-" + appID + "-" + strings.Repeat("R", 20)
-		})
-		w.copyCache("easywechat3", "0")
-		return []string{"easywechat easywechat3"}
-	}, ""},
-	{"easywechat6", func(w *importWorld) []string {
-		w.sim.GiveTicket(scriptComponent, "ticket@@@easywechat6-"+strings.Repeat("T", 60))
-		w.copyCache("easywechat6", in(-time.Hour)) // EasyWeChat takes it no longer, and WeChat does
-		w.writeCSV("merchants.csv")
-		return []string{"easywechat easywechat6", "csv merchants.csv"}
-	}, "2h40m"},
-	{"easywechat5", func(w *importWorld) []string {
-		w.sim.GiveTicket(scriptComponent, "ticket@@@easywechat5-"+strings.Repeat("T", 60))
-		w.copyCache("easywechat5", in(30*time.Minute))
-		w.writeCSV("merchants.csv")
-		return []string{"easywechat easywechat5", "csv merchants.csv"}
-	}, "30m"},
-	{"node-easywechat", func(w *importWorld) []string {
-		ticket := w.sim.NewTicket(scriptComponent)
-		dir := programtest.NodeModules(w.t, "broker/imports/testdata/node")
-		program := exec.Command(programtest.Need(w.t, "node", "nodejs"), "main.js", w.path("cache"), scriptComponent, ticket)
-		program.Dir = dir
-		if out, err := program.CombinedOutput(); err != nil {
-			w.t.Fatalf("%v\n%s", err, out)
-		}
-		w.writeCSV("merchants.csv")
-		return []string{"easywechat cache", "csv merchants.csv"}
-	}, "[0-9]+s"},
-	{"wxcomponent", func(w *importWorld) []string {
-		w.knows("ticket@@@wxcomponent-"+strings.Repeat("T", 64), func(appID string) string {
-			return "refreshtoken@@@wxcomponent-" + appID + "-" + strings.Repeat("R", 16)
-		})
-		text, err := os.ReadFile("broker/imports/testdata/wxcomponent.sql")
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		w.write("dump.sql", strings.ReplaceAll(string(text), "2026-11-29 16:03:00", time.Now().UTC().Add(-20*time.Minute).Format(time.DateTime)))
-		return []string{"wxcomponent dump.sql"}
-	}, "20m"},
-	{"csv", func(w *importWorld) []string {
-		text := "appid,refresh_token,ticket\n,," + w.sim.NewTicket(scriptComponent) + "\n"
-		for _, appID := range importMerchants {
-			text += appID + "," + w.sim.RefreshToken(scriptComponent, appID) + ",\n"
-		}
-		w.write("all.csv", text)
-		return []string{"csv all.csv"}
-	}, ""},
-}
 
 // componentToken gets a component_access_token as the old system did.
 func (w *importWorld) componentToken() string {
