@@ -43,8 +43,6 @@ func (p *program) importVerb() *cobra.Command {
 			"Exit codes: 0 all that was found is accounted for, 1 some of it is malformed and named, or it failed, 2 the command\n" +
 			"line or the configuration is at fault.",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-			defer stop()
 			if err := o.take(args); err != nil {
 				return &exitError{exitUsage, fmt.Errorf("import: %w", err)}
 			}
@@ -52,7 +50,7 @@ func (p *program) importVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.importFrom(ctx, l.Config, o)
+			return p.importFrom(cmd.Context(), l.Config, o)
 		},
 	}
 	flags := cmd.Flags()
@@ -123,6 +121,9 @@ func (p *program) importFrom(ctx context.Context, c config.Config, o importOptio
 	if err != nil {
 		return fail(err)
 	}
+	// Until here a signal ends the program at once, also where it waits for stdin: nothing was written.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	rows := newImportRows(c, o, found)
 	records, importer, err := p.openImport(ctx, c, o)
 	if err != nil {

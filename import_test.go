@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -234,4 +237,46 @@ func TestImport_SaysWhatIsWrong(t *testing.T) {
 	w.redis.Kill()
 	w.imports(1, "wxjava --source-file redis.url"+c, "the source: redis://.*cannot connect")
 	w.calls(0)
+}
+
+// A signal ends it while it reads what somebody types or pipes into it.
+func TestImport_FromStdin(t *testing.T) {
+	t.Parallel()
+	w := newImportWorld(t)
+	w.writeCSV("merchants.csv")
+	program := exec.Command("wxsidecar", "import", "csv", "-", "--config", "c.yaml", "--write")
+	program.Dir = w.dir
+	in, err := program.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = program.Process.Kill() }()
+	const more = 256 << 10 // than a pipe holds: once it is written the program reads
+	if _, err := io.WriteString(in, readText(t, w.path("merchants.csv"))+strings.Repeat("a line,,\n", more/8)); err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- program.Wait() }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("an import that was interrupted ends well")
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it goes on reading")
+	}
+	if found, err := filepath.Glob(w.path("data/*")); err != nil || len(found) > 0 {
+		t.Errorf("an import that was interrupted made %v, %v", found, err)
+	}
+	program = exec.Command("wxsidecar", "import", "csv", "-", "--config", "c.yaml")
+	program.Dir, program.Stdin = w.dir, strings.NewReader(readText(t, w.path("merchants.csv")))
+	if out, err := program.CombinedOutput(); err != nil || !strings.Contains(string(out), "would be: new: 3") {
+		t.Errorf("%v: %s", err, out)
+	}
 }
