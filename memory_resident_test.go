@@ -5,9 +5,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"sync"
 	"testing"
 )
 
@@ -28,25 +25,18 @@ const (
 func TestMemory_Resident(t *testing.T) {
 	upstream := newMemoryUpstream(t)
 	binary, dir := buildProgram(t)
-	cmd := exec.Command(binary, "serve")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(),
-		"WXSIDECAR_ACCOUNTS_0_APPID="+memoryAccount, "WXSIDECAR_ACCOUNTS_0_SECRET="+memorySecret,
-		"WXSIDECAR_LISTEN_APPS=127.0.0.1:0", "WXSIDECAR_LISTEN_PUSH=127.0.0.1:0",
-		"WXSIDECAR_LISTEN_METRICS=127.0.0.1:0", "WXSIDECAR_LISTEN_ADMIN=127.0.0.1:0",
-		"WXSIDECAR_STORE=bolt:store.db", "WXSIDECAR_LOG_FORMAT=json", "WXSIDECAR_UPSTREAM_URL="+upstream.URL,
-	)
-	pid, apps := startCommand(t, cmd, "apps")
+	pid, apps := startProgram(t, binary, dir, []string{
+		"WXSIDECAR_LISTEN_PUSH=127.0.0.1:0", "WXSIDECAR_LISTEN_METRICS=127.0.0.1:0", "WXSIDECAR_LISTEN_ADMIN=127.0.0.1:0",
+		"WXSIDECAR_STORE=bolt:store.db", "WXSIDECAR_UPSTREAM_URL=" + upstream.URL,
+	})
 	if err := downloadLarge(apps, 100); err != nil { // its token is there
 		t.Fatal(err)
 	}
 	wantResident(t, pid, "VmRSS", idleResident, "after its first call")
-	together(t, manyConns, func() error { return callOften(apps, callsOfEach) })
+	together(t, manyConns, func(int) error { return callOften(apps, callsOfEach) })
 	wantResident(t, pid, "VmRSS", usedResident, fmt.Sprintf("after %d calls by each of %d connections", callsOfEach, manyConns))
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil { // the peak counts from here on
-		t.Fatal(err)
-	}
-	together(t, manyDownload, func() error { return downloadLarge(apps, downloadBody) })
+	resetPeak(t, pid)
+	together(t, manyDownload, func(int) error { return downloadLarge(apps, downloadBody) })
 	wantResident(t, pid, "VmHWM", downloadResident, fmt.Sprintf("at most, with %d downloads of %s at once", manyDownload, mib(downloadBody)))
 }
 
@@ -57,20 +47,6 @@ func wantResident(t *testing.T, pid int, what string, limit int64, when string) 
 	if got > limit {
 		t.Errorf("%s resident %s, want at most %s", mib(got), when, mib(limit))
 	}
-}
-
-// together makes so many calls at once.
-func together(t *testing.T, n int, call func() error) {
-	t.Helper()
-	var calls sync.WaitGroup
-	for range n {
-		calls.Go(func() {
-			if err := call(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	calls.Wait()
 }
 
 // callOften makes so many small calls by a connection of its own.
