@@ -12,7 +12,7 @@
 //	alias.go       calls that come by a hosts entry
 //	request.go     borrowed bytes become ours; what could be read two ways is refused
 //	target.go      the request target: path, query, host
-//	header.go      which header lines pass; ascii.go, trace.go (W3C traces)
+//	header.go      which header lines pass; header_class.go, ascii.go, trace.go (W3C traces)
 //	hosts.go       the names by which apps may call
 //	params.go      the query parameters that mean something to us
 //	browser.go     what web pages send is refused
