@@ -111,8 +111,11 @@ func headerToStrip(h *fasthttp.ResponseHeader, not *injected) []byte {
 
 // dropListed removes Connection, whose value is names, and the headers that it names.
 func dropListed(h *fasthttp.ResponseHeader, names []byte) {
-	plain := equalFold(names, "keep-alive") || equalFold(names, "close")
-	for h.Del(fasthttp.HeaderConnection); !plain; {
+	h.Del(fasthttp.HeaderConnection)
+	if equalFold(names, "keep-alive") || equalFold(names, "close") {
+		return
+	}
+	for {
 		found := ""
 		for name := range h.All() {
 			if c, _ := classify(name); c != classFraming && lists(names, name) {
