@@ -74,8 +74,8 @@ type state struct {
 	memory   replayMemory
 	results  resultCounters
 	requests sync.Pool
-	tokenCtx atomic.Pointer[sharedContext]
-	nextDate atomic.Int64 // when the Date of an answer is looked at again, nanoseconds since 1970
+	tokenCtx atomic.Pointer[context.Context] // see tokenContext
+	nextDate atomic.Int64                    // when the Date of an answer is looked at again, nanoseconds since 1970
 	process  uint32
 	calls    atomic.Uint64
 }

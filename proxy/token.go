@@ -33,22 +33,18 @@ func (s *Server) token(key broker.Key) (*broker.Token, *fault) {
 	return tok, nil
 }
 
-// sharedContext is a context that the calls of one second share.
-type sharedContext struct{ context.Context }
-
 // tokenContext returns a context that ends after tokenWait to tokenWait plus a second. All
 // calls of a second share one: nearly none of them waits, and a context for each would
 // be an allocation on the hit path. A timer ends the second, so that a call need not read
 // the clock for it.
 func (s *Server) tokenContext() context.Context {
 	if shared := s.tokenCtx.Load(); shared != nil {
-		return shared
+		return *shared
 	}
 	// It ends by its deadline; nothing cancels it earlier.
 	ctx, cancel := context.WithTimeout(s.base, tokenWait+time.Second)
 	context.AfterFunc(ctx, cancel)
-	shared := &sharedContext{ctx}
-	s.tokenCtx.Store(shared)
-	time.AfterFunc(time.Second, func() { s.tokenCtx.CompareAndSwap(shared, nil) })
-	return shared
+	s.tokenCtx.Store(&ctx)
+	time.AfterFunc(time.Second, func() { s.tokenCtx.CompareAndSwap(&ctx, nil) })
+	return ctx
 }
