@@ -17,7 +17,7 @@ type client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	out  []byte
-	free func() bool
+	stop func() bool
 }
 
 // callTimeout is for one call, and far more than any takes: a proxy that hangs makes
@@ -34,12 +34,12 @@ func dial(ctx context.Context, to *contender) (*client, error) {
 		conn = tls.Client(conn, &tls.Config{RootCAs: to.roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12})
 	}
 	// A call that nobody answers must not outlive ctx either.
-	free := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	return &client{to: to, conn: conn, in: bufio.NewReaderSize(conn, 32<<10), free: free}, nil
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return &client{to: to, conn: conn, in: bufio.NewReaderSize(conn, 32<<10), stop: stop}, nil
 }
 
 func (c *client) close() {
-	c.free()
+	c.stop()
 	_ = c.conn.Close()
 }
 
