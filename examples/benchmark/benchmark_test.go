@@ -149,9 +149,20 @@ func TestCall_Refused(t *testing.T) {
 	call(allLoads[0], "403")
 }
 
+// With none of the proxies that were asked for there is nothing to compare.
+func TestRun_NobodyHere(t *testing.T) {
+	hideOthers(t)
+	var out bytes.Buffer
+	err := run(t.Context(), []string{"-only", "nginx,haproxy", "-rounds", "1", "-time", "10ms", "-accounts", "1"}, &out, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "-only") || strings.Count(out.String(), "Left out: ") != 2 {
+		t.Errorf("%v after %q", err, &out)
+	}
+}
+
 func TestParseOptions_Refused(t *testing.T) {
 	for _, args := range []string{
 		"-rounds 0", "-time 1ms", "-time 1h", "-accounts 0", "-accounts 1,x", "-accounts 1000000", "-conns 5000", "-only caddy", "-loads get,put", "more",
+		"-loads upload,download -conns 17,64", // nothing is left to measure
 	} {
 		if o, err := parseOptions(strings.Fields(args), io.Discard); err == nil {
 			t.Errorf("%s is taken: %+v", args, o)

@@ -44,6 +44,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	for _, m := range missing {
 		fmt.Fprintln(out, m)
 	}
+	if len(peers) == 0 {
+		return errors.New("none of -only can run here: install what is missing, or name others")
+	}
 	dir, err := os.MkdirTemp("", "wxsidecar-benchmark-")
 	if err != nil {
 		return err

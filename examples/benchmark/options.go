@@ -47,6 +47,9 @@ func parseOptions(args []string, messages io.Writer) (o options, err error) {
 	if o.loads, err = choose("loads", *names, allLoads, func(l load) string { return l.name }); err != nil {
 		return o, err
 	}
+	if len(plan(o, 0)) == 0 {
+		return o, fmt.Errorf("-loads %s -conns %s: nothing is left to measure: bodies of 10 MiB take at most %d connections", *names, *conns, mostBig)
+	}
 	o.peers, err = choose("only", *only, allPeers, func(p peer) string { return p.name })
 	return o, err
 }
