@@ -25,7 +25,7 @@ type entry struct {
 
 	// Guarded by table.mu.
 	cond      condition
-	mishaps   *mishaps // nil for none: see metLocked and meetLocked
+	mishaps   *mishaps // nil for none: see mishapsLocked and makeMishapsLocked
 	queued    queued
 	renewal   activity
 	blocking  blocking
@@ -41,16 +41,17 @@ type mishaps struct {
 	freed     instant // when the end of an outage last had it tried ahead of its backoff
 }
 
-// metLocked returns what mishaps e has met.
-func (e *entry) metLocked() mishaps {
+// mishapsLocked returns a copy of the mishaps that e has met.
+func (e *entry) mishapsLocked() mishaps {
 	if e.mishaps == nil {
 		return mishaps{}
 	}
 	return *e.mishaps
 }
 
-// meetLocked returns what mishaps e has met, to be changed.
-func (e *entry) meetLocked() *mishaps {
+// makeMishapsLocked returns the mishaps that e has met, to be changed; it makes them where there
+// are none.
+func (e *entry) makeMishapsLocked() *mishaps {
 	if e.mishaps == nil {
 		e.mishaps = &mishaps{}
 	}
@@ -94,7 +95,7 @@ func (e *entry) lastUsed() time.Time {
 // usableLocked returns the token with which calls can be expected to succeed: one that
 // lives and that WeChat has not rejected; nil for none.
 func (e *entry) usableLocked(now time.Time) *Token {
-	if t := e.token.Load(); t.Alive(now) && t.Generation != e.metLocked().rejection.rejected {
+	if t := e.token.Load(); t.Alive(now) && t.Generation != e.mishapsLocked().rejection.rejected {
 		return t
 	}
 	return nil

@@ -67,7 +67,7 @@ func (b *Broker) SpendDayOf(key Key) { b.table.spendDay(key) }
 func (t *table) spendDay(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	budget := &t.entries.find(key).meetLocked().quota.forced
+	budget := &t.entries.find(key).makeMishapsLocked().quota.forced
 	budget.take(t.clock.Now(), 1)
 	budget.used = 1 << 30
 }

@@ -152,7 +152,7 @@ func (t *table) activate(key Key, rec *record) *entry {
 		e.cond = e.nextLocked(ev, now)
 	}
 	if ev, used := quotaOf(rec, alive, now); used && rec.quotaMet.After(t.budgets.resetAt) {
-		e.meetLocked().quota.met, e.cond = instantOf(rec.quotaMet), e.nextLocked(ev, now)
+		e.makeMishapsLocked().quota.met, e.cond = instantOf(rec.quotaMet), e.nextLocked(ev, now)
 	}
 	t.entries.add(e)
 	if t.idleLocked(e, now) {

@@ -96,7 +96,7 @@ func (t *table) accountLocked(e *entry, now time.Time) AccountStatus {
 
 // displacedLocked reports whether rejections have used up the renewals that they may force.
 func (e *entry) displacedLocked(now time.Time) bool {
-	left := e.metLocked().rejection.forced // a copy: looking spends nothing
+	left := e.mishapsLocked().rejection.forced // a copy: looking spends nothing
 	return left.spent > 0 && !left.take(now, e.lifeLocked())
 }
 

@@ -79,20 +79,20 @@ func (t *table) finishBlockedLocked(e *entry, out *outcome, now time.Time) {
 // same, who then had it rejected while nobody knew, as before the key came into use. Those
 // are served it; else they would have it renewed again and again.
 func (e *entry) noteUnchangedLocked() {
-	r := e.metLocked().rejection
+	r := e.mishapsLocked().rejection
 	token := r.suspect
 	if token == nil && (r.rejected != 0 || e.renewal.waiters > 0) {
 		token = e.token.Load()
 	}
 	if token != nil {
-		e.meetLocked().rejection.unchanged = token.Generation
+		e.makeMishapsLocked().rejection.unchanged = token.Generation
 	}
 }
 
 // restoreSuspectLocked has the rejected token served again unless a newer one is in
 // force: a renewal that failed leaves nothing better.
 func (e *entry) restoreSuspectLocked() {
-	suspect := e.metLocked().rejection.suspect
+	suspect := e.mishapsLocked().rejection.suspect
 	if suspect == nil {
 		return
 	}

@@ -18,7 +18,7 @@ type forcedRecord struct {
 func (t *table) forcedOf(e *entry, stored *forcedRecord) *forcedRecord {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m, today := e.metLocked(), chinaDay(t.clock.Now())
+	m, today := e.mishapsLocked(), chinaDay(t.clock.Now())
 	r, q := m.rejection, m.quota
 	if stored != nil && chinaDay(moment(stored.At)) == today && stored.At > millis(r.forced.at.time()) {
 		return stored
@@ -34,10 +34,10 @@ func (t *table) forcedOf(e *entry, stored *forcedRecord) *forcedRecord {
 
 // followForcedLocked takes over what another sidecar, or an earlier run, has spent since.
 func (e *entry) followForcedLocked(f *forcedRecord) {
-	if f == nil || !moment(f.At).After(e.metLocked().rejection.forced.at.time()) {
+	if f == nil || !moment(f.At).After(e.mishapsLocked().rejection.forced.at.time()) {
 		return
 	}
-	m := e.meetLocked()
+	m := e.makeMishapsLocked()
 	m.rejection.forced = forcedBudget{spent: f.Spent, at: instantOf(moment(f.At))}
 	m.quota.forced = dayBudget{day: f.Day, used: f.Used}
 	m.rejection.refreshes = dayBudget{day: f.RefreshDay, used: f.Refreshes}

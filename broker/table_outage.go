@@ -204,8 +204,8 @@ const freedAgain = 75 * time.Second
 func (t *table) retryUnansweredLocked() {
 	now := t.clock.Now()
 	for e := range t.entries.all() {
-		if e.cond.noAnswer && e.queued.in != nil && now.Sub(e.metLocked().freed.time()).Abs() >= freedAgain {
-			e.meetLocked().freed = instantOf(now)
+		if e.cond.noAnswer && e.queued.in != nil && now.Sub(e.mishapsLocked().freed.time()).Abs() >= freedAgain {
+			e.makeMishapsLocked().freed = instantOf(now)
 			t.changeLocked(e, event{kind: eventAnswered}, when{})
 		}
 	}

@@ -51,7 +51,7 @@ func (t *table) quotaMet(e *entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
-	q := &e.meetLocked().quota
+	q := &e.makeMishapsLocked().quota
 	if !q.metToday(now) {
 		t.budgets.breaker(groupOf(e.key)).note(e.key, now)
 	}
@@ -69,7 +69,7 @@ func (t *table) renewed(e *entry, full time.Duration, unchanged bool) time.Time 
 func (t *table) renewedLocked(e *entry, full time.Duration, unchanged bool, now time.Time) time.Time {
 	token := e.token.Load()
 	if token == nil {
-		token = e.metLocked().rejection.suspect // held back until the renewal ends
+		token = e.mishapsLocked().rejection.suspect // held back until the renewal ends
 	}
 	if token == nil {
 		return now
@@ -154,17 +154,17 @@ func (e *entry) forgetQuotaLocked() {
 func (t *table) overBudget(e *entry) (reason string, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now, met := t.clock.Now(), e.metLocked()
+	now, met := t.clock.Now(), e.mishapsLocked()
 	stopped := !t.budgets.breaker(groupOf(e.key)).allow(now, met.quota.metToday(now))
 	if stopped != met.quota.stopped {
-		e.meetLocked().quota.stopped = stopped
+		e.makeMishapsLocked().quota.stopped = stopped
 	}
 	suspect := met.rejection.suspect
 	forced := suspect != nil && !e.cond.paced() // a pause on top of its own would hide the cause, and outlast it
 	if !stopped && !forced {
 		return "", 0
 	}
-	q := &e.meetLocked().quota
+	q := &e.makeMishapsLocked().quota
 	switch {
 	case stopped:
 		return reasonQuotaOfAll, t.untilQuotaProbe()

@@ -88,7 +88,7 @@ func (t *table) changedElsewhere(key Key, before, after *record) {
 		ev.wait = verdictMemory
 		t.changeLocked(e, ev, when{as: notAtAll})
 	case met:
-		e.meetLocked().quota.met = instantOf(after.quotaMet)
+		e.makeMishapsLocked().quota.met = instantOf(after.quotaMet)
 		t.budgets.breaker(groupOf(key)).noteElsewhere(key, after.quotaMet, now)
 		t.changeLocked(e, quota, when{})
 	case renewed:

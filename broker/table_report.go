@@ -28,7 +28,7 @@ func (t *table) report(key Key, generation uint64, r Refusal) bool {
 	if token == nil || token.Generation != generation {
 		return true
 	}
-	if generation == e.metLocked().rejection.rejected {
+	if generation == e.mishapsLocked().rejection.rejected {
 		t.requestLocked(e) // known, and its successor is being tried for
 		return true
 	}
@@ -37,7 +37,7 @@ func (t *table) report(key Key, generation uint64, r Refusal) bool {
 		return false
 	}
 	t.log.Info("WeChat rejects a token; a renewal is wanted", "key", key.String(), "generation", generation, "errcode", r.Errcode, "path", clip(r.Path))
-	e.meetLocked().rejection.suspect = token
+	e.makeMishapsLocked().rejection.suspect = token
 	e.token.Store(nil)
 	t.requestLocked(e)
 	if trouble := e.rootLocked().cond.trouble; trouble != StateNeedsAuthorization && trouble != StateUnauthorized {
@@ -56,7 +56,7 @@ func (t *table) mayForceLocked(e *entry, token *Token, r Refusal, now time.Time)
 		r.First = e.calls.faulty.firstRefused(r.Path, now)
 	}
 	served, since := e.refusedLocked(token, now)
-	seen := &e.meetLocked().rejection
+	seen := &e.makeMishapsLocked().rejection
 	attrs := []any{"key", e.key.String(), "generation", token.Generation, "errcode", r.Errcode, "path", clip(r.Path)}
 	switch {
 	case r.refutes(token) || !r.First.IsZero() && seen.confirmed(token, now):
@@ -81,7 +81,7 @@ func (t *table) mayForceLocked(e *entry, token *Token, r Refusal, now time.Time)
 // refusedLocked notes that e's living token was refused at now. It returns whether that
 // has ever served a call, and the first refusal since it last did.
 func (e *entry) refusedLocked(token *Token, now time.Time) (served bool, since time.Time) {
-	r := &e.meetLocked().rejection
+	r := &e.makeMishapsLocked().rejection
 	if e.calls.served.refused(token.Generation) || r.refused != token.Generation {
 		r.refused, r.since = token.Generation, now.UnixNano()
 	}
@@ -115,6 +115,6 @@ func (t *table) mayForceRefresh(e *entry) bool {
 func (t *table) isRejected(e *entry, generation uint64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := e.metLocked().rejection
+	r := e.mishapsLocked().rejection
 	return generation != 0 && r.rejected == generation || r.suspect != nil && r.suspect.Generation == generation
 }

@@ -80,7 +80,7 @@ func (t *table) statusLocked(e *entry, now time.Time) KeyStatus {
 func (e *entry) heldLocked(now time.Time) *Token {
 	token := e.token.Load()
 	if token == nil {
-		token = e.metLocked().rejection.suspect
+		token = e.mishapsLocked().rejection.suspect
 	}
 	if !token.Alive(now) {
 		return nil
@@ -99,7 +99,7 @@ func (e *entry) troubleLocked() *Trouble {
 // liveLocked reports whether e shows as live: it has a usable token, or one that is being
 // replaced without trouble.
 func (e *entry) liveLocked(now time.Time) bool {
-	return e.usableLocked(now) != nil || e.metLocked().rejection.suspect.Alive(now) && e.cond.trouble == StateUnknown
+	return e.usableLocked(now) != nil || e.mishapsLocked().rejection.suspect.Alive(now) && e.cond.trouble == StateUnknown
 }
 
 // stateLocked is the state of e now: its condition may be older than its token's death.

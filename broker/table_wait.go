@@ -52,7 +52,7 @@ func (t *table) await(ctx context.Context, e *entry, spent uint64) (*Token, erro
 // rejected gets it again only if WeChat itself has given it once more.
 func (e *entry) servedLocked(now time.Time, spent uint64) *Token {
 	t := e.token.Load()
-	if !t.Alive(now) || t.Generation == spent && e.metLocked().rejection.unchanged != spent {
+	if !t.Alive(now) || t.Generation == spent && e.mishapsLocked().rejection.unchanged != spent {
 		return nil
 	}
 	return t
