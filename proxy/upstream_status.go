@@ -7,8 +7,8 @@ type HostStatus struct {
 	Name string
 	// Failures is how many calls failed in a row.
 	Failures int
-	// OutUntil is when a host that is out is tried again; zero for one that is not out, or that
-	// no call has asked half a minute after that: nobody knows.
+	// OutUntil is when a host that is out is tried again. It is zero for one that is not out, and
+	// from half a minute after that time on if no call has tried it: how it is, nobody knows then.
 	OutUntil time.Time
 }
 
