@@ -2,22 +2,71 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 )
 
-// usable reports whether an idle connection may carry another call: its peer has
-// neither closed it nor sent anything. An unsolicited answer would otherwise be taken
-// for the answer to the next call, which may be another account's.
-func (c *conn) usable() bool {
-	if c.pausable != nil && !c.pausable.allTaken() && !c.pausable.noInput(c.nc) || c.proxyTLS != nil && !c.noInputOfProxy() {
-		return false
+// errNotSilent says that an idle connection may not carry another call: its peer has closed it
+// or sent something. An unsolicited answer would otherwise be taken for the answer to the next
+// call, which may be another account's. Nothing of the call was sent.
+var errNotSilent = errors.New("the upstream closed its idle connection, or sent what nobody asked for")
+
+// turn is the sending of one call over a kept connection, for [conn.turnStep].
+type turn struct {
+	r       *request
+	query   []byte
+	timeout time.Duration
+	taken   bool
+	err     error
+}
+
+// sendIfSilent is send, but for a connection that has carried calls before it returns
+// errNotSilent if that may not carry another.
+func (c *conn) sendIfSilent(r *request, query []byte, timeout time.Duration) error {
+	switch {
+	case !c.reused || c.socket == nil:
+		return c.send(r, query, timeout)
+	case !r.body.short():
+		if !c.silent() {
+			return errNotSilent
+		}
+		return c.send(r, query, timeout)
 	}
-	if c.socket == nil {
+	c.turn = turn{r: r, query: query, timeout: timeout, err: errNotSilent}
+	// Whatever ends the wait, such as a deadline, the read that follows meets it too.
+	_ = c.socket.Read(c.turnStep)
+	err := c.turn.err
+	c.turn = turn{}
+	return err
+}
+
+// step looks whether the socket is silent, sends, and is called again when the answer begins.
+// In a read of its own each of them would cost more: Go's poller begins a read by forgetting
+// that the socket may be ready. So a read tries the socket first, and right behind a call finds
+// nothing. Here the look, which is needed anyway, is what is tried.
+func (c *conn) step(fd uintptr) bool {
+	t := &c.turn
+	if t.taken {
 		return true
 	}
-	c.noInput = false
-	return c.socket.Control(c.checkInput) == nil && c.noInput
+	t.taken = true
+	if noInput(fd) {
+		t.err = c.send(t.r, t.query, t.timeout)
+	}
+	return t.err != nil
+}
+
+// nothingBuffered reports whether no TLS layer of a kept connection has read ahead.
+func (c *conn) nothingBuffered() bool {
+	return (c.pausable == nil || c.pausable.allTaken() || c.pausable.noInput(c.nc)) && (c.proxyTLS == nil || c.noInputOfProxy())
+}
+
+// silent reports whether the peer has neither closed the socket nor sent anything.
+func (c *conn) silent() bool {
+	silent := false
+	err := c.socket.Control(func(fd uintptr) { silent = noInput(fd) })
+	return err == nil && silent
 }
 
 // tlsOfProxy returns the TLS connection to upstream.proxy, which is nc or lies below p;

@@ -51,11 +51,11 @@ type conn struct {
 
 // below is what lies between a connection and the network.
 type below struct {
-	pausable   *pausableConn   // between TLS and the network; nil without TLS
-	proxyTLS   *tls.Conn       // with upstream.proxy; nil without TLS there
-	socket     syscall.RawConn // nil where there is none to look at
-	checkInput func(uintptr)   // sees whether the socket is silent
-	noInput    bool            // what it saw
+	pausable *pausableConn   // between TLS and the network; nil without TLS
+	proxyTLS *tls.Conn       // with upstream.proxy; nil without TLS there
+	socket   syscall.RawConn // nil where there is none to look at
+	turn     turn
+	turnStep func(fd uintptr) bool // step; made once, as it is needed for each call
 }
 
 func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *conn {
@@ -69,7 +69,7 @@ func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *
 	}
 	c.proxyTLS = tlsOfProxy(nc, c.pausable)
 	c.socket = socketOf(nc)
-	c.checkInput = func(fd uintptr) { c.noInput = noInput(fd) } // made once, as it is needed for each call
+	c.turnStep = c.step
 	return c
 }
 
@@ -106,18 +106,22 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) close() { _ = c.nc.Close() }
 
 // exchange sends the call and reads the head of the answer. It sets r.sent if any of the
-// call may have been sent. now is when it begins.
+// call may have been sent. now is when it begins. It returns errNotSilent for a kept connection
+// that may not carry the call.
 func (c *conn) exchange(now time.Time, r *request, query []byte, resp *fasthttp.Response, timeout time.Duration) error {
 	c.received, c.sent, c.streaming, c.app = false, false, false, r.body.conn
 	defer func() { r.sent = r.sent || c.sent }()
+	if c.reused && !c.nothingBuffered() {
+		return errNotSilent
+	}
 	if err := c.setHeadDeadline(now, timeout); err != nil {
 		return err
 	}
-	err := c.send(r, query, timeout)
+	err := c.sendIfSilent(r, query, timeout)
 	if err == nil {
 		return c.readHead(resp)
 	}
-	if errors.Is(err, errAppBody) || r.body.short() {
+	if errors.Is(err, errNotSilent) || errors.Is(err, errAppBody) || r.body.short() {
 		return err
 	}
 	// An upstream that refuses an upload answers and closes before its end.

@@ -11,23 +11,21 @@ import (
 	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
-// connect returns a connection to h: an idle one that is usable, or a new one. fresh
-// rules out idle ones. A call that is not repeatable gets an idle one only if that was
-// used within connFresh.
-func (u *upstream) connect(now time.Time, h *host, fresh, repeatable bool) (*conn, error) {
-	if !fresh {
-		var since time.Time
-		if !repeatable {
-			since = now.Add(-connFresh)
-		}
-		for c := h.pool.get(now, since); c != nil; c = h.pool.get(now, since) {
-			if c.usable() {
-				return c, nil
-			}
-			c.close()
-			u.metrics.UpstreamStale()
-		}
+// idleConn returns an idle connection to h, or nil. fresh rules them out. A call that is not
+// repeatable gets one only if that was used within connFresh.
+func (h *host) idleConn(now time.Time, fresh, repeatable bool) *conn {
+	var since time.Time
+	switch {
+	case fresh:
+		return nil
+	case !repeatable:
+		since = now.Add(-connFresh)
 	}
+	return h.pool.get(now, since)
+}
+
+// connect returns a new connection to h.
+func (u *upstream) connect(h *host) (*conn, error) {
 	nc, err := u.dial(h)
 	u.metrics.UpstreamDial(err == nil)
 	if err != nil {

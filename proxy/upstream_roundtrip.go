@@ -53,22 +53,32 @@ func (u *upstream) roundTrip(now time.Time, r *request, query []byte, resp *fast
 	}
 }
 
-// attempt sends the call over one connection to h. With an error it returns the
-// connection that failed, closed, or nil where none could be made.
+// attempt sends the call over one connection to h: an idle one that may carry it, or a new one.
+// With an error it returns the connection that failed, closed, or nil where none could be made.
 func (u *upstream) attempt(now time.Time, h *host, fresh bool, r *request, query []byte, resp *fasthttp.Response) (*conn, error) {
-	c, err := u.connect(now, h, fresh, r.repeatable())
+	for c := h.idleConn(now, fresh, r.repeatable()); c != nil; c = h.idleConn(now, fresh, r.repeatable()) {
+		err := c.exchange(now, r, query, resp, u.timeout)
+		if errors.Is(err, errNotSilent) {
+			c.close()
+			u.metrics.UpstreamStale()
+			continue
+		}
+		return c, c.failedCall(err)
+	}
+	c, err := u.connect(h)
 	if err != nil {
 		return nil, fmt.Errorf("connect to upstream %s: %w", h.name, err)
 	}
-	if !c.reused {
-		now = u.now() // to connect took its time
+	return c, c.failedCall(c.exchange(u.now(), r, query, resp, u.timeout))
+}
+
+// failedCall closes c if its call failed with err.
+func (c *conn) failedCall(err error) error {
+	if err == nil {
+		return nil
 	}
-	err = c.exchange(now, r, query, resp, u.timeout)
-	if err != nil {
-		c.close()
-		err = fmt.Errorf("call upstream %s: %w", h.name, err)
-	}
-	return c, err
+	c.close()
+	return fmt.Errorf("call upstream %s: %w", c.host.name, err)
 }
 
 // retryDecision says whether and where a failed call is sent again.

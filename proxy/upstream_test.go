@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wxsidecar/wxsidecar/proxy/dial"
 )
 
 func TestRoundTrip_ReusesConnections(t *testing.T) {
@@ -114,36 +113,29 @@ func TestRoundTrip_StaleConnectionAmidAnUpload(t *testing.T) {
 // ten seconds, or over a new one.
 func TestUpstream_FreshConnections(t *testing.T) {
 	now := time.Unix(1000, 0)
-	dialled := 0
-	u := &upstream{now: func() time.Time { return now }, base: context.Background()}
+	clock := func() time.Time { return now }
 	h := &host{}
 	defer h.pool.close()
-	h.dialer = dial.Host{Name: "127.0.0.1", Port: "1", Now: u.now, Connect: func(context.Context, string, string) (net.Conn, error) {
-		dialled++
-		return &fakeUpstream{}, nil
-	}}
-	f := func(method string, whole bool, idle time.Duration, want int) {
+	f := func(method string, whole bool, idle time.Duration, want bool) {
 		t.Helper()
-		now = now.Add(time.Hour)
-		h.pool.put(newConn(&fakeUpstream{}, h, u.now, 0), now)
+		h.pool.put(newConn(&fakeUpstream{}, h, clock, 0), now)
 		now = now.Add(idle)
-		dialled = 0
 		r := &request{requestHead: requestHead{method: []byte(method)}, body: body{whole: whole}}
-		if _, err := u.connect(now, h, false, r.repeatable()); err != nil || dialled != want {
-			t.Errorf("%s, body kept %v, idle for %v: %d dialled, %v; want %d", method, whole, idle, dialled, err, want)
+		if got := h.idleConn(now, false, r.repeatable()) != nil; got != want {
+			t.Errorf("%s, body kept %v, idle for %v: kept one %v, want %v", method, whole, idle, got, want)
 		}
 		h.pool.closeIdle()
 	}
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
 		for _, whole := range []bool{true, false} {
-			f(method, whole, 10*time.Second-1, 0)
-			f(method, whole, 10*time.Second, 1)
+			f(method, whole, 10*time.Second-1, true)
+			f(method, whole, 10*time.Second, false)
 		}
 	}
 	for _, method := range []string{"GET", "HEAD"} {
-		f(method, true, connIdle-1, 0)
-		f(method, true, connIdle, 1)
-		f(method, false, 10*time.Second, 1)
+		f(method, true, connIdle-1, true)
+		f(method, true, connIdle, false)
+		f(method, false, 10*time.Second, false)
 	}
 }
 
