@@ -49,7 +49,7 @@ type Options struct {
 	// Metrics and Log may be nil.
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
-	// Now is the local clock for deadlines and durations; nil for time.Now.
+	// Now is the local clock for deadlines and durations; nil for the machine's.
 	Now func() time.Time
 	// BaseContext is the parent of the contexts for the broker and for dialling; nil for
 	// context.Background.
@@ -61,7 +61,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("proxy: Options.Source is nil")
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = monotonic()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -71,4 +71,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.Limits = o.Limits.withDefaults()
 	return o, nil
+}
+
+// monotonic returns a clock for deadlines and durations. It reads one clock of the system where
+// [time.Now] reads two, and no step of the wall clock moves it: its wall time is that of its
+// start, and what has passed since.
+func monotonic() func() time.Time {
+	start := time.Now()
+	return func() time.Time { return start.Add(time.Since(start)) }
 }

@@ -14,9 +14,12 @@ type HostStatus struct {
 
 // Hosts returns how the upstream's hosts are, the first one first. The caller owns the slice.
 func (s *Server) Hosts() []HostStatus {
-	all := make([]HostStatus, len(s.upstream.hosts))
+	all, now := make([]HostStatus, len(s.upstream.hosts)), s.upstream.now()
 	for i, h := range s.upstream.hosts {
-		all[i] = h.status(s.upstream.now())
+		all[i] = h.status(now)
+		if until := all[i].OutUntil; !until.IsZero() {
+			all[i].OutUntil = time.Now().Add(until.Sub(now)) // the upstream's clock is no wall clock
+		}
 	}
 	return all
 }
