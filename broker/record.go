@@ -99,7 +99,7 @@ func (r *record) tokenOf(key *Key) *Token {
 	if r.token.IsZero() {
 		return nil
 	}
-	return &Token{key: key, value: r.token, Generation: r.generation, ObtainedAt: r.obtained, DiesAt: r.dies}
+	return newToken(key, r.token, r.generation, r.obtained, r.dies)
 }
 
 func millis(t time.Time) int64 {

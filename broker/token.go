@@ -15,6 +15,7 @@ type Token struct {
 	key   *Key // of the entry: tokens are kept small
 	value secret.Text
 	calls *keyCalls // what calls showed of its key; nil where that is not kept
+	plain bool
 	// Generation grows by one with each new value of the key, on whichever
 	// replica it was obtained. It never goes back.
 	Generation uint64
@@ -26,7 +27,11 @@ type Token struct {
 // NewToken returns a token of key with that value. The broker makes its own; this
 // is for what stands in for a broker in tests.
 func NewToken(key Key, value secret.Text, generation uint64, obtained, dies time.Time) *Token {
-	return &Token{key: &key, value: value, Generation: generation, ObtainedAt: obtained, DiesAt: dies}
+	return newToken(&key, value, generation, obtained, dies)
+}
+
+func newToken(key *Key, value secret.Text, generation uint64, obtained, dies time.Time) *Token {
+	return &Token{key: key, value: value, plain: isPlain(value.Reveal()), Generation: generation, ObtainedAt: obtained, DiesAt: dies}
 }
 
 // Key returns the key that the token belongs to.
@@ -35,6 +40,10 @@ func (t *Token) Key() Key { return *t.key }
 // Value returns the token's text, as WeChat gave it. It goes to WeChat or, with
 // tokens.expose, to the app; nowhere else.
 func (t *Token) Value() string { return t.value.Reveal() }
+
+// Plain reports whether the value stands in a query as it is: it has none but the unreserved
+// characters of RFC 3986, as all tokens so far.
+func (t *Token) Plain() bool { return t.plain }
 
 // Served says that WeChat took the token in an app's call of path; cured, that the
 // call had been refused with an older one. It takes no lock and costs no allocation,
@@ -66,3 +75,14 @@ func (t *Token) GoString() string { return t.String() }
 
 // LogValue is String, for log/slog.
 func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+func isPlain(value string) bool {
+	for i := range len(value) {
+		switch c := value[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -12,12 +12,7 @@ import (
 // attempt sends the call once and reads the answer into resp. It returns the errcode in
 // the answer: 0 if there is none, and for an answer that streams.
 func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response) (int, *fault) {
-	value := ""
-	if tok != nil {
-		value = tok.Value()
-	}
-	r.rewrite = appendQuery(r.rewrite[:0], r.query, r.cred.drop&r.params.present, r.cred.param, value)
-	r.injected.setToken(value, r.rewrite)
+	r.inject(tok)
 	began := s.now()
 	c, err := s.upstream.roundTrip(began, r, r.rewrite, resp)
 	var st *stream
@@ -51,6 +46,23 @@ func (s *Server) attempt(r *request, tok *broker.Token, resp *fasthttp.Response)
 		r.injected.redact(resp)
 	}
 	return errcode, nil
+}
+
+// inject makes the query that is sent, with tok; nil for none.
+func (r *request) inject(tok *broker.Token) {
+	r.rewrite = appendParam(r.rewrite[:0], r.query, r.cred.drop&r.params.present, r.cred.param)
+	if tok == nil || r.cred.param == "" {
+		r.injected.token, r.injected.tokenEscaped = nil, nil
+		return
+	}
+	from := len(r.rewrite)
+	if tok.Plain() {
+		r.rewrite = append(r.rewrite, tok.Value()...)
+		r.injected.token, r.injected.tokenEscaped = r.rewrite[from:], nil
+	} else {
+		r.rewrite = appendEscaped(r.rewrite, tok.Value())
+		r.injected.token, r.injected.tokenEscaped = []byte(tok.Value()), r.rewrite[from:]
+	}
 }
 
 // mayStream refuses an answer that is too long to be buffered and must not be streamed.

@@ -6,6 +6,15 @@ import "bytes"
 // each, and with param=token at the end unless param is empty. It escapes token. All other
 // bytes stay as they are.
 func appendQuery(dst, query []byte, drop paramSet, param, token string) []byte {
+	dst = appendParam(dst, query, drop, param)
+	if param == "" {
+		return dst
+	}
+	return appendEscaped(dst, token)
+}
+
+// appendParam is appendQuery without the token.
+func appendParam(dst, query []byte, drop paramSet, param string) []byte {
 	start := len(dst)
 	if drop == 0 {
 		dst = append(dst, query...)
@@ -18,8 +27,7 @@ func appendQuery(dst, query []byte, drop paramSet, param, token string) []byte {
 	if len(dst) > start {
 		dst = append(dst, '&')
 	}
-	dst = append(append(dst, param...), '=')
-	return appendEscaped(dst, token)
+	return append(append(dst, param...), '=')
 }
 
 func appendWithout(dst, query []byte, drop paramSet) []byte {

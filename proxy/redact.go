@@ -11,14 +11,6 @@ import (
 // errors, may repeat the URL or the body that was sent.
 type injected struct{ token, tokenEscaped, secret, secretEscaped []byte }
 
-// setToken sets the token, which is at the end of query.
-func (i *injected) setToken(token string, query []byte) {
-	i.token, i.tokenEscaped = append(i.token[:0], token...), nil
-	if !bytes.HasSuffix(query, i.token) {
-		i.tokenEscaped = query[bytes.LastIndexByte(query, '=')+1:]
-	}
-}
-
 func (i *injected) setSecret(secret string) {
 	i.secret, i.secretEscaped = []byte(secret), appendEscaped(nil, secret)
 }

@@ -97,10 +97,10 @@ func (r *request) reset() {
 	if cap(kept) > shortBytes {
 		kept = nil
 	}
-	*r = request{
-		requestHead: requestHead{buf: r.buf[:0], headers: r.headers[:0]}, rewrite: r.rewrite[:0],
-		body: body{buffered: kept, pieces: r.body.pieces[:0]}, injected: injected{token: r.injected.token[:0]},
-	}
+	buf, headers, rewrite, pieces := r.buf[:0], r.headers[:0], r.rewrite[:0], r.body.pieces[:0]
+	*r = request{} // in place, while a value with all fields would be copied
+	r.buf, r.headers, r.rewrite = buf, headers, rewrite
+	r.body.buffered, r.body.pieces = kept, pieces
 }
 
 func (r *request) isGet() bool { return string(r.method) == fasthttp.MethodGet }
