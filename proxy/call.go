@@ -55,7 +55,7 @@ func (s *Server) check(ctx *fasthttp.RequestCtx, r *request, callers *callers) *
 func (s *Server) differsInCase(path []byte) bool {
 	var buf [64]byte // the longest of them is shorter
 	path = withoutSlash(path)
-	if len(path) > len(buf) {
+	if len(path) > len(buf) || !hasUpper(path) { // those with a handler have none
 		return false
 	}
 	for i, c := range path {

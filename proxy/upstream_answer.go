@@ -80,38 +80,43 @@ func (u *upstream) release(c *conn, now time.Time) {
 // stripHead removes from an answer's head the hop-by-hop headers, those that are ours,
 // the framing of another protocol version, and whatever repeats an injected secret.
 func stripHead(h *fasthttp.ResponseHeader, not *injected) {
-	if names := h.Peek(fasthttp.HeaderConnection); len(names) > 0 {
-		dropListed(h, names)
+	connection, other := headersToStrip(h, not)
+	if connection != nil {
+		dropListed(h, connection)
 	}
-	for name := headerToStrip(h, not); name != nil; name = headerToStrip(h, not) {
-		h.DelBytes(name)
+	for ; other != nil; _, other = headersToStrip(h, not) {
+		h.DelBytes(other)
 	}
 	if not.foundIn(h.StatusMessage()) {
 		h.SetStatusMessage(nil)
 	}
-	if !h.IsHTTP11() || len(h.Protocol()) > 0 {
+	if string(h.Protocol()) != "HTTP/1.1" {
 		h.SetProtocol(protocol11)
 	}
 }
 
 var protocol11 = []byte("HTTP/1.1")
 
-func headerToStrip(h *fasthttp.ResponseHeader, not *injected) []byte {
+// headersToStrip returns the value of Connection, and the name of one other header to strip.
+// Nearly all answers have just the first, so that one pass finds what there is.
+func headersToStrip(h *fasthttp.ResponseHeader, not *injected) (connection, other []byte) {
 	for name, value := range h.All() {
-		if not.foundIn(value) {
-			return name
-		}
-		switch c, _ := classify(name); c {
-		case classDrop, classOurs, classAppID, classComponent, classKey, classCredentials, classConnection:
-			return name
+		switch c, _ := classify(name); {
+		case c == classConnection:
+			connection = value
+		case c == classDrop || c == classOurs || c == classAppID || c == classComponent || c == classKey || c == classCredentials,
+			not.foundIn(value):
+			other = name
 		}
 	}
-	return nil
+	return connection, other
 }
+
+var connectionName = []byte(fasthttp.HeaderConnection)
 
 // dropListed removes Connection, whose value is names, and the headers that it names.
 func dropListed(h *fasthttp.ResponseHeader, names []byte) {
-	h.Del(fasthttp.HeaderConnection)
+	h.DelBytes(connectionName)
 	if equalFold(names, "keep-alive") || equalFold(names, "close") {
 		return
 	}

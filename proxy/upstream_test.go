@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
 )
 
 func TestRoundTrip_ReusesConnections(t *testing.T) {
