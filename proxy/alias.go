@@ -27,5 +27,5 @@ func (l aliasListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	s := l.server
-	return &appConn{Conn: newAppTLSConn(c, s.connect.tls, s.now, s.log), now: s.now, immediate: true}, nil
+	return newAppConn(newAppTLSConn(c, s.connect.tls, s.now, s.log), s.now, true), nil
 }

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // appConn is an app's connection. It remembers whether a read has failed: fasthttp ends
@@ -14,12 +16,14 @@ type appConn struct {
 	net.Conn
 	now   func() time.Time
 	ended bool
-	// fasthttp sets a deadline before each step of a call. Here they wait until something is
-	// read or written under them, which most never see. immediate says that they do not wait:
-	// others than the one who reads and writes set them, or the connection below has
-	// deadlines of its own.
+	// Deadlines wait until something is read or written under them, which most never see.
+	// immediate says that they do not wait: others than the one who reads and writes set
+	// them, or the connection below has deadlines of its own.
 	reads, writes deadline
 	immediate     bool
+	// resting says that no byte of the next call has come, begun that one has, and that the
+	// time for the rest of its head is to be set.
+	resting, begun bool
 	// unread says that the app may still be sending. It is atomic because fasthttp closes
 	// idle connections from another goroutine.
 	unread atomic.Bool
@@ -32,8 +36,34 @@ type appConn struct {
 // appDeadlineLate is a tenth of the shortest time that an app is given, [discardTime].
 const appDeadlineLate = discardTime / 10
 
+// newAppConn returns the app's connection nc, on which the first call is to begin now.
+func newAppConn(nc net.Conn, now func() time.Time, immediate bool) *appConn {
+	c := &appConn{Conn: nc, now: now, immediate: immediate}
+	c.rest(now(), headTimeout)
+	return c
+}
+
+// appConnOf returns the app's connection of a call: what our listeners accept is one.
+func appConnOf(ctx *fasthttp.RequestCtx) *appConn {
+	return ctx.Conn().(*appConn) //nolint:forcetypeassert // see above
+}
+
+// rest gives the app idle from now to begin the next call, and the answer of the one that ends
+// idleTimeout to be written. fasthttp could do that as well, with a clock reading for each.
+func (c *appConn) rest(now time.Time, idle time.Duration) {
+	// An error shows again at the next read or write.
+	_ = c.SetReadDeadline(now.Add(idle))
+	_ = c.SetWriteDeadline(now.Add(idleTimeout))
+	c.resting = true
+}
+
 // Read implements [net.Conn].
 func (c *appConn) Read(p []byte) (int, error) {
+	if c.begun {
+		if err := c.SetReadDeadline(c.now().Add(headTimeout)); err != nil {
+			return 0, err
+		}
+	}
 	if t, due := c.reads.due(appDeadlineLate); due {
 		if err := c.Conn.SetReadDeadline(t); err != nil {
 			return 0, err
@@ -41,6 +71,9 @@ func (c *appConn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.ended = c.ended || err != nil
+	if c.resting && n > 0 {
+		c.resting, c.begun = false, true
+	}
 	return n, err
 }
 
@@ -64,6 +97,7 @@ func (c *appConn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline implements [net.Conn].
 func (c *appConn) SetReadDeadline(t time.Time) error {
+	c.resting, c.begun = false, false
 	if c.immediate {
 		return c.Conn.SetReadDeadline(t)
 	}
@@ -98,13 +132,6 @@ func (c *appConn) Close() error {
 	return c.Conn.Close()
 }
 
-// setUnread sets whether the app may still be sending when its answer is written.
-func setUnread(c net.Conn, unread bool) {
-	if a, ok := c.(*appConn); ok {
-		a.unread.Store(unread)
-	}
-}
-
 // appListener accepts appConns. Keep-alive probes are on already: Go's listeners
 // set them.
 type appListener struct {
@@ -118,7 +145,7 @@ func (l appListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &appConn{Conn: c, now: l.now}, nil
+	return newAppConn(c, l.now, false), nil
 }
 
 // chunkedEnd returns the error with which a chunked body ends for which fasthttp has

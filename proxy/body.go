@@ -51,22 +51,15 @@ type body struct {
 	probe       [1]byte // the next byte of a chunked body, before room for it is reserved
 
 	src  io.Reader // from the app's connection; only Read uses it
-	conn deadliner
+	conn net.Conn  // the app's
 	now  func() time.Time
 	next time.Time // when the deadline is due to be renewed
 	sent bool      // part of src was sent to an upstream
 	read bool      // src was read to its end
 }
 
-// deadliner is the app's connection, as far as a body needs it.
-type deadliner interface {
-	Conn() net.Conn
-	SetReadDeadline(time.Time) error
-	SetWriteDeadline(time.Time) error
-}
-
 // open sets where the body comes from. A nil src is an empty body.
-func (b *body) open(src io.Reader, conn deadliner, length int, now func() time.Time) {
+func (b *body) open(src io.Reader, conn net.Conn, length int, now func() time.Time) {
 	b.length, b.src, b.conn, b.now = length, src, conn, now
 	b.whole = src == nil || length == 0
 }
@@ -84,7 +77,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	n, err := b.src.Read(p)
 	if errors.Is(err, io.EOF) && b.length == lengthChunked {
-		err = chunkedEnd(b.conn.Conn())
+		err = chunkedEnd(b.conn)
 	}
 	b.read = b.read || errors.Is(err, io.EOF)
 	return n, err

@@ -15,9 +15,8 @@ import (
 )
 
 // quietConn is an app's connection that takes every deadline.
-type quietConn struct{ c net.Conn }
+type quietConn struct{ net.Conn }
 
-func (q quietConn) Conn() net.Conn                 { return q.c }
 func (quietConn) SetReadDeadline(time.Time) error  { return nil }
 func (quietConn) SetWriteDeadline(time.Time) error { return nil }
 
@@ -185,7 +184,7 @@ func TestBody_EndsEarly(t *testing.T) {
 	f := func(name string, src io.Reader, length, limit int, ended bool) {
 		t.Helper()
 		var b body
-		b.open(src, quietConn{&appConn{ended: ended}}, length, time.Now)
+		b.open(src, &appConn{ended: ended}, length, time.Now)
 		if fault := b.buffer(limit, &replayMemory{limit: 10_000}); fault != nil {
 			if fault.code != "body_incomplete" {
 				t.Errorf("%s: %v", name, fault)

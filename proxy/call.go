@@ -160,12 +160,16 @@ func (s *Server) releaseSlots(r *request) {
 
 // finish counts a call that has ended, releases what it holds and puts r into the pool.
 func (s *Server) finish(r *request) {
-	total := s.now().Sub(r.start)
+	now := s.now()
+	total := now.Sub(r.start)
 	s.results.count(r.route.FamilyID, r.result)
 	s.metrics.AppRequestTime(total, max(total-r.outside, 0))
 	s.countCaller(r, total)
 	s.logAccess(r, total)
 	s.releaseSlots(r)
+	if r.app != nil {
+		r.app.rest(now, keepAlive)
+	}
 	r.reset()
 	s.requests.Put(r)
 }
@@ -187,7 +191,9 @@ func (s *Server) refuseMalformed(ctx *fasthttp.RequestCtx, err error) {
 // was read, for the log.
 func (s *Server) refuseEarly(ctx *fasthttp.RequestCtx, r *request, f *fault, as200 bool) {
 	s.metrics.AppError(f.code)
-	setUnread(ctx.Conn(), true)
+	app := appConnOf(ctx)
+	app.unread.Store(true)
+	_ = app.SetWriteDeadline(s.now().Add(idleTimeout)) // an error shows again at the write
 	f.write(&ctx.Response, as200)
 	r.id.set(s.process, s.calls.Add(1))
 	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])

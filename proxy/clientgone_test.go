@@ -186,7 +186,7 @@ func TestConn_WaitsInSlices(t *testing.T) {
 		nc := &slowConn{timeouts: timeouts}
 		c := newConn(nc, &host{}, func() time.Time { return now }, 0)
 		ours, _ := connPair(t, "tcp")
-		c.app = quietConn{&appConn{Conn: ours}}
+		c.app = &appConn{Conn: ours}
 		if err := c.setHeadDeadline(now, timeout); err != nil {
 			t.Fatal(err)
 		}

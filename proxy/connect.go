@@ -71,7 +71,7 @@ func (s *Server) serveConnect(ctx *fasthttp.RequestCtx) {
 }
 
 func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
-	if c, ok := ctx.Conn().(*appConn); ok && c.intercepted {
+	if appConnOf(ctx).intercepted {
 		return badRequest("CONNECT inside a tunnel")
 	}
 	raw, _ := r.own(&ctx.Request.Header)
@@ -127,9 +127,7 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 
 // hijack answers 200, and then gives the connection to serve.
 func (s *Server) hijack(ctx *fasthttp.RequestCtx, serve func(net.Conn)) {
-	if c, ok := ctx.Conn().(*appConn); ok {
-		_ = c.setImmediate() // an error shows again at the next read
-	}
+	_ = appConnOf(ctx).setImmediate() // an error shows again at the next read
 	// fasthttp would add a Content-Length, which an answer to CONNECT must not have.
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(conn net.Conn) {

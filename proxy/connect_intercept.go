@@ -32,7 +32,9 @@ func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r
 		inner.Conn = conn
 		end := newAppTLSConn(inner, s.connect.tls, s.now, s.log)
 		// Its errors are those of this connection; the app sees them as well.
-		_ = s.http.ServeConn(&appConn{Conn: end, now: s.now, immediate: true, intercepted: true, key: key, credentials: credentials})
+		c := newAppConn(end, s.now, true)
+		c.intercepted, c.key, c.credentials = true, key, credentials
+		_ = s.http.ServeConn(c)
 	})
 	return nil
 }

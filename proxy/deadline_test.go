@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -97,7 +96,6 @@ type readDeadlines struct {
 	at []time.Time
 }
 
-func (c *readDeadlines) Conn() net.Conn { return c }
 func (c *readDeadlines) Read([]byte) (int, error) {
 	return 0, io.EOF
 }

@@ -13,7 +13,8 @@ func (s *Server) serveExpect(ctx *fasthttp.RequestCtx) (status int) {
 		return fasthttp.StatusContinue
 	}
 	r := s.newRequest()
-	setUnread(ctx.Conn(), true)
+	r.app = appConnOf(ctx)
+	r.app.unread.Store(true)
 	defer func() {
 		if status != fasthttp.StatusContinue {
 			status = ctx.Response.StatusCode()
@@ -23,6 +24,7 @@ func (s *Server) serveExpect(ctx *fasthttp.RequestCtx) (status int) {
 	f := s.checkWithoutBody(ctx, r)
 	if f == nil {
 		s.releaseSlots(r)
+		_ = r.app.SetWriteDeadline(r.start.Add(idleTimeout)) // for the 100; an error shows again
 		r.reset()
 		s.requests.Put(r)
 		return fasthttp.StatusContinue

@@ -236,7 +236,7 @@ func (b *lockedBuffer) String() string {
 
 // serveConn serves one connection until it ends.
 func (s *Server) serveConn(nc net.Conn) error {
-	return s.http.ServeConn(&appConn{Conn: nc, now: s.now})
+	return s.http.ServeConn(newAppConn(nc, s.now, false))
 }
 
 // start serves o on a loopback port until the test ends.

@@ -14,6 +14,7 @@ import (
 type request struct {
 	id    requestID
 	start time.Time
+	app   *appConn
 	// outside is the time that WeChat and the app took: dialling, sending, waiting, reading.
 	outside time.Duration
 
@@ -131,7 +132,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if s.makeTraces && r.traceparent == nil {
 		r.makeTrace()
 	}
-	if c, ok := ctx.Conn().(*appConn); ok && c.intercepted && r.key == nil && r.credentials == nil {
+	if c := r.app; c.intercepted && r.key == nil && r.credentials == nil {
 		r.key, r.credentials = c.key, c.credentials
 	}
 	if targetFault != nil {
@@ -149,9 +150,9 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	}
 	length := h.ContentLength()
 	if length == lengthNone {
-		r.body.open(nil, ctx, length, s.now)
+		r.body.open(nil, r.app, length, s.now)
 	} else {
-		r.body.open(ctx.RequestBodyStream(), ctx, length, s.now)
+		r.body.open(ctx.RequestBodyStream(), r.app, length, s.now)
 	}
 	return nil
 }

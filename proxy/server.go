@@ -175,9 +175,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		// Otherwise parse errors quote the request.
 		SecureErrorLogMessage: true,
 		Logger:                httpLogger{s.log},
-		// For heads that never end and answers that nobody reads. Both cover whole
-		// bodies, so bodies renew them as bytes move.
-		ReadTimeout: headTimeout, WriteTimeout: idleTimeout, IdleTimeout: keepAlive,
+		// It has no timeouts: those of heads, answers and idle connections are appConn's.
 		// This counts connections, with or without a call on them. fasthttp refuses one
 		// too many with a bare 503. There may be more of them than calls, so that our own
 		// limit, whose refusal gives the reason, is met first.
@@ -221,6 +219,7 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	r := s.newRequest()
+	r.app = appConnOf(ctx)
 	s.wantAccess(ctx, r)
 	defer s.recoverPanic(ctx, r)
 	f := s.serve(ctx, r)
@@ -234,10 +233,12 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 	if unread {
 		ctx.Response.SetConnectionClose()
 	}
-	setUnread(ctx.Conn(), unread || f != nil && f.closes)
+	r.app.unread.Store(unread || f != nil && f.closes)
 	ctx.Response.Header.SetCanonical(requestIDName, r.id[:])
 	r.access.status = ctx.Response.StatusCode()
-	if !r.streaming {
+	if r.streaming {
+		_ = r.app.SetWriteDeadline(s.now().Add(idleTimeout)) // the stream renews it; an error shows again
+	} else {
 		s.finish(r)
 	}
 }
@@ -260,7 +261,7 @@ func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx, r *request) {
 	}
 	f.write(&ctx.Response, s.errorsAs200)
 	ctx.Response.SetConnectionClose()
-	setUnread(ctx.Conn(), true)
+	appConnOf(ctx).unread.Store(true)
 	ctx.Response.Header.SetCanonical(requestIDName, id[:])
 	if !streaming {
 		s.finish(r)

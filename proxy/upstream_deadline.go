@@ -1,6 +1,9 @@
 package proxy
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // appCheckEvery is how often a call that waits for WeChat checks that its app is still connected.
 const appCheckEvery = time.Second
@@ -13,7 +16,7 @@ type deadlines struct {
 	idle      time.Duration
 	next      time.Time
 	until     time.Time
-	app       deadliner
+	app       net.Conn
 	// Those of the connection itself.
 	reads, writes deadline
 }
@@ -48,7 +51,7 @@ func (c *conn) extendHeadDeadline(timeout error) error {
 	switch left := c.until.Sub(now); {
 	case left <= 0:
 		return timeout
-	case c.app != nil && appClosed(c.app.Conn()):
+	case c.app != nil && appClosed(c.app):
 		return errAppGone
 	default:
 		return c.setReadSlice(now, min(left, appCheckEvery))
