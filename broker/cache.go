@@ -20,9 +20,10 @@ type cache struct {
 // newCache returns a cache for about size entries.
 func newCache(size int64) (*cache, error) {
 	r, err := ristretto.NewCache(&ristretto.Config[uint64, *entry]{
-		// Not the usual ten for each entry: they only choose whom to evict, and cost
-		// five bytes each from the start. Below two the library panics.
-		NumCounters:        max(size/8, 64),
+		// Not the usual ten for each entry: they only choose whom to evict, which is then looked
+		// for in the table, and each look-up here reads and writes them at random places. So
+		// they are few enough to stay in a processor's own cache.
+		NumCounters:        1024,
 		MaxCost:            size,
 		BufferItems:        64,
 		IgnoreInternalCost: true, // else each entry costs 56 more, and a cache of 1,000 keeps 17
@@ -66,6 +67,14 @@ func (c *cache) getFull(key *Key) *entry {
 // that appid.
 func (c *cache) find(appID string) *entry {
 	if e, ok := c.entries.Get(c.name(Key{AppID: appID})); ok && e.key.AppID == appID {
+		return e
+	}
+	return nil
+}
+
+// findBytes is find for bytes, of which it keeps nothing.
+func (c *cache) findBytes(appID []byte) *entry {
+	if e, ok := c.entries.Get(maphash.Bytes(c.seed, appID)); ok && e.key.AppID == string(appID) {
 		return e
 	}
 	return nil

@@ -30,8 +30,18 @@ func NewToken(key Key, value secret.Text, generation uint64, obtained, dies time
 	return newToken(&key, value, generation, obtained, dies)
 }
 
+// tokenAndText is a token and where its text is, which calls read one after the other: with
+// many keys each place of its own in memory is a wait for it. Nobody else has the text, which
+// would show where it is printed.
+type tokenAndText struct {
+	Token
+	text string
+}
+
 func newToken(key *Key, value secret.Text, generation uint64, obtained, dies time.Time) *Token {
-	return &Token{key: key, value: value, plain: isPlain(value.Reveal()), Generation: generation, ObtainedAt: obtained, DiesAt: dies}
+	t := &tokenAndText{text: value.Reveal()}
+	t.Token = Token{key: key, value: secret.At(&t.text), plain: isPlain(t.text), Generation: generation, ObtainedAt: obtained, DiesAt: dies}
+	return &t.Token
 }
 
 // Key returns the key that the token belongs to.

@@ -30,6 +30,14 @@ func New(s string) Text {
 	return Text{&s}
 }
 
+// At returns the text at s as a secret. It takes no memory of its own, and s must never change.
+func At(s *string) Text {
+	if *s == "" {
+		return Text{}
+	}
+	return Text{s}
+}
+
 // Reveal returns the value itself. Call it only where the value leaves for
 // WeChat, for the sealed store, or for the app that asked for it.
 func (t Text) Reveal() string {
