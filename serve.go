@@ -151,7 +151,7 @@ func (s *sidecar) watch(ctx context.Context, r *reloader, signals <-chan os.Sign
 				return sig, nil
 			}
 			r.reload("SIGHUP")
-			s.broker.RetryStopped()              // an operator may have cured what stopped them
+			s.broker.Admin().ResetBudgets()      // an operator may have cured what stopped them
 			s.redeliveries.Go(s.redeliverEvents) // many take minutes, in which a signal must be heard
 		case result := <-s.control.reloads:
 			result <- r.reload("the admin API")

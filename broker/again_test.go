@@ -234,7 +234,7 @@ func TestQuota_AnOperatorResetsWhatIsNoKey(t *testing.T) {
 		pass(10 * time.Minute)
 		w.sim.ClearFaults()
 		lists := w.sim.Calls(listPath)
-		w.broker.RetryStopped()
+		w.broker.Admin().ResetBudgets()
 		pass(2 * time.Second)
 		w.mustCall(authorizerKey(merchant(1)))
 		if n := w.sim.Calls(listPath) - lists; n == 0 {
@@ -253,7 +253,7 @@ func TestQuota_ResetBeforeTheAccountIsLoaded(t *testing.T) {
 		_, _ = w.call(key)
 		must(0, w.broker.SetConfig(nil, nil)) // lets go of it
 		w.sim.ClearFaults()
-		w.broker.RetryStopped()
+		w.broker.Admin().ResetBudgets()
 		must(0, w.broker.SetConfig(w.opts.Components, nil))
 		w.mustCall(key)
 	})

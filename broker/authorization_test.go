@@ -248,7 +248,7 @@ func TestAuthorization_AnOperatorHasAVerdictLookedAtAgain(t *testing.T) {
 				w.sim.Authorize(componentID, merchant(0))
 				pass(2 * time.Minute)
 				w.mustFail(key, broker.StateNeedsAuthorization)
-				w.broker.RetryStopped()
+				w.broker.Admin().ResetBudgets()
 				w.mustCall(key)
 			})
 		})

@@ -216,6 +216,13 @@ func (b *Broker) Skew() (time.Duration, bool) { return b.env.skew() }
 // It does not wait.
 func (b *Broker) ProbeWeChat() { notify(b.table.doubted) }
 
+// Known returns what [Broker.Account] would, and the account's mark, where memory alone says for
+// certain which account is meant; else false, which says nothing of the account. It keeps
+// nothing of appID, takes no lock of the broker's and allocates nothing.
+func (b *Broker) Known(appID []byte, c Choice) (Account, *Mark, bool) {
+	return b.directory.known(appID, c)
+}
+
 // Account returns what is known of appid: a configured component or own account,
 // or an authorizer, of the component that c decides for. It returns ErrUnknownAccount, an
 // *AmbiguousError where c does not decide, a *StateError while the list of authorizers
@@ -252,18 +259,4 @@ func (b *Broker) Renew(key Key) {
 		c.retryStart()
 	}
 	b.table.retry(key)
-}
-
-// RetryStopped has every key tried now that an exhausted quota, a budget of ours, a
-// breaker or a misconfiguration has stopped: an operator says that the cause is gone. It
-// does not wait; the rate limit holds, and a cause that remains stops its key again. What
-// waits in the inbox and the lists of authorizers are tried as well, and what only the
-// merchant can lift is looked at again at the next call.
-func (b *Broker) RetryStopped() {
-	b.env.resets.Add(1)
-	b.inbox.wakeUp()
-	for _, c := range b.components.list() {
-		c.retryStart()
-	}
-	b.table.retryStopped()
 }

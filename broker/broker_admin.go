@@ -147,8 +147,19 @@ func (a Admin) StartTickets(ctx context.Context, component string) (wait time.Du
 	return c.startNow(ctx), nil
 }
 
-// ResetBudgets is [Broker.RetryStopped].
-func (a Admin) ResetBudgets() { a.b.RetryStopped() }
+// ResetBudgets has every key tried now that an exhausted quota, a budget of ours, a
+// breaker or a misconfiguration has stopped: an operator says that the cause is gone. It
+// does not wait; the rate limit holds, and a cause that remains stops its key again. What
+// waits in the inbox and the lists of authorizers are tried as well, and what only the
+// merchant can lift is looked at again at the next call.
+func (a Admin) ResetBudgets() {
+	a.b.env.resets.Add(1)
+	a.b.inbox.wakeUp()
+	for _, c := range a.b.components.list() {
+		c.retryStart()
+	}
+	a.b.table.retryStopped()
+}
 
 // Components returns how the configured components are, sorted by appid.
 func (a Admin) Components() []ComponentStatus {

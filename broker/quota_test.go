@@ -182,14 +182,14 @@ func TestQuota_AnOperatorResetsThemAll(t *testing.T) {
 		for _, key := range keys {
 			w.mustFail(key, broker.StateQuotaExhausted)
 		}
-		w.broker.RetryStopped() // too early
+		w.broker.Admin().ResetBudgets() // too early
 		pass(time.Second)
 		for _, key := range keys {
 			w.mustFail(key, broker.StateQuotaExhausted)
 		}
 		w.sim.ClearFaults()
 		w.broker.SpendDayOf(keys[0])
-		w.broker.RetryStopped()
+		w.broker.Admin().ResetBudgets()
 		pass(time.Second)
 		for _, key := range keys {
 			w.mustCall(key)

@@ -61,7 +61,7 @@ func TestWake_OneFailedPathOfWeChatsPutsOffNothingElse(t *testing.T) {
 // is under way that then waits for its component.
 func TestAgain_RetryAmidARenewalThatEndsBlocked(t *testing.T) {
 	for name, say := range map[string]func(*world){
-		"all":  func(w *world) { w.broker.RetryStopped() },
+		"all":  func(w *world) { w.broker.Admin().ResetBudgets() },
 		"one":  func(w *world) { w.broker.Renew(authorizerKey(merchant(0))) },
 		"both": func(w *world) { w.broker.Renew(platformKey); w.broker.Renew(authorizerKey(merchant(0))) },
 	} {
@@ -90,8 +90,8 @@ func TestAgain_RetryAmidARenewalThatEndsBlocked(t *testing.T) {
 	}
 }
 
-// TestRetryStopped_WhatAPersonHasCured is tried at once: the whitelist has our address now.
-func TestRetryStopped_WhatAPersonHasCured(t *testing.T) {
+// TestResetBudgets_WhatAPersonHasCured is tried at once: the whitelist has our address now.
+func TestResetBudgets_WhatAPersonHasCured(t *testing.T) {
 	lit(t, worldOptions{merchants: 1, own: true}, func(w *world) {
 		w.sim.RefuseIP(componentID, true)
 		w.sim.RefuseIP(ownID, true)
@@ -101,14 +101,14 @@ func TestRetryStopped_WhatAPersonHasCured(t *testing.T) {
 		w.sim.RefuseIP(componentID, false)
 		w.sim.RefuseIP(ownID, false)
 		w.mustFail(ownKey, broker.StateMisconfigured) // the probe comes within three minutes
-		w.broker.RetryStopped()
+		w.broker.Admin().ResetBudgets()
 		w.mustCall(authorizerKey(merchant(0)))
 		w.mustCall(ownKey)
 	})
 }
 
-// TestRetryStopped_BeforeTheFirstTicket has WeChat refuse even to push tickets.
-func TestRetryStopped_BeforeTheFirstTicket(t *testing.T) {
+// TestResetBudgets_BeforeTheFirstTicket has WeChat refuse even to push tickets.
+func TestResetBudgets_BeforeTheFirstTicket(t *testing.T) {
 	inWorld(t, worldOptions{}, func(w *world) {
 		w.halt()
 		w.store = memstore.New(memstore.Options{})
@@ -117,11 +117,11 @@ func TestRetryStopped_BeforeTheFirstTicket(t *testing.T) {
 		pass(2 * time.Minute)
 		w.mustFail(platformKey, broker.StateMisconfigured)
 		before := w.sim.Calls(startPath)
-		w.broker.RetryStopped() // too early
+		w.broker.Admin().ResetBudgets() // too early
 		pass(time.Second)
 		w.mustFail(platformKey, broker.StateMisconfigured)
 		w.sim.ClearFaults()
-		w.broker.RetryStopped()
+		w.broker.Admin().ResetBudgets()
 		pass(time.Second)
 		if n := w.sim.Calls(startPath) - before; n != 2 {
 			t.Errorf("tickets were asked for %d times, want once for each word of the operator's", n)
@@ -129,7 +129,7 @@ func TestRetryStopped_BeforeTheFirstTicket(t *testing.T) {
 		w.mustFail(platformKey, broker.StateWaitingTicket)
 		before = w.sim.Calls(startPath)
 		for range 5 {
-			w.broker.RetryStopped()
+			w.broker.Admin().ResetBudgets()
 			pass(time.Second)
 		}
 		if n := w.sim.Calls(startPath) - before; n != 0 {

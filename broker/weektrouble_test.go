@@ -127,7 +127,7 @@ func (w *week) failOne(t *trouble) (over func() bool) {
 		w.sim.Fault(authorizerPath, wechattest.Fault{Component: t.component, Errcode: 45009, Probability: share})
 		return func() bool {
 			w.sim.ClearFaults()
-			w.broker.RetryStopped()
+			w.broker.Admin().ResetBudgets()
 			return true
 		}
 	default:
