@@ -7,6 +7,15 @@ import (
 	"time"
 )
 
+// known is [Broker.Known].
+func (d *directory) known(appID []byte, c Choice) (Account, *Mark, bool) {
+	e := d.table.cache.findBytes(appID)
+	if e == nil || !d.isSole(e) || c.Component != "" && c.Component != e.key.Component {
+		return Account{}, nil, false
+	}
+	return e.key.account(), &e.mark, true
+}
+
 // account is [Broker.Account].
 func (d *directory) account(ctx context.Context, appID string, c Choice) (Account, error) {
 	if c.Component != "" {

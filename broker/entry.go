@@ -19,6 +19,7 @@ type entry struct {
 	used  atomic.Int64  // unix seconds of the last call, WeChat's time
 	sole  atomic.Uint64 // see directory
 	calls keyCalls
+	mark  Mark
 
 	saved   saved     // the ledger's
 	refused *firstTry // of the renewal under way alone; nil for none

@@ -79,6 +79,14 @@ func mac(key []byte, of broker.Key, c *caller) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:macBytes])
 }
 
+// appIDIn returns where text, which parsed to h, has the appid; nil where h has none.
+func (h *handle) appIDIn(text []byte) []byte {
+	if h.key.AppID == "" {
+		return nil
+	}
+	return text[len(handlePrefix)+len("a_"):][:len(h.key.AppID)]
+}
+
 // issue returns the handle for a caller of the account whose token's key is of.
 func (k handleKeys) issue(of broker.Key, c *caller) string {
 	name := handlePrefix + string(kindLetter(of.Kind)) + "_" + of.AppID + "_"

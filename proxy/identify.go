@@ -52,6 +52,9 @@ func (s *Server) identify(r *request) *fault {
 // namedAccount returns the account that the call names, and whether it names one.
 func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool, *fault) {
 	if r.handle != nil && !r.handle.void {
+		if a, ok := s.known(r, r.handle.appIDIn(r.params.token), c); ok {
+			return a, true, nil
+		}
 		a, f := s.account(r, r.handle.key.AppID, c)
 		return a, true, f
 	}
@@ -63,10 +66,23 @@ func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool
 	if appid == nil {
 		return broker.Account{}, false, nil
 	}
+	if a, ok := s.known(r, appid, c); ok {
+		return a, true, nil
+	}
 	name, found := s.inflight.intern(appid)
 	r.found = found
 	a, f := s.account(r, name, c)
 	return a, true, f
+}
+
+// known returns the account of appid that c means, if memory alone says which that is, as it
+// does for nearly all calls. It notes the account's slot, which is found with it.
+func (s *Server) known(r *request, appid []byte, c broker.Choice) (broker.Account, bool) {
+	a, mark, ok := s.source.Known(appid, c)
+	if ok {
+		r.found = s.inflight.slotAt(mark, a.AppID)
+	}
+	return a, ok
 }
 
 // voidHandleAccount returns the account that a void handle names. The handle proves nothing,

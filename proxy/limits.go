@@ -3,6 +3,8 @@ package proxy
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/wxsidecar/wxsidecar/broker"
 )
 
 // The default limits.
@@ -103,6 +105,17 @@ func (i *inflight) intern(appid []byte) (string, *slot) {
 		return s.appid, s
 	}
 	return string(appid), nil
+}
+
+// slotAt is slotOf for an account that the broker knows. It remembers the slot at the account's
+// mark, where the next call finds it with the account itself.
+func (i *inflight) slotAt(mark *broker.Mark, appid string) *slot {
+	if s, ok := mark.Load().(*slot); ok {
+		return s
+	}
+	s := i.slotOf(appid)
+	mark.Store(s)
+	return s
 }
 
 func (i *inflight) slotOf(appid string) *slot {

@@ -14,6 +14,7 @@ type TokenSource interface {
 	Token(ctx context.Context, key broker.Key) (*broker.Token, error)
 	TokenAfter(ctx context.Context, key broker.Key, generation uint64) (*broker.Token, error)
 	Report(key broker.Key, generation uint64, r broker.Refusal) bool
+	Known(appid []byte, c broker.Choice) (broker.Account, *broker.Mark, bool)
 	Account(ctx context.Context, appid string, c broker.Choice) (broker.Account, error)
 	OnlyAccount(ctx context.Context, c broker.Choice) (broker.Account, error)
 	Components() []string
