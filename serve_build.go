@@ -194,6 +194,7 @@ func (s *sidecar) open(list *[]served, key, text string, c config.Config, srv se
 func (s *sidecar) start() {
 	go s.runBroker()
 	go s.keepMemorySmall(s.base)
+	go keepProcessorsFew(s.base)
 	s.startRelease()
 	for _, l := range append(s.traffic, s.admin...) {
 		s.log.Info("ready", "listener", l.name(), "address", l.address())

@@ -1,0 +1,28 @@
+package main
+
+import "testing"
+
+func TestProcessors(t *testing.T) {
+	f := func(most, now int, taken float64, want int) {
+		t.Helper()
+		if got := (processors{most, now}).next(taken); got != want {
+			t.Errorf("%d of %d, taken %.2f: %d, want %d", now, most, taken, got, want)
+		}
+	}
+	f(1, 1, 0, 1)
+	f(1, 1, 1, 1)
+	f(2, 2, 0, 1)
+	f(2, 2, 0.9, 1)
+	f(2, 2, 0.91, 2)
+	f(2, 2, 2, 2)
+	f(2, 1, 0, 1)
+	f(2, 1, 0.96, 1) // others have the machine as well
+	f(2, 1, 0.98, 2)
+	f(64, 64, 0.1, 1)
+	f(64, 1, 1, 2)
+	f(64, 2, 2, 4)
+	f(64, 48, 48, 64)
+	f(64, 64, 20, 23)
+	f(64, 8, 5, 6)
+	f(64, 8, 7.5, 8)
+}
