@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wxsidecar/wxsidecar/broker/clock"
 )
 
 const (
@@ -42,17 +44,20 @@ func keepProcessorsFew(ctx context.Context) {
 	defer tick.Stop()
 	p := processors{most: runtime.GOMAXPROCS(0)}
 	p.now = p.most
-	spent, since := processTime(), time.Now()
+	local := clock.Monotonic()
+	spent, since := processTime(), local()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		total, now := processTime(), time.Now()
+		total, now := processTime(), local()
 		if next := p.next(float64(total-spent) / float64(now.Sub(since))); next != p.now {
-			runtime.GOMAXPROCS(next)
-			p.now = next
+			runtime.SetDefaultGOMAXPROCS() // the limit of the container may be another by now
+			p.most = runtime.GOMAXPROCS(0)
+			p.now = min(next, p.most)
+			runtime.GOMAXPROCS(p.now)
 		}
 		spent, since = total, now
 	}

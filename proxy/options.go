@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wxsidecar/wxsidecar/broker/clock"
 	"github.com/wxsidecar/wxsidecar/metrics"
 )
 
@@ -61,7 +62,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("proxy: Options.Source is nil")
 	}
 	if o.Now == nil {
-		o.Now = monotonic()
+		o.Now = clock.Monotonic()
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -71,12 +72,4 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.Limits = o.Limits.withDefaults()
 	return o, nil
-}
-
-// monotonic returns a clock for deadlines and durations. It reads one clock of the system where
-// [time.Now] reads two, and no step of the wall clock moves it: its wall time is that of its
-// start, and what has passed since.
-func monotonic() func() time.Time {
-	start := time.Now()
-	return func() time.Time { return start.Add(time.Since(start)) }
 }

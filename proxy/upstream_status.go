@@ -18,7 +18,7 @@ func (s *Server) Hosts() []HostStatus {
 	for i, h := range s.upstream.hosts {
 		all[i] = h.status(now)
 		if until := all[i].OutUntil; !until.IsZero() {
-			all[i].OutUntil = time.Now().Add(until.Sub(now)) // the upstream's clock is no wall clock
+			all[i].OutUntil = s.source.Now().Add(until.Sub(now)) // the upstream's clock is no wall clock
 		}
 	}
 	return all
