@@ -30,8 +30,8 @@ type entry struct {
 	queued    queued
 	renewal   activity
 	blocking  blocking
-	usedSaved int64         // the last use that the store knows, unix seconds
-	fullLife  time.Duration // the longest life seen of its tokens
+	usedSaved uint32        // the last use that the store knows, unix seconds
+	fullLife  uint32        // the longest life seen of its tokens, seconds
 	changed   chan struct{} // closed at the next change, for waiters; nil while there are none
 }
 
@@ -105,7 +105,7 @@ func (e *entry) usableLocked(now time.Time) *Token {
 // lifeLocked returns the longest life seen of the key's tokens, to scale windows by:
 // WeChat may have told of the one held only what was left of it.
 func (e *entry) lifeLocked() time.Duration {
-	life := e.fullLife
+	life := time.Duration(e.fullLife) * time.Second
 	if t := e.token.Load(); t != nil {
 		life = max(life, t.Life())
 	}

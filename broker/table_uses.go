@@ -9,7 +9,7 @@ func (t *table) staleUses(slack time.Duration, most int) map[Key]time.Time {
 	defer t.mu.Unlock()
 	uses, config := map[Key]time.Time{}, t.config.Load()
 	for e := range t.entries.all() {
-		if used := e.lastUsed(); used.Unix()-e.usedSaved > int64(slack/time.Second) && !config.has(e.key) {
+		if used := e.lastUsed(); used.Unix()-int64(e.usedSaved) > int64(slack/time.Second) && !config.has(e.key) {
 			uses[e.key] = used
 		}
 		if len(uses) == most {
@@ -24,6 +24,6 @@ func (t *table) useNotSaved(key Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if e := t.entries.find(key); e != nil {
-		e.usedSaved = e.lastUsed().Unix()
+		e.usedSaved = uint32(e.used.Load())
 	}
 }
