@@ -78,46 +78,33 @@ var nameBytes = func() (all [256]byte) {
 	return all
 }()
 
-// classes has the names that are no classPass, in lower case.
-var classes = map[class][]string{
-	classConnection: {"connection"},
-	classFraming:    {"content-length", "transfer-encoding"},
-	classDrop: {
-		"host", "accept-encoding", "expect", "keep-alive", "proxy-connection", "proxy-authenticate",
-		"proxy-authentication-info", "te", "trailer", "upgrade", "http2-settings",
-	},
-	classCredentials: {"proxy-authorization"},
-	classAppID:       {"x-wechat-appid"},
-	classComponent:   {"x-wechat-component"},
-	classKey:         {"x-wxsidecar-key"},
-	classOrigin:      {"origin"},
-	classFetchSite:   {"sec-fetch-site"},
-	classReferer:     {"referer"},
-	classTrace:       {"traceparent"},
-	classTraceState:  {"tracestate"},
-}
-
-type classifiedName struct {
-	name  string
-	class class
-}
-
-// classesByLength has them by their length: a name is compared with few or none.
-var classesByLength = func() (all [maxClassifiedName + 1][]classifiedName) {
-	for class, names := range classes {
-		for _, name := range names {
-			all[len(name)] = append(all[len(name)], classifiedName{name, class})
-		}
-	}
-	return all
-}()
-
-// classOf is classify for a name in lower case of at most maxClassifiedName bytes.
 func classOf(name []byte) class {
-	for i := range classesByLength[len(name)] {
-		if one := &classesByLength[len(name)][i]; one.name[0] == name[0] && one.name == string(name) {
-			return one.class
-		}
+	switch string(name) {
+	case "connection":
+		return classConnection
+	case "content-length", "transfer-encoding":
+		return classFraming
+	case "host", "accept-encoding", "expect", "keep-alive", "proxy-connection", "proxy-authenticate",
+		"proxy-authentication-info", "te", "trailer", "upgrade", "http2-settings":
+		return classDrop
+	case "proxy-authorization":
+		return classCredentials
+	case "x-wechat-appid":
+		return classAppID
+	case "x-wechat-component":
+		return classComponent
+	case "x-wxsidecar-key":
+		return classKey
+	case "origin":
+		return classOrigin
+	case "sec-fetch-site":
+		return classFetchSite
+	case "referer":
+		return classReferer
+	case "traceparent":
+		return classTrace
+	case "tracestate":
+		return classTraceState
 	}
 	if hasOurPrefix(name) {
 		return classOurs
