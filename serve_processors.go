@@ -42,6 +42,7 @@ func keepProcessorsFew(ctx context.Context) {
 	}
 	tick := time.NewTicker(processorsEvery)
 	defer tick.Stop()
+	defer runtime.SetDefaultGOMAXPROCS()
 	p := processors{most: runtime.GOMAXPROCS(0)}
 	p.now = p.most
 	local := clock.Monotonic()

@@ -1,6 +1,11 @@
 package main
 
-import "testing"
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+)
 
 func TestProcessors(t *testing.T) {
 	f := func(most, now int, taken float64, want int) {
@@ -25,4 +30,26 @@ func TestProcessors(t *testing.T) {
 	f(64, 64, 20, 23)
 	f(64, 8, 5, 6)
 	f(64, 8, 7.5, 8)
+}
+
+// A process that does little is given one processor, and at the end has all again.
+func TestKeepProcessorsFew(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	defer runtime.SetDefaultGOMAXPROCS()
+	runtime.SetDefaultGOMAXPROCS()
+	all := runtime.GOMAXPROCS(2)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		keepProcessorsFew(ctx)
+	}()
+	awaitFor(t, 30*time.Second, "one processor", func() bool { return runtime.GOMAXPROCS(0) == 1 })
+	stop()
+	<-ended
+	if n := runtime.GOMAXPROCS(0); n != all {
+		t.Errorf("%d processors at the end, want %d", n, all)
+	}
+	t.Setenv("GOMAXPROCS", "3")
+	keepProcessorsFew(t.Context()) // returns at once
 }

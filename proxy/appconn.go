@@ -118,6 +118,7 @@ func (c *appConn) SetWriteDeadline(t time.Time) error {
 // read or write meanwhile.
 func (c *appConn) setImmediate() error {
 	c.immediate, c.reads, c.writes = true, deadline{}, deadline{}
+	c.resting, c.begun = false, false
 	return c.Conn.SetDeadline(time.Time{})
 }
 
