@@ -82,7 +82,10 @@ func (u *upstream) release(c *conn, now time.Time) {
 func stripHead(h *fasthttp.ResponseHeader, not *injected) {
 	connection, other := headersToStrip(h, not)
 	if connection != nil {
-		dropListed(h, connection)
+		if !isPlainConnection(connection) {
+			dropListed(h)
+		}
+		h.DelBytes(connectionName)
 	}
 	for ; other != nil; _, other = headersToStrip(h, not) {
 		h.DelBytes(other)
@@ -97,13 +100,15 @@ func stripHead(h *fasthttp.ResponseHeader, not *injected) {
 
 var protocol11 = []byte("HTTP/1.1")
 
-// headersToStrip returns the value of Connection, and the name of one other header to strip.
-// Nearly all answers have just the first, so that one pass finds what there is.
+// headersToStrip returns a value of Connection, one that names headers if there is such a one,
+// and the name of one other header to strip. Nearly all answers have just a Connection that names
+// none, so that one pass finds what there is.
 func headersToStrip(h *fasthttp.ResponseHeader, not *injected) (connection, other []byte) {
 	for name, value := range h.All() {
 		switch c, _ := classify(name); {
-		case c == classConnection:
+		case c == classConnection && (connection == nil || !isPlainConnection(value)):
 			connection = value
+		case c == classConnection:
 		case c == classDrop || c == classOurs || c == classAppID || c == classComponent || c == classKey || c == classCredentials,
 			not.foundIn(value):
 			other = name
@@ -114,23 +119,29 @@ func headersToStrip(h *fasthttp.ResponseHeader, not *injected) (connection, othe
 
 var connectionName = []byte(fasthttp.HeaderConnection)
 
-// dropListed removes Connection, whose value is names, and the headers that it names.
-func dropListed(h *fasthttp.ResponseHeader, names []byte) {
-	h.DelBytes(connectionName)
-	if equalFold(names, "keep-alive") || equalFold(names, "close") {
-		return
+// isPlainConnection reports whether a value of Connection names no header.
+func isPlainConnection(value []byte) bool {
+	return equalFold(value, "keep-alive") || equalFold(value, "close")
+}
+
+// dropListed removes the headers that a Connection line names.
+func dropListed(h *fasthttp.ResponseHeader) {
+	for name := listedHeader(h); name != ""; name = listedHeader(h) {
+		h.Del(name)
 	}
-	for {
-		found := ""
+}
+
+// listedHeader returns a header that a Connection line names, or nothing.
+func listedHeader(h *fasthttp.ResponseHeader) string {
+	for connection, names := range h.All() {
+		if c, _ := classify(connection); c != classConnection || isPlainConnection(names) {
+			continue
+		}
 		for name := range h.All() {
-			if c, _ := classify(name); c != classFraming && lists(names, name) {
-				found = string(name)
-				break
+			if c, _ := classify(name); c != classFraming && c != classConnection && lists(names, name) {
+				return string(name)
 			}
 		}
-		if found == "" {
-			return
-		}
-		h.Del(found)
 	}
+	return ""
 }
