@@ -21,17 +21,26 @@ const (
 	quietShare = 0.9
 )
 
-// processors is on how many of most processors Go runs. As few as the load needs are best:
-// connections then stay with one, instead of waking another whose cache has nothing of them.
-// docs/performance.md has what that is worth.
-type processors struct{ most, now int }
-
-// next returns on how many to run after a time in which the process took that of so many.
-func (p processors) next(taken float64) int {
-	if taken > fullShare*float64(p.now) {
-		return min(2*p.now, p.most)
+// nextProcessors returns on how many processors to run, if there are as many, after a time in
+// which the process, running on now of them, took the time of so many.
+//
+// As few as the load needs are best: connections then stay with one, instead of waking another
+// whose cache has nothing of them. docs/performance.md has what that is worth.
+func nextProcessors(now int, taken float64) int {
+	if taken > fullShare*float64(now) {
+		return 2 * now
 	}
-	return min(max(int(math.Ceil(taken/quietShare)), 1), p.now)
+	return min(max(int(math.Ceil(taken/quietShare)), 1), now)
+}
+
+// runOn has Go run on next processors, or as many as there are, and returns on how many. Their
+// number may be another than before, as a container's limit may, and Go itself no longer looks
+// once it was told one.
+func runOn(next int) int {
+	runtime.SetDefaultGOMAXPROCS()
+	next = min(next, runtime.GOMAXPROCS(0))
+	runtime.GOMAXPROCS(next)
+	return next
 }
 
 // keepProcessorsFew has Go run on as few processors as the load needs until ctx ends, unless
@@ -43,8 +52,7 @@ func keepProcessorsFew(ctx context.Context) {
 	tick := time.NewTicker(processorsEvery)
 	defer tick.Stop()
 	defer runtime.SetDefaultGOMAXPROCS()
-	p := processors{most: runtime.GOMAXPROCS(0)}
-	p.now = p.most
+	running := runtime.GOMAXPROCS(0)
 	local := clock.Monotonic()
 	spent, since := processTime(), local()
 	for {
@@ -54,11 +62,8 @@ func keepProcessorsFew(ctx context.Context) {
 		case <-tick.C:
 		}
 		total, now := processTime(), local()
-		if next := p.next(float64(total-spent) / float64(now.Sub(since))); next != p.now {
-			runtime.SetDefaultGOMAXPROCS() // the limit of the container may be another by now
-			p.most = runtime.GOMAXPROCS(0)
-			p.now = min(next, p.most)
-			runtime.GOMAXPROCS(p.now)
+		if next := nextProcessors(running, float64(total-spent)/float64(now.Sub(since))); next != running {
+			running = runOn(next)
 		}
 		spent, since = total, now
 	}

@@ -7,29 +7,37 @@ import (
 	"time"
 )
 
-func TestProcessors(t *testing.T) {
-	f := func(most, now int, taken float64, want int) {
+func TestNextProcessors(t *testing.T) {
+	f := func(now int, taken float64, want int) {
 		t.Helper()
-		if got := (processors{most, now}).next(taken); got != want {
-			t.Errorf("%d of %d, taken %.2f: %d, want %d", now, most, taken, got, want)
+		if got := nextProcessors(now, taken); got != want {
+			t.Errorf("on %d, taken %.2f: %d, want %d", now, taken, got, want)
 		}
 	}
-	f(1, 1, 0, 1)
-	f(1, 1, 1, 1)
-	f(2, 2, 0, 1)
-	f(2, 2, 0.9, 1)
-	f(2, 2, 0.91, 2)
-	f(2, 2, 2, 2)
-	f(2, 1, 0, 1)
-	f(2, 1, 0.96, 1) // others have the machine as well
-	f(2, 1, 0.98, 2)
-	f(64, 64, 0.1, 1)
-	f(64, 1, 1, 2)
-	f(64, 2, 2, 4)
-	f(64, 48, 48, 64)
-	f(64, 64, 20, 23)
-	f(64, 8, 5, 6)
-	f(64, 8, 7.5, 8)
+	f(1, 0, 1)
+	f(1, 0.96, 1) // others have the machine as well
+	f(1, 0.98, 2)
+	f(2, 0, 1)
+	f(2, 0.9, 1)
+	f(2, 0.91, 2)
+	f(2, 1.93, 2)
+	f(2, 2, 4)
+	f(64, 0.1, 1)
+	f(64, 20, 23)
+	f(8, 5, 6)
+	f(8, 7.5, 8)
+}
+
+func TestRunOn(t *testing.T) {
+	defer runtime.SetDefaultGOMAXPROCS()
+	runtime.SetDefaultGOMAXPROCS()
+	all := runtime.GOMAXPROCS(0)
+	if n := runOn(1); n != 1 || runtime.GOMAXPROCS(0) != 1 {
+		t.Errorf("runs on %d, says %d, want 1", runtime.GOMAXPROCS(0), n)
+	}
+	if n := runOn(2 * all); n != all || runtime.GOMAXPROCS(0) != all {
+		t.Errorf("runs on %d, says %d, want all %d", runtime.GOMAXPROCS(0), n, all)
+	}
 }
 
 // A process that does little is given one processor, and at the end has all again.

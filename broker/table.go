@@ -106,7 +106,7 @@ func (t *table) follow(key Key, rec *record) {
 }
 
 func (e *entry) followLocked(rec *record) {
-	e.usedSaved, e.fullLife = uint32(max(rec.used.Unix(), 0)), uint32(rec.fullLife/time.Second)
+	e.usedSaved, e.fullLife = uint32(max(rec.used.Unix(), 0)), uint32(max(rec.fullLife/time.Second, 0))
 	e.followForcedLocked(rec.forced)
 	token := rec.tokenOf(&e.key)
 	if token != nil {

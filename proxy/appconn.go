@@ -97,7 +97,9 @@ func (c *appConn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline implements [net.Conn].
 func (c *appConn) SetReadDeadline(t time.Time) error {
-	c.resting, c.begun = false, false
+	if c.resting || c.begun { // not in a tunnel, whose deadlines others set
+		c.resting, c.begun = false, false
+	}
 	if c.immediate {
 		return c.Conn.SetReadDeadline(t)
 	}

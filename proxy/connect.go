@@ -113,6 +113,8 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 	if f != nil {
 		return f
 	}
+	// Before others know of the tunnel, who may set deadlines. An error shows again at the next read.
+	_ = appConnOf(ctx).setImmediate()
 	t := &tunnel{app: ctx.Conn(), remote: remote, now: s.now}
 	if !s.connect.tunnels.add(t) {
 		_ = remote.Close() // nothing was sent
@@ -125,9 +127,8 @@ func (s *Server) tunnel(ctx *fasthttp.RequestCtx, host string, port uint16, r *r
 	return nil
 }
 
-// hijack answers 200, and then gives the connection to serve.
+// hijack answers 200, and then gives the connection, whose deadlines are immediate, to serve.
 func (s *Server) hijack(ctx *fasthttp.RequestCtx, serve func(net.Conn)) {
-	_ = appConnOf(ctx).setImmediate() // an error shows again at the next read
 	// fasthttp would add a Content-Length, which an answer to CONNECT must not have.
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(conn net.Conn) {

@@ -21,7 +21,8 @@ func (s *Server) intercept(ctx *fasthttp.RequestCtx, host string, port uint16, r
 	if s.connect.tls == nil {
 		return forbidden("connect_refused", "this sidecar has no CA certificate and cannot end TLS for "+host)
 	}
-	raw := ctx.Conn()
+	raw := appConnOf(ctx)
+	_ = raw.setImmediate() // an error shows again at the next read
 	inner := &interceptedConn{raw: raw}
 	if !s.connect.tunnels.add(inner) {
 		return tooMany("too many tunnels, or the sidecar is stopping")

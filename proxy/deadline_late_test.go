@@ -200,3 +200,30 @@ func TestAppConn_DeadlinesOfTunnels(t *testing.T) {
 		}
 	})
 }
+
+// Whoever ends a tunnel sets its deadlines beside the one who reads from it; the race detector
+// watches.
+func TestAppConn_TunnelIsEndedFromOutside(t *testing.T) {
+	ours, _ := connPair(t, "tcp")
+	c := newAppConn(ours, time.Now, false)
+	if err := c.setImmediate(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		c.SetReadDeadline(time.Now().Add(time.Hour))
+		_, err := c.Read(make([]byte, 1))
+		ended <- err
+	}()
+	for {
+		c.SetReadDeadline(time.Now())
+		select {
+		case err := <-ended:
+			if !isTimeout(err) {
+				t.Errorf("%v, want a timeout", err)
+			}
+			return
+		default:
+		}
+	}
+}

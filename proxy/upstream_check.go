@@ -24,21 +24,24 @@ type turn struct {
 // sendIfSilent is send, but for a connection that has carried calls before it returns
 // errNotSilent if that may not carry another.
 func (c *conn) sendIfSilent(r *request, query []byte, timeout time.Duration) error {
-	switch {
-	case !c.reused || c.socket == nil:
-		return c.send(r, query, timeout)
-	case !r.body.short():
-		if !c.silent() {
-			return errNotSilent
-		}
+	if !c.reused || c.socket == nil {
 		return c.send(r, query, timeout)
 	}
-	c.turn = turn{r: r, query: query, timeout: timeout, err: errNotSilent}
-	// Whatever ends the wait, such as a deadline, the read that follows meets it too.
-	_ = c.socket.Read(c.turnStep)
-	err := c.turn.err
-	c.turn = turn{}
-	return err
+	if r.body.short() {
+		c.turn = turn{r: r, query: query, timeout: timeout, err: errNotSilent}
+		// Whatever ends the wait, such as a deadline, the read that follows meets it too.
+		_ = c.socket.Read(c.turnStep)
+		taken, err := c.turn.taken, c.turn.err
+		c.turn = turn{}
+		if taken {
+			return err
+		}
+		// The process stood still until a deadline had passed, which says nothing of the peer.
+	}
+	if !c.silent() {
+		return errNotSilent
+	}
+	return c.send(r, query, timeout)
 }
 
 // step looks whether the socket is silent, sends, and is called again when the answer begins.

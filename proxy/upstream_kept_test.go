@@ -128,6 +128,38 @@ func TestKept_ClientGone(t *testing.T) {
 	}
 }
 
+// A process that stood still until its own deadline had passed, as one without processor time
+// does, takes no kept connection for one that has ended.
+func TestKept_StartsLate(t *testing.T) {
+	ours, theirs := connPair(t, "tcp")
+	go func() {
+		br := bufio.NewReader(theirs)
+		for {
+			if _, _, err := readRequest(br); err != nil {
+				return
+			}
+			reply(theirs, "late")
+		}
+	}()
+	c := newConn(ours, &host{name: "one.example"}, time.Now, 0)
+	c.reused = true
+	for _, size := range []int{0, 2 * pieceBytes} {
+		r := &request{requestHead: requestHead{method: []byte("POST"), path: []byte("/x")}}
+		r.body.open(strings.NewReader(strings.Repeat("b", size)), quietConn{}, size, time.Now)
+		if f := r.body.buffer(size, &replayMemory{limit: 1 << 20}); f != nil {
+			t.Fatal(f)
+		}
+		resp := &fasthttp.Response{}
+		if err := c.exchange(time.Now().Add(-2*appCheckEvery), r, nil, resp, time.Minute); err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		if err := resp.ReadBody(c.br, 0); err != nil || string(bufferedBody(resp)) != "late" {
+			t.Errorf("%d bytes: %q, %v", size, bufferedBody(resp), err)
+		}
+		c.reads = deadline{} // so that the next one is set anew
+	}
+}
+
 // BenchmarkKept is a call over a kept connection without TLS, the upstream's part included.
 func BenchmarkKept(b *testing.B) {
 	call := keptCall(b)
