@@ -44,7 +44,7 @@ func BenchmarkStage_ScanQuery(b *testing.B) {
 
 func BenchmarkStage_Identify(b *testing.B) {
 	s, _ := fakeServer(b, Options{})
-	r := s.newRequest()
+	r := s.newRequest(nil)
 	r.route, r.appid = s.table.Match([]byte("/cgi-bin/message/custom/send")), []byte(merchant)
 	if f := s.acquireAccount(r, merchant); f != nil {
 		b.Fatal(f)
@@ -102,22 +102,20 @@ func BenchmarkStage_Deadlines(b *testing.B) {
 	b.ResetTimer()
 	for range b.N {
 		now = now.Add(10 * time.Microsecond)
-		_ = app.SetReadDeadline(now.Add(keepAlive))
-		_, _ = app.Read(nil)
-		_ = app.SetReadDeadline(now.Add(headTimeout))
-		_ = app.SetWriteDeadline(now.Add(idleTimeout))
+		app.rest(now, keepAlive)
 		_, _ = app.Write(nil)
+		_, _ = app.Read(nil)
 		_ = up.setHeadDeadline(now, DefaultTimeout)
 	}
 }
 
 // BenchmarkStage_Finish begins a call, and counts and ends it.
 func BenchmarkStage_Finish(b *testing.B) {
-	s := benchServer(b)
+	s, app := benchServer(b), newAppConn(&fakeUpstream{}, time.Now, false)
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		r := s.newRequest()
+		r := s.newRequest(app)
 		r.outside = time.Microsecond
 		s.finish(r)
 	}

@@ -167,9 +167,7 @@ func (s *Server) finish(r *request) {
 	s.countCaller(r, total)
 	s.logAccess(r, total)
 	s.releaseSlots(r)
-	if r.app != nil {
-		r.app.rest(now, keepAlive)
-	}
+	r.app.rest(now, keepAlive)
 	r.reset()
 	s.requests.Put(r)
 }

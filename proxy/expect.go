@@ -12,8 +12,7 @@ func (s *Server) serveExpect(ctx *fasthttp.RequestCtx) (status int) {
 	if ctx.IsConnect() {
 		return fasthttp.StatusContinue
 	}
-	r := s.newRequest()
-	r.app = appConnOf(ctx)
+	r := s.newRequest(appConnOf(ctx))
 	r.app.unread.Store(true)
 	defer func() {
 		if status != fasthttp.StatusContinue {

@@ -225,9 +225,10 @@ func (id *requestID) set(process uint32, n uint64) {
 	}
 }
 
-// newRequest returns a call that begins now.
-func (s *Server) newRequest() *request {
+// newRequest returns a call that begins now on app.
+func (s *Server) newRequest(app *appConn) *request {
 	r := s.requests.Get().(*request)
+	r.app = app
 	r.start, r.result = s.now(), resultRefused
 	r.id.set(s.process, s.calls.Add(1))
 	r.route = s.noRoute

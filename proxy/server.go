@@ -218,8 +218,7 @@ func (s *Server) serveCall(ctx *fasthttp.RequestCtx) {
 		s.serveConnect(ctx)
 		return
 	}
-	r := s.newRequest()
-	r.app = appConnOf(ctx)
+	r := s.newRequest(appConnOf(ctx))
 	s.wantAccess(ctx, r)
 	defer s.recoverPanic(ctx, r)
 	f := s.serve(ctx, r)
