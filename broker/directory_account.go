@@ -10,10 +10,16 @@ import (
 // known is [Broker.Known].
 func (d *directory) known(appID []byte, c Choice) (Account, *Mark, bool) {
 	e := d.table.cache.findBytes(appID)
-	if e == nil || !d.isSole(e) || c.Component != "" && c.Component != e.key.Component {
+	if !d.certain(e, c) {
 		return Account{}, nil, false
 	}
 	return e.key.account(), &e.mark, true
+}
+
+// certain reports whether c means e, which the cache has under an appid, or nil, whatever else
+// there may be.
+func (d *directory) certain(e *entry, c Choice) bool {
+	return e != nil && d.isSole(e) && (c.Component == "" || c.Component == e.key.Component)
 }
 
 // account is [Broker.Account].
@@ -26,7 +32,7 @@ func (d *directory) account(ctx context.Context, appID string, c Choice) (Accoun
 	}
 	epoch := d.epoch.Load()
 	e := d.table.cache.find(appID)
-	if e != nil && d.isSole(e) && (c.Component == "" || c.Component == e.key.Component) {
+	if d.certain(e, c) {
 		return e.key.account(), nil
 	}
 	for _, key := range []Key{{Kind: KindAccount, AppID: appID}, componentKey(appID)} {

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/secret"
@@ -15,7 +16,7 @@ type Token struct {
 	key   *Key // of the entry: tokens are kept small
 	value secret.Text
 	calls *keyCalls // what calls showed of its key; nil where that is not kept
-	plain bool
+	plain bool      // see Plain
 	// Generation grows by one with each new value of the key, on whichever
 	// replica it was obtained. It never goes back.
 	Generation uint64
@@ -40,7 +41,7 @@ type tokenAndText struct {
 
 func newToken(key *Key, value secret.Text, generation uint64, obtained, dies time.Time) *Token {
 	t := &tokenAndText{text: value.Reveal()}
-	t.Token = Token{key: key, value: secret.At(&t.text), plain: isPlain(t.text), Generation: generation, ObtainedAt: obtained, DiesAt: dies}
+	t.Token = Token{key: key, value: secret.At(&t.text), plain: url.QueryEscape(t.text) == t.text, Generation: generation, ObtainedAt: obtained, DiesAt: dies}
 	return &t.Token
 }
 
@@ -85,14 +86,3 @@ func (t *Token) GoString() string { return t.String() }
 
 // LogValue is String, for log/slog.
 func (t *Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
-
-func isPlain(value string) bool {
-	for i := range len(value) {
-		switch c := value[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~':
-		default:
-			return false
-		}
-	}
-	return true
-}
