@@ -8,6 +8,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
 // What we added to a call does not come back to the app with the answer, wherever
@@ -47,6 +51,40 @@ func TestRedact_ErrorsThatRepeatTheCall(t *testing.T) {
 			answer("HTTP/1.1 200 OK\r\n"+name+": a={{}}\r\n"+name+": b={{}}\r\nX-Other: 1\r\n", "ok", "ok")
 		}
 	}
+}
+
+// A token with characters that mean something in a query is one parameter to WeChat, and comes
+// back neither as it is nor as it was sent.
+func TestRedact_TokenThatIsEscaped(t *testing.T) {
+	f := func(value, sent string) {
+		t.Helper()
+		targets := make(chan string, 9)
+		up := newRaw(t, func(_ int, c net.Conn, br *bufio.Reader) {
+			head, _, err := readRequest(br)
+			if err != nil {
+				return
+			}
+			targets <- strings.Fields(head)[1]
+			fmt.Fprintf(c, "HTTP/1.1 404 no\r\nConnection: close\r\nX-Plain: %s\r\nX-Sent: %[2]s\r\n\r\n%[1]s %[2]s", value, sent)
+		})
+		src, key := platform(), authorizerKey(merchant)
+		now := src.Now()
+		src.tokens[key] = broker.NewToken(key, secret.New(value), 1, now, now.Add(2*time.Hour))
+		s := start(t, Options{Source: src, Upstream: UpstreamOptions{URL: up.url}})
+		got := s.call(t, "GET", "/x?lang=1&access_token=own", "", forMerchant())
+		if want := placeholder + " " + placeholder; got.status != 404 || got.body != want || got.header.Get("X-Plain")+got.header.Get("X-Sent") != "" {
+			t.Errorf("%q: %d %q %v, want %q", value, got.status, got.body, got.header, want)
+		}
+		close(targets)
+		if n, target := len(targets), <-targets; n != 1 || target != "/x?lang=1&access_token="+sent {
+			t.Errorf("%q: %d calls, the first of %q", value, n, target)
+		}
+	}
+	f("plain-._~09azAZ", "plain-._~09azAZ")
+	f("a&access_token=b", "a%26access_token%3Db")
+	f("a+b/c==", "a%2Bb%2Fc%3D%3D")
+	f("a#b%26 c", "a%23b%2526%20c")
+	f("ä", "%C3%A4")
 }
 
 // A long error page is no exception, with a length and without.
