@@ -109,7 +109,7 @@ func (r *request) namedAppID() []byte {
 
 // account returns the account of appid that c means, or the fault of one that there is not.
 func (s *Server) account(r *request, appid string, c broker.Choice) (broker.Account, *fault) {
-	if r.found == nil && !plausibleAppID(appid) {
+	if !plausibleAppID(appid) {
 		return broker.Account{}, badRequest("the call names an account, but not by an appid: one looks like wx0123456789abcdef")
 	}
 	a, err := s.source.Account(s.tokenContext(), appid, c)

@@ -9,7 +9,7 @@ import (
 
 // TokenSource is what the data path needs of the broker.
 // [github.com/wxsidecar/wxsidecar/broker.Broker] implements it and says what each
-// method promises. The texts that it is given may be kept.
+// method promises. The texts that it is given may be kept, the bytes may not.
 type TokenSource interface {
 	Token(ctx context.Context, key broker.Key) (*broker.Token, error)
 	TokenAfter(ctx context.Context, key broker.Key, generation uint64) (*broker.Token, error)

@@ -12,12 +12,12 @@ import (
 // call, which may be another account's. Nothing of the call was sent.
 var errNotSilent = errors.New("the upstream closed its idle connection, or sent what nobody asked for")
 
-// turn is the sending of one call over a kept connection, for [conn.turnStep].
+// turn is the sending of one call over a kept connection, for [conn.step].
 type turn struct {
 	r       *request
 	query   []byte
 	timeout time.Duration
-	taken   bool
+	taken   bool // step has looked, and has sent the call unless err says otherwise
 	err     error
 }
 

@@ -45,6 +45,9 @@ type conn struct {
 	received bool // a byte of the current answer was read
 	sent     bool // a byte of the current call may have been sent
 
+	turn     turn
+	turnStep func(fd uintptr) bool // step; made once, as it is needed for each call
+
 	below
 	deadlines
 }
@@ -54,8 +57,6 @@ type below struct {
 	pausable *pausableConn   // between TLS and the network; nil without TLS
 	proxyTLS *tls.Conn       // with upstream.proxy; nil without TLS there
 	socket   syscall.RawConn // nil where there is none to look at
-	turn     turn
-	turnStep func(fd uintptr) bool // step; made once, as it is needed for each call
 }
 
 func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *conn {
