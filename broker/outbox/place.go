@@ -36,11 +36,7 @@ func (o *Outbox) waitingName(r *record) string {
 func (o *Outbox) addShared(ctx context.Context, r *record, reserved store.Write, victims []deadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	kept, _, err := o.sharing.store.Remember(ctx, claimName(r.ID), claimed, claimFor)
-	var p placed
-	if err == nil && string(kept) != string(done) {
-		p, err = o.place(ctx, r, victims, false)
-	}
+	p, err := o.place(ctx, r, victims, false)
 	for _, v := range victims {
 		o.mark(v.name)
 	}
@@ -66,9 +62,10 @@ type placed struct {
 	removed []deadLetter
 }
 
-// place makes r durable behind all that any sidecar added, and takes dead letters out. Where all of
-// them must be there still and one is not, it does nothing.
-func (o *Outbox) place(ctx context.Context, r *record, remove []deadLetter, must bool) (placed, error) {
+// place makes r durable behind all that any sidecar added, and takes dead letters out. It does
+// nothing for a record that waits or was delivered, but for again, which is for a dead letter: there
+// it does nothing where one of those to take out is not there any more.
+func (o *Outbox) place(ctx context.Context, r *record, remove []deadLetter, again bool) (placed, error) {
 	names := []string{orderName, o.waitingName(r)}
 	for _, d := range remove {
 		names = append(names, d.name)
@@ -87,8 +84,14 @@ func (o *Outbox) place(ctx context.Context, r *record, remove []deadLetter, must
 				writes = append(writes, deletion(d.name, v))
 			}
 		}
-		if !p.new || must && len(p.removed) < len(remove) {
+		if !p.new || again && len(p.removed) < len(remove) {
 			return placed{}, nil
+		}
+		if !again {
+			// After the look for the record: who delivers an event notes that before its record goes.
+			if had, err := o.claim(ctx, r.ID); had || err != nil {
+				return placed{}, err
+			}
 		}
 		r.Added = max(p.behind+1, o.next())
 		if p.write, err = o.put(names[1], store.Version{}, r); err != nil {
@@ -99,6 +102,12 @@ func (o *Outbox) place(ctx context.Context, r *record, remove []deadLetter, must
 			return p, err
 		}
 	}
+}
+
+// claim remembers that an event may have been added, and reports whether it is done already.
+func (o *Outbox) claim(ctx context.Context, id string) (bool, error) {
+	kept, _, err := o.sharing.store.Remember(ctx, claimName(id), claimed, claimFor)
+	return string(kept) == string(done), err
 }
 
 func (o *Outbox) beginPlacing(name string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,42 @@ func TestShared_Repeated(t *testing.T) {
 		a.mustHave(t, "m-1", "m-2")
 		f.mustAgree(0, 0, 0, 1, 2)
 	})
+}
+
+// The same where the repeat comes while the event is delivered, and the app has it between any two
+// operations of the store that the repeat makes.
+func TestShared_RepeatedWhileDelivered(t *testing.T) {
+	for before := range 5 {
+		bubble(t, func(t *testing.T) {
+			a := &app{name: "a"}
+			f := newFleet(t, a)
+			f.start(1)
+			var operations atomic.Int64 // of the repeat, plus one; 0 before it
+			goOn, answer := make(chan struct{}), make(chan struct{})
+			f.start(1, memstore.Options{Wait: func(context.Context) error {
+				if operations.Load() > 0 && operations.Add(1) == int64(before)+2 {
+					<-goOn
+				}
+				return nil
+			}})
+			news := func() { <-goOn } // else it knows that the event waits
+			f.members[1].newsWait.Store(&news)
+			a.answerWith(func(context.Context, *outbox.Event) error { <-answer; return nil })
+			f.add(0, "m", 1)
+			synctest.Wait()
+			operations.Store(1)
+			var repeat sync.WaitGroup
+			repeat.Go(func() { f.add(1, "m", 1) })
+			synctest.Wait()
+			close(answer)
+			synctest.Wait()
+			close(goOn)
+			repeat.Wait()
+			time.Sleep(time.Minute)
+			a.mustHave(t, "m-1")
+			f.mustAgree(0, 0, 0, 1)
+		})
+	}
 }
 
 func TestShared_RepeatedAtOnce(t *testing.T) {
