@@ -45,7 +45,7 @@ func TestReleaseMemory(t *testing.T) {
 	}
 	read := func() {
 		t.Helper()
-		if all, err := s.List(t.Context(), "", "", records+1); err != nil || len(all) != records {
+		if all, err := s.List(t.Context(), "k", "", records+1); err != nil || len(all) != records {
 			t.Errorf("%d of %d records are read; %v", len(all), records, err)
 		}
 	}
