@@ -88,11 +88,12 @@ func TestKnown(t *testing.T) {
 		if _, err := w.choose(merchant(0), broker.Choice{}); err != nil {
 			t.Fatal(err)
 		}
+		pass(time.Second) // what the cache was given shows a moment later
 		f := func(appID string, c broker.Choice, want bool) *broker.Mark {
 			t.Helper()
 			_, mark, known := w.broker.Known([]byte(appID), c)
 			if known != want {
-				t.Errorf("%s, %+v: known %v, want %v", appID, c, known, want)
+				t.Fatalf("%s, %+v: known %v, want %v", appID, c, known, want)
 			}
 			return mark
 		}
