@@ -91,22 +91,22 @@ func run(t *testing.T, dir string, env []string, program string, args ...string)
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// given are the ports that freePort has returned: nobody may listen on one yet.
-var given sync.Map
-
-// freePort returns a port of 127.0.0.1 that nobody listens on, below those that the kernel takes
-// for connections.
+// freePort returns a port of 127.0.0.1 that nobody listens on, and that no other test gets until t
+// ends, of whatever process. It lies below those that the kernel takes for connections.
 func freePort(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		port := 11_000 + rand.IntN(21_000)
-		if _, taken := given.LoadOrStore(port, true); taken {
+		claim, err := net.ListenPacket("udp", loopback(port)) // which no server does, and only one test can
+		if err != nil {
 			continue
 		}
 		if ln, err := net.Listen("tcp", loopback(port)); err == nil {
+			t.Cleanup(func() { _ = claim.Close() })
 			_ = ln.Close()
 			return port
 		}
+		_ = claim.Close()
 	}
 	t.Fatal("no port of a hundred is free")
 	return 0

@@ -55,23 +55,24 @@ func Build(t testing.TB) string {
 	return path
 }
 
-// given are the ports that FreePort has returned: nobody may listen on one yet.
-var given sync.Map
-
-// FreePort returns a port of 127.0.0.1 that nobody listens on. It lies below the range from which
-// the kernel takes ports for connections, so that nobody takes it before a server does, or while
-// one is down.
+// FreePort returns a port of 127.0.0.1 that nobody listens on, and that no other test gets until t
+// ends, of whatever process: a server may be down for a while. It lies below the range from which
+// the kernel takes ports for connections.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
 		port := 11_000 + rand.IntN(21_000)
-		if _, taken := given.LoadOrStore(port, true); taken {
-			continue
-		}
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		claim, err := net.ListenPacket("udp", addr) // which no server does, and only one test can
 		if err != nil {
 			continue
 		}
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			_ = claim.Close()
+			continue
+		}
+		t.Cleanup(func() { _ = claim.Close() })
 		if err := ln.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,8 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// No port is given twice, though nobody listens on one, and all can be listened on.
+// No port is given twice, though nobody listens on one, and all can be listened on. Another
+// process does not get one either, as the kernel keeps them apart.
 func TestFreePort(t *testing.T) {
 	given := map[int]bool{}
 	for range 200 {
@@ -34,7 +35,12 @@ func TestFreePort(t *testing.T) {
 		given[port] = true
 	}
 	for port := range given {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if claim, err := net.ListenPacket("udp", addr); err == nil {
+			_ = claim.Close()
+			t.Errorf("nobody keeps %d for this test", port)
+		}
+		ln, err := net.Listen("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
