@@ -22,15 +22,15 @@ func share(d, life time.Duration) time.Duration {
 // An own account's stable token is another matter: WeChat gives the same one
 // until its last five minutes, a 24th of its full life, so it is due then.
 func due(t *Token, full time.Duration, at, r float64) time.Time {
-	if t.key.Kind == KindAccount {
+	if t.entry.key.Kind == KindAccount {
 		return lastMinutes(t, full, r)
 	}
-	return t.ObtainedAt.Add(time.Duration((at - r/10) * float64(t.Life())))
+	return t.ObtainedAt().Add(time.Duration((at - r/10) * float64(t.Life())))
 }
 
 func lastMinutes(t *Token, full time.Duration, r float64) time.Time {
 	window := max(t.Life(), full) / 24
-	return t.DiesAt.Add(-window + time.Duration(r*float64(window)/10))
+	return t.DiesAt().Add(-window + time.Duration(r*float64(window)/10))
 }
 
 // askAgain returns when to ask again after WeChat gave the same token at now: in
@@ -38,7 +38,7 @@ func lastMinutes(t *Token, full time.Duration, r float64) time.Time {
 // the sooner the nearer the end is.
 func askAgain(t *Token, full time.Duration, now time.Time, r float64) time.Time {
 	again := lastMinutes(t, full, r)
-	if soon := now.Add(max(t.DiesAt.Sub(now)/4, t.Life()/240, time.Second)); soon.After(again) {
+	if soon := now.Add(max(t.DiesAt().Sub(now)/4, t.Life()/240, time.Second)); soon.After(again) {
 		return soon
 	}
 	return again

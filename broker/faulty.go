@@ -27,7 +27,7 @@ type Refusal struct {
 // obtained after the first: then the call is at fault and not the token. The store
 // keeps milliseconds.
 func (r Refusal) refutes(t *Token) bool {
-	return !r.First.IsZero() && t.ObtainedAt.UnixMilli() >= r.First.UnixMilli()
+	return !r.First.IsZero() && t.ObtainedAt().UnixMilli() >= r.First.UnixMilli()
 }
 
 const (

@@ -71,7 +71,7 @@ func TestTransition(t *testing.T) {
 func TestDue(t *testing.T) {
 	f := func(kind Kind, life, full time.Duration, r float64, want time.Duration) {
 		t.Helper()
-		tok := &Token{key: &Key{Kind: kind}, ObtainedAt: noon, DiesAt: noon.Add(life)}
+		tok := NewToken(Key{Kind: kind}, secret.Text{}, 1, noon, noon.Add(life))
 		if got := due(tok, full, 0.75, r).Sub(noon); got != want {
 			t.Errorf("%s that lives %s: due after %s, want %s", kind, life, got, want)
 		}

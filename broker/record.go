@@ -94,12 +94,15 @@ func decodeRecord(generation uint64, plain []byte) (*record, error) {
 	return r, nil
 }
 
-// tokenOf returns the record's token for key, which it keeps, or nil when it has none.
-func (r *record) tokenOf(key *Key) *Token {
+// alive reports whether the record has a token that has not died at now.
+func (r *record) alive(now time.Time) bool { return !r.token.IsZero() && now.Before(r.dies) }
+
+// tokenOf returns the record's token for the key of e, or nil when it has none.
+func (r *record) tokenOf(e *entry) *Token {
 	if r.token.IsZero() {
 		return nil
 	}
-	return newToken(key, r.token, r.generation, r.obtained, r.dies)
+	return newToken(e, r.token, r.generation, r.obtained, r.dies)
 }
 
 func millis(t time.Time) int64 {

@@ -9,10 +9,9 @@ func statusOf(key Key, rec *record, now time.Time) AccountStatus {
 		key: key, Component: key.Component, LastUsed: shownTime(rec.used), AuthorizedAt: shownTime(rec.authorized),
 		KeyStatus: KeyStatus{Kind: key.Kind.String(), AppID: key.AppID},
 	}
-	token := rec.tokenOf(&key)
-	alive := token.Alive(now)
+	alive := rec.alive(now)
 	if alive {
-		s.Generation, s.ExpiresAt = token.Generation, shownTime(token.DiesAt)
+		s.Generation, s.ExpiresAt = rec.generation, shownTime(rec.dies)
 	}
 	c := condition{since: instantOf(now)}
 	if ev := eventOf(rec, alive); alive || ev.kind != eventDue {

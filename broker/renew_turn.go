@@ -76,7 +76,7 @@ func (n *renewer) adopted(e *entry, rec *record, newer bool) *outcome {
 	switch {
 	case !newer:
 		return nil
-	case rec.tokenOf(&e.key).Alive(n.clock.Now()):
+	case rec.alive(n.clock.Now()):
 		out := n.renewed(e, rec, "adopted")
 		return &out
 	default:

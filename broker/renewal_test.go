@@ -45,7 +45,7 @@ func TestToken_DiesByWhenItWasAskedFor(t *testing.T) {
 		asked := w.now()
 		w.start()
 		tok := must(w.broker.Token(context.Background(), broker.Key{Kind: broker.KindAccount, AppID: "wx00000000000000bb"}))
-		if late := tok.DiesAt.Sub(asked.Add(2 * time.Hour)); late > 2*time.Second || late < -2*time.Second {
+		if late := tok.DiesAt().Sub(asked.Add(2 * time.Hour)); late > 2*time.Second || late < -2*time.Second {
 			t.Errorf("the token is thought to live %s too long", late)
 		}
 	})

@@ -108,10 +108,7 @@ func (t *table) follow(key Key, rec *record) {
 func (e *entry) followLocked(rec *record) {
 	e.usedSaved, e.fullLife = uint32(max(rec.used.Unix(), 0)), uint32(max(rec.fullLife/time.Second, 0))
 	e.followForcedLocked(rec.forced)
-	token := rec.tokenOf(&e.key)
-	if token != nil {
-		token.calls = &e.calls
-	}
+	token := rec.tokenOf(e)
 	if e.mishaps == nil {
 		e.token.Store(token)
 		return

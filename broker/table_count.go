@@ -87,7 +87,7 @@ func (t *table) expiriesLocked(now time.Time) []metrics.Expiry {
 		expiry := metrics.Expiry{Kind: key.Kind.Label(), AppID: key.AppID}
 		if e := t.entries.find(key); e != nil {
 			if token := e.heldLocked(now); token != nil {
-				expiry.At = token.DiesAt
+				expiry.At = token.DiesAt()
 			}
 		}
 		all = append(all, expiry)

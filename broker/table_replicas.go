@@ -21,7 +21,7 @@ func (t *table) need(e *entry, parts time.Duration) (lacking, ending bool) {
 	if token == nil {
 		return true, false
 	}
-	return false, token.DiesAt.Sub(now) <= e.lifeLocked()/parts
+	return false, token.DiesAt().Sub(now) <= e.lifeLocked()/parts
 }
 
 // usableUntil returns when the token of e dies that WeChat takes, the zero time for none, and
@@ -30,7 +30,7 @@ func (t *table) usableUntil(e *entry) (dies time.Time, life time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if token := e.usableLocked(t.clock.Now()); token != nil {
-		dies = token.DiesAt
+		dies = token.DiesAt()
 	}
 	return dies, e.lifeLocked()
 }
@@ -77,7 +77,7 @@ func (t *table) changedElsewhere(key Key, before, after *record) {
 		return
 	}
 	now := t.clock.Now()
-	alive := after.tokenOf(&key).Alive(now)
+	alive := after.alive(now)
 	verdict := after.verdict != StateUnknown && (after.verdict != before.verdict || !after.judged.Equal(before.judged))
 	quota, met := quotaOf(after, alive, now)
 	met = met && after.quotaMet.After(before.quotaMet) && after.quotaMet.After(t.budgets.resetAt)

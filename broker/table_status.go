@@ -66,7 +66,7 @@ func (t *table) status(keys map[Key]secret.Text) []KeyStatus {
 func (t *table) statusLocked(e *entry, now time.Time) KeyStatus {
 	s := KeyStatus{Kind: e.key.Kind.String(), AppID: e.key.AppID, State: StateLive.String(), Trouble: e.troubleLocked()}
 	if token := e.heldLocked(now); token != nil {
-		dies := token.DiesAt.UTC().Truncate(time.Second)
+		dies := token.DiesAt().UTC().Truncate(time.Second)
 		s.Generation, s.ExpiresAt = token.Generation, &dies
 	}
 	if !e.liveLocked(now) {
@@ -124,7 +124,7 @@ func (t *table) logLocked(e *entry) {
 	}
 	attrs := []any{"key", e.key.String(), "state", c.state.String(), "generation", generation}
 	if c.state == StateLive && c.trouble != StateUnknown && token != nil {
-		attrs = append(attrs, "trouble", c.trouble.String(), "token_dies", token.DiesAt.UTC().Format(time.RFC3339))
+		attrs = append(attrs, "trouble", c.trouble.String(), "token_dies", token.DiesAt().UTC().Format(time.RFC3339))
 	}
 	if c.reason != "" {
 		attrs = append(attrs, "reason", c.reason)

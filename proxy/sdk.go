@@ -53,7 +53,7 @@ func appendExpiry(b []byte, seconds int, more string) []byte {
 
 // secondsLeft returns how long a token is still valid, at least one second.
 func (s *Server) secondsLeft(tok *broker.Token) int {
-	return max(int(tok.DiesAt.Sub(s.source.Now())/time.Second), 1)
+	return max(int(tok.DiesAt().Sub(s.source.Now())/time.Second), 1)
 }
 
 func (s *Server) writeJSON(r *request, resp *fasthttp.Response, body []byte) {
