@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"sync/atomic"
-
 	"github.com/wxsidecar/wxsidecar/broker/secret"
 )
 
@@ -16,10 +14,6 @@ type Account struct {
 	// component's own appid for a component; empty for an own account.
 	Component string
 }
-
-// Mark is a place beside an account in memory for what the broker's one user keeps of it, of one
-// type for all accounts. It is empty for an account that came anew.
-type Mark = atomic.Value
 
 // Key returns the key of the account's own token.
 func (a Account) Key() Key {

@@ -148,7 +148,7 @@ func New(o Options) (*Broker, error) {
 func (b *Broker) assemble(o Options) error {
 	b.env = &env{
 		wechat: o.WeChat, clock: clock.New(o.Now), wall: o.Wall, metrics: o.Metrics, log: o.Log, rand: o.Rand, checkpoint: o.Checkpoint,
-		config: &atomic.Pointer[configuration]{}, resets: &atomic.Uint64{}, coordination: newCoordination(o.Store),
+		config: &atomic.Pointer[configuration]{}, epoch: &atomic.Uint64{}, resets: &atomic.Uint64{}, coordination: newCoordination(o.Store),
 	}
 	b.env.config.Store(&configuration{})
 	b.components = newComponents(o.Wait)
@@ -216,10 +216,10 @@ func (b *Broker) Skew() (time.Duration, bool) { return b.env.skew() }
 // It does not wait.
 func (b *Broker) ProbeWeChat() { notify(b.table.doubted) }
 
-// Known returns what [Broker.Account] would, and the account's mark, where memory alone says for
-// certain which account is meant; else false, which says nothing of the account. It keeps
-// nothing of appID, takes no lock of the broker's and allocates nothing.
-func (b *Broker) Known(appID []byte, c Choice) (Account, *Mark, bool) {
+// Known returns the account that [Broker.Account] would, where memory alone says for certain which
+// is meant; else nil, which says nothing of the account. It keeps nothing of appID, takes no lock
+// of the broker's and allocates nothing.
+func (b *Broker) Known(appID []byte, c Choice) *Known {
 	return b.directory.known(appID, c)
 }
 

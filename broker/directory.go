@@ -25,8 +25,7 @@ type directory struct {
 	ledger *ledger
 	directoryOptions
 
-	epoch atomic.Uint64 // grows with each change, under mu
-	only  atomic.Pointer[onlyAnswer]
+	only atomic.Pointer[onlyAnswer]
 
 	mu      sync.Mutex
 	unknown map[Key]time.Time
@@ -86,22 +85,6 @@ func (d *directory) noteUnknown(key Key, now time.Time, epoch uint64) {
 		d.unknown = map[Key]time.Time{}
 	}
 	d.unknown[key] = now
-}
-
-// isSole reports whether e is still known to be the only account of its appid.
-func (d *directory) isSole(e *entry) bool { return e.sole.Load() == d.epoch.Load()+1 }
-
-// noteSole remembers that e was found to be the only account of its appid at epoch.
-func (d *directory) noteSole(e *entry, epoch uint64) { e.sole.Store(epoch + 1) }
-
-// wasSole reports whether e was the only account of its appid when that was last looked at.
-func wasSole(e *entry) bool { return e.sole.Load() != 0 }
-
-// noteShared remembers that the entries share their appid.
-func noteShared(all []*entry) {
-	for _, e := range all {
-		e.sole.Store(0)
-	}
 }
 
 func unknown(appID string) error { return fmt.Errorf("%w: %s", ErrUnknownAccount, appID) }

@@ -8,18 +8,11 @@ import (
 )
 
 // known is [Broker.Known].
-func (d *directory) known(appID []byte, c Choice) (Account, *Mark, bool) {
-	e := d.table.cache.findBytes(appID)
-	if !d.certain(e, c) {
-		return Account{}, nil, false
+func (d *directory) known(appID []byte, c Choice) *Known {
+	if e := d.table.cache.findBytes(appID); e != nil && e.certain(c) {
+		return (*Known)(e)
 	}
-	return e.key.account(), &e.mark, true
-}
-
-// certain reports whether c means e, which the cache has under an appid, or nil, whatever else
-// there may be.
-func (d *directory) certain(e *entry, c Choice) bool {
-	return e != nil && d.isSole(e) && (c.Component == "" || c.Component == e.key.Component)
+	return nil
 }
 
 // account is [Broker.Account].
@@ -32,13 +25,13 @@ func (d *directory) account(ctx context.Context, appID string, c Choice) (Accoun
 	}
 	epoch := d.epoch.Load()
 	e := d.table.cache.find(appID)
-	if d.certain(e, c) {
+	if e != nil && e.certain(c) {
 		return e.key.account(), nil
 	}
 	for _, key := range []Key{{Kind: KindAccount, AppID: appID}, componentKey(appID)} {
 		if d.config.Load().has(key) {
 			if e != nil && e.key == key {
-				d.noteSole(e, epoch)
+				e.noteSole(epoch)
 			}
 			return key.account(), nil
 		}
@@ -86,8 +79,8 @@ func (d *directory) authorizations(ctx context.Context, appID, component string)
 	switch {
 	case component != "":
 	case len(found) == 1 && failed == nil:
-		d.noteSole(found[0], epoch)
-	case len(found) == 1 && !wasSole(found[0]):
+		found[0].noteSole(epoch)
+	case len(found) == 1 && !found[0].wasSole():
 		return nil, failed
 	case len(found) > 1:
 		noteShared(found)

@@ -1,12 +1,15 @@
 package broker
 
-import "testing"
+import (
+	"sync/atomic"
+	"testing"
+)
 
 // TestDirectory_WhoCameMeanwhileIsNotUnknown has an account come between the look into
 // the store, which did not find it, and the note of that.
 func TestDirectory_WhoCameMeanwhileIsNotUnknown(t *testing.T) {
 	key := authorizerKey("wx7f00c0de00000001", "wx00000000000000a1")
-	var d directory
+	d := directory{env: &env{epoch: &atomic.Uint64{}}}
 	_, epoch := d.knownUnknown(key, noon)
 	d.changed()
 	d.noteUnknown(key, noon, epoch)

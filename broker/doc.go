@@ -99,6 +99,7 @@
 //	                                       broker_accounts.go (for operators)
 //	token_wait.go                          the hit and the wait
 //	entry.go cache.go instant.go           a key in memory, its times, and how it is found
+//	entry_sole.go known.go                 an account in memory that need not be looked up again
 //	table.go table_*.go                    change, finish, queue, call, wait, report, quota, outage,
 //	                                       clock, drop, uses, status, accounts, overview,
 //	                                       forced, replicas, entries

@@ -28,6 +28,8 @@ type env struct {
 	config *atomic.Pointer[configuration]
 	// coordination is nil for a sidecar that is alone on its store.
 	coordination *coordination
+	// epoch grows with each account that comes or goes, or may have at another sidecar.
+	epoch *atomic.Uint64
 	// resets grows when an operator says that quotas were cleared: pauses that were set
 	// before hold no longer.
 	resets *atomic.Uint64

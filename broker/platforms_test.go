@@ -73,44 +73,12 @@ func both(appID string) []broker.Key {
 // choose is Account, and whose it is.
 func (w *world) choose(appID string, c broker.Choice) (string, error) {
 	w.t.Helper()
-	before, _, known := w.broker.Known([]byte(appID), c)
+	k := w.broker.Known([]byte(appID), c)
 	a, err := w.broker.Account(context.Background(), appID, c)
-	if known && (before != a || err != nil) {
-		w.t.Errorf("%s, %+v: known as %+v, which is %+v, %v", appID, c, before, a, err)
+	if k != nil && (k.Account() != a || err != nil) {
+		w.t.Errorf("%s, %+v: known as %+v, which is %+v, %v", appID, c, k.Account(), a, err)
 	}
 	return a.Component, err
-}
-
-// TestKnown has memory alone say which account is meant until that is doubtful, and keep its mark
-// until then.
-func TestKnown(t *testing.T) {
-	inTwo(t, func(w *world, _ broker.Key, _ func(*world)) {
-		if _, err := w.choose(merchant(0), broker.Choice{}); err != nil {
-			t.Fatal(err)
-		}
-		pass(time.Second) // what the cache was given shows a moment later
-		f := func(appID string, c broker.Choice, want bool) *broker.Mark {
-			t.Helper()
-			_, mark, known := w.broker.Known([]byte(appID), c)
-			if known != want {
-				t.Fatalf("%s, %+v: known %v, want %v", appID, c, known, want)
-			}
-			return mark
-		}
-		mark := f(merchant(0), broker.Choice{}, true)
-		mark.Store("kept")
-		if got := f(merchant(0), broker.Choice{Component: componentID}, true).Load(); got != "kept" {
-			t.Errorf("the mark is %v", got)
-		}
-		f(merchant(0), broker.Choice{Component: otherComponentID}, false)
-		f("wxffffffffffffffff", broker.Choice{}, false)
-		w.authorizeOther(merchant(0))
-		pass(time.Second)
-		for range 2 {
-			f(merchant(0), broker.Choice{}, false)
-			w.choose(merchant(0), broker.Choice{})
-		}
-	})
 }
 
 // TestPlatforms_WhatOneLosesTheOthersKeep has a merchant authorise both components, take

@@ -131,7 +131,7 @@ func (e *entry) followLocked(rec *record) {
 // the ledger's lock of the key does so: there is never a second entry.
 func (t *table) activate(key Key, rec *record) *entry {
 	config := t.config.Load()
-	e, configured := &entry{key: config.owned(key)}, config.has(key)
+	e, configured := &entry{key: config.owned(key), env: t.env}, config.has(key)
 	e.saved.kept = keep(rec)
 	rec = e.saved.kept.record() // the token is a part of it
 	if !rec.used.IsZero() {

@@ -21,6 +21,7 @@ func (t *table) dropLocked(e *entry) {
 	unblockLocked(e)
 	t.entries.remove(e)
 	t.cache.forget(e)
+	e.disown()
 	// Nobody else would: what is forgotten gets no token.
 	t.unblockDependentsLocked(e)
 	e.notifyLocked() // who waits for it asks again

@@ -8,10 +8,7 @@ import "context"
 // request's own memory: it may be looked at after the caller has left.
 func (b *Broker) Token(ctx context.Context, key Key) (*Token, error) {
 	if e := b.table.cache.get(&key); e != nil {
-		now := b.env.clock.Now()
-		if t := e.token.Load(); t.Alive(now) {
-			b.env.metrics.CacheRequest(true)
-			e.touch(now, t.Life())
+		if t := e.hit(); t != nil {
 			return t, nil
 		}
 	}

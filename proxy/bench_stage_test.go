@@ -55,7 +55,7 @@ func BenchmarkStage_Identify(b *testing.B) {
 		if f := s.identify(r); f != nil {
 			b.Fatal(f)
 		}
-		if _, f := s.token(r.cred.key); f != nil {
+		if _, f := s.callToken(r); f != nil {
 			b.Fatal(f)
 		}
 	}

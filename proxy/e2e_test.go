@@ -55,7 +55,7 @@ func newWorld(t *testing.T, o Options) *world {
 }
 
 // runBroker runs a broker before the simulator until the test ends.
-func runBroker(t *testing.T, sim *wechattest.Server, o broker.Options) (*broker.Broker, string, *seal.Keyring) {
+func runBroker(t testing.TB, sim *wechattest.Server, o broker.Options) (*broker.Broker, string, *seal.Keyring) {
 	t.Helper()
 	url := sim.Start()
 	client, err := wechat.New(wechat.Options{URLs: []string{url}})

@@ -55,6 +55,6 @@ func (s *Server) checkWithoutBody(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f := s.acquireAccount(r, appid); f != nil {
 		return f
 	}
-	_, f = s.token(r.cred.key)
+	_, f = s.callToken(r)
 	return f
 }

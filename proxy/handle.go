@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wxsidecar/wxsidecar/broker"
 )
@@ -21,8 +22,8 @@ const (
 	macText      = macBytes * 4 / 3
 )
 
-// handle is the value of a token parameter that has the form of a handle. It never
-// changes.
+// handle is the value of a token parameter that has the form of a handle. But
+// for slot it never changes.
 type handle struct {
 	// key is that of the account's token; zero if the handle cannot be parsed.
 	key broker.Key
@@ -32,6 +33,8 @@ type handle struct {
 	genuine bool
 	// void says that it is treated like an expired token.
 	void bool
+	// slot is that of the account, once it was found; nil before.
+	slot atomic.Pointer[slot]
 }
 
 func kindLetter(k broker.Kind) byte {

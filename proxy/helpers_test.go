@@ -37,7 +37,6 @@ const (
 // generation, and a count of what it was asked.
 type source struct {
 	mu       sync.Mutex
-	marks    map[broker.Account]*broker.Mark
 	accounts map[string][]broker.Account // a merchant is there once for each of its components
 	// withdrawn are the authorizations that merchants have taken back.
 	withdrawn map[broker.Key]bool
@@ -63,7 +62,7 @@ type source struct {
 func newSource(accounts ...broker.Account) *source {
 	s := &source{
 		accounts: map[string][]broker.Account{}, withdrawn: map[broker.Key]bool{}, tokens: map[broker.Key]*broker.Token{},
-		errs: map[broker.Key]error{}, marks: map[broker.Account]*broker.Mark{}, sticky: map[string]int{},
+		errs: map[broker.Key]error{}, sticky: map[string]int{},
 	}
 	s.add(accounts...)
 	return s
@@ -141,20 +140,10 @@ func (s *source) Report(key broker.Key, generation uint64, r broker.Refusal) boo
 	return true
 }
 
-// Account chooses as the broker does.
-func (s *source) Known(appid []byte, c broker.Choice) (broker.Account, *broker.Mark, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := s.accounts[string(appid)]
-	if len(all) != 1 || c.Component != "" && (all[0].Kind != broker.KindAuthorizer || c.Component != all[0].Component) {
-		return broker.Account{}, nil, false
-	}
-	if s.marks[all[0]] == nil {
-		s.marks[all[0]] = &broker.Mark{}
-	}
-	return all[0], s.marks[all[0]], true
-}
+// Known knows nobody: what the broker's memory does is tried with the broker.
+func (s *source) Known([]byte, broker.Choice) *broker.Known { return nil }
 
+// Account chooses as the broker does.
 func (s *source) Account(_ context.Context, appid string, c broker.Choice) (broker.Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

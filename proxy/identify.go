@@ -52,8 +52,8 @@ func (s *Server) identify(r *request) *fault {
 // namedAccount returns the account that the call names, and whether it names one.
 func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool, *fault) {
 	if r.handle != nil && !r.handle.void {
-		if a, ok := s.known(r, r.handle.appIDIn(r.params.token), c); ok {
-			return a, true, nil
+		if s.knownByHandle(r, c) {
+			return r.known.Account(), true, nil
 		}
 		a, f := s.account(r, r.handle.key.AppID, c)
 		return a, true, f
@@ -66,8 +66,8 @@ func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool
 	if appid == nil {
 		return broker.Account{}, false, nil
 	}
-	if a, ok := s.known(r, appid, c); ok {
-		return a, true, nil
+	if s.known(r, appid, c) {
+		return r.known.Account(), true, nil
 	}
 	name, found := s.inflight.intern(appid)
 	r.found = found
@@ -75,14 +75,30 @@ func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool
 	return a, true, f
 }
 
-// known returns the account of appid that c means, if memory alone says which that is, as it
-// does for nearly all calls. It notes the account's slot, which is found with it.
-func (s *Server) known(r *request, appid []byte, c broker.Choice) (broker.Account, bool) {
-	a, mark, ok := s.source.Known(appid, c)
-	if ok {
-		r.found = s.inflight.slotAt(mark, a.AppID)
+// known notes the account of appid that c means, if memory alone says which that is, as it does
+// for nearly all calls, and the account's slot, which is found with it.
+func (s *Server) known(r *request, appid []byte, c broker.Choice) bool {
+	r.known = s.source.Known(appid, c)
+	if r.known == nil {
+		return false
 	}
-	return a, ok
+	r.found = s.inflight.slotAt(r.known)
+	return true
+}
+
+// knownByHandle is known for the account that a handle names. The handle remembers it.
+func (s *Server) knownByHandle(r *request, c broker.Choice) bool {
+	if found := r.handle.slot.Load(); found != nil {
+		if k := found.known.Load(); k != nil && k.Certain(c) {
+			r.known, r.found = k, found
+			return true
+		}
+	}
+	if !s.known(r, r.handle.appIDIn(r.params.token), c) {
+		return false
+	}
+	r.handle.slot.Store(r.found)
+	return true
 }
 
 // voidHandleAccount returns the account that a void handle names. The handle proves nothing,

@@ -45,11 +45,16 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// slot counts the calls of one account in flight.
+// slot counts the calls in flight of one appid, and remembers its account.
 type slot struct {
 	appid string
 	n     atomic.Int64
+	// known is the account that the broker's memory last had under appid; nil for none.
+	known atomic.Pointer[broker.Known]
 }
+
+// Dropped implements [broker.Mark].
+func (s *slot) Dropped(k *broker.Known) { s.known.CompareAndSwap(k, nil) }
 
 // inflight counts the calls in flight, in all and by account. Only accounts that the
 // broker knows are counted, so that apps cannot grow the map. It is safe for concurrent
@@ -107,14 +112,17 @@ func (i *inflight) intern(appid []byte) (string, *slot) {
 	return string(appid), nil
 }
 
-// slotAt is slotOf for an account that the broker knows. It remembers the slot at the account's
-// mark, where the next call finds it with the account itself.
-func (i *inflight) slotAt(mark *broker.Mark, appid string) *slot {
-	if s, ok := mark.Load().(*slot); ok {
-		return s
+// slotAt is slotOf for an account that the broker knows. Each of the two remembers the other, so
+// that the next call finds both at once.
+func (i *inflight) slotAt(k *broker.Known) *slot {
+	s, ok := k.Mark().(*slot)
+	if !ok {
+		s = i.slotOf(k.Account().AppID)
 	}
-	s := i.slotOf(appid)
-	mark.Store(s)
+	if s.known.Load() != k {
+		s.known.Store(k)
+		k.SetMark(s)
+	}
 	return s
 }
 

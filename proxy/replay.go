@@ -27,7 +27,7 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 		// WeChat answers 412 to a chunked body, and the length is not known.
 		return chunkedNotBuffered(r.body.notBuffered, s.limits.ReplayBody)
 	}
-	tok, f := s.token(r.cred.key)
+	tok, f := s.callToken(r)
 	if f != nil {
 		return f
 	}

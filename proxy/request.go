@@ -70,7 +70,9 @@ type progress struct {
 	counted bool  // counted by inflight
 	slot    *slot // its account's slot; nil if it has none
 	found   *slot // that of the appid that the call names; nil if it was not looked up
-	result  result
+	// known is the account that the call names, where memory alone said which that is; else nil.
+	known  *broker.Known
+	result result
 	// streaming says that the answer is streamed. The call ends when the stream does.
 	streaming bool
 	// masked says that the answer is buffered whole, so that secrets can be masked.

@@ -165,13 +165,6 @@ type panicking struct {
 	panics bool
 }
 
-func (p *panicking) Known(appid []byte, c broker.Choice) (broker.Account, *broker.Mark, bool) {
-	if p.panics {
-		panic("in a test")
-	}
-	return p.source.Known(appid, c)
-}
-
 func (p *panicking) Account(ctx context.Context, appid string, c broker.Choice) (broker.Account, error) {
 	if p.panics {
 		panic("in a test")

@@ -14,7 +14,7 @@ type TokenSource interface {
 	Token(ctx context.Context, key broker.Key) (*broker.Token, error)
 	TokenAfter(ctx context.Context, key broker.Key, generation uint64) (*broker.Token, error)
 	Report(key broker.Key, generation uint64, r broker.Refusal) bool
-	Known(appid []byte, c broker.Choice) (broker.Account, *broker.Mark, bool)
+	Known(appid []byte, c broker.Choice) *broker.Known
 	Account(ctx context.Context, appid string, c broker.Choice) (broker.Account, error)
 	OnlyAccount(ctx context.Context, c broker.Choice) (broker.Account, error)
 	Components() []string
@@ -22,7 +22,17 @@ type TokenSource interface {
 	ProbeWeChat()
 }
 
-// token returns a valid token of key, or nil for a call that takes none.
+// callToken returns a valid token for a call, or nil for one that takes none.
+func (s *Server) callToken(r *request) (*broker.Token, *fault) {
+	if k := r.known; k != nil && k.Key() == r.cred.key {
+		if tok := k.Token(); tok != nil {
+			return tok, nil
+		}
+	}
+	return s.token(r.cred.key)
+}
+
+// token returns a valid token of key, or nil for a key of none.
 func (s *Server) token(key broker.Key) (*broker.Token, *fault) {
 	if key.Kind == 0 {
 		return nil, nil

@@ -1,0 +1,71 @@
+package proxy
+
+import (
+	"testing"
+
+	"github.com/wxsidecar/wxsidecar/broker"
+)
+
+// known makes calls until the broker's memory knows the merchant, by the last of which the handle
+// and the slot know it too.
+func (w *world) known(t *testing.T, path string, headers ...string) *slot {
+	t.Helper()
+	for range 10_000 {
+		w.fine(t, "GET", path, "", headers...)
+		w.inflight.mu.RLock()
+		s := w.inflight.slots[merchant]
+		w.inflight.mu.RUnlock()
+		if s != nil && s.known.Load() != nil {
+			w.fine(t, "GET", path, "", headers...)
+			return s
+		}
+	}
+	t.Fatal("memory does not know the merchant after 10,000 calls")
+	return nil
+}
+
+// What is known of the account that a call names serves no other key, whose token the call takes.
+func TestKnown_OtherKeyOfTheCall(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.known(t, "/cgi-bin/menu/get", forMerchant())
+	w.fine(t, "GET", "/wxa/gettemplatelist", "", forMerchant()) // takes the component's
+	w.fine(t, "POST", "/cgi-bin/component/api_get_authorizer_info", `{"component_appid":"`+component+`","authorizer_appid":"`+merchant+`"}`, forMerchant())
+}
+
+// What a handle remembers serves no call that means another component, and none of an account that
+// left; memory lets go of that then. Counted at WeChat.
+func TestKnown_ByHandle(t *testing.T) {
+	w := newWorld(t, Options{})
+	handles := map[string]string{
+		"without a component": w.sidecar.keys.issue(broker.Key{Kind: broker.KindAuthorizer, AppID: merchant}, nil),
+		"with its component":  w.sidecar.keys.issue(authorizerKey(merchant), nil),
+	}
+	const menu = "/cgi-bin/menu/get"
+	var s *slot
+	for name, handle := range handles {
+		s = w.known(t, menu+"?access_token="+handle)
+		if h := w.callers.Load().handles.get([]byte(handle)); h == nil || h.slot.Load() != s {
+			t.Errorf("%s: the handle does not remember its account", name)
+		}
+	}
+	before := w.sim.Calls(menu)
+	for name, handle := range handles {
+		if got := w.call(t, "GET", menu+"?access_token="+handle, "", throughComponent(own)); got.status != 400 && got.status != 404 {
+			t.Errorf("%s, beside another component: %d %q", name, got.status, got.body)
+		}
+	}
+	if err := w.broker.SetConfig(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if s.known.Load() != nil {
+		t.Error("what left memory is kept")
+	}
+	for name, handle := range handles {
+		if got := w.call(t, "GET", menu+"?access_token="+handle, ""); got.status != 404 {
+			t.Errorf("%s, of an account that left: %d %q", name, got.status, got.body)
+		}
+	}
+	if n := w.sim.Calls(menu) - before; n != 0 {
+		t.Errorf("WeChat has had %d of the calls", n)
+	}
+}
