@@ -68,8 +68,11 @@ func (s *Server) differsInCase(path []byte) bool {
 // readHandle verifies the handle in the token parameter. On paths of a user's token the
 // parameter is the app's own.
 func (s *Server) readHandle(r *request, c *callers) {
-	if r.route.Kind != routes.User && isHandle(r.params.token) {
-		r.handle = s.keys.verify(r.params.token, c)
+	if r.route.Kind == routes.User || !isHandle(r.params.token) {
+		return
+	}
+	if r.handle = c.handles.get(r.params.token); r.handle == nil {
+		r.handle = s.keys.verify(r.params.token, c, s.source.Components())
 	}
 }
 

@@ -63,7 +63,7 @@ func (r *request) handleComponent() string {
 	if r.handle == nil || r.handle.void {
 		return ""
 	}
-	return componentOf(r.handle.key)
+	return componentOf(r.handle.key())
 }
 
 // componentOf returns the component that a call with a token of key acts through; empty for

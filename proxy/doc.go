@@ -16,7 +16,7 @@
 //	hosts.go       the names by which apps may call
 //	params.go      the query parameters that mean something to us
 //	browser.go     what web pages send is refused
-//	handle.go      what apps hold in place of tokens
+//	handle.go      what apps hold in place of tokens; handle_cache.go (those verified)
 //	callers.go     who may call
 //	sdk.go         the endpoints that we answer ourselves or change; sdk_*.go
 //	identify.go    whose call it is, and which token it takes; component.go (which of a

@@ -41,8 +41,8 @@ func (r *request) appIDForLog() string {
 	switch {
 	case r.cred.key.AppID != "":
 		return r.cred.key.AppID
-	case r.handle != nil && r.handle.key.AppID != "":
-		return r.handle.key.AppID
+	case r.handle != nil && r.handle.appID != "":
+		return r.handle.appID
 	}
 	return firstAppID(r.formAppID, string(r.namedAppID()))
 }
@@ -53,8 +53,8 @@ func (r *request) componentForLog() string {
 	if r.cred.key.AppID != "" {
 		return componentOf(r.cred.key)
 	}
-	if r.handle != nil && r.handle.key.AppID != "" {
-		return componentOf(r.handle.key)
+	if r.handle != nil && r.handle.appID != "" {
+		return componentOf(r.handle.key())
 	}
 	return firstAppID(string(r.component), string(r.params.component), r.bodyComponent)
 }

@@ -5,8 +5,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/wxsidecar/wxsidecar/broker"
@@ -22,19 +22,25 @@ const (
 	macText      = macBytes * 4 / 3
 )
 
-// handle is the value of a token parameter that has the form of a handle. But
-// for slot it never changes.
+// handle is the value of a token parameter that has the form of a handle. All but slot never
+// changes, once others have it.
 type handle struct {
-	// key is that of the account's token; zero if the handle cannot be parsed.
-	key broker.Key
+	text   [longestKept]byte // its text, of that length, while a handleCache has it
+	length uint8
+	// kind, appID and component are the key of the account's token; zero if the handle cannot be
+	// parsed.
+	kind             broker.Kind
+	genuine          bool // its MAC is valid: we issued it
+	void             bool // it is treated like an expired token
+	appID, component string
 	// caller is the one to whom it was issued; nil if no callers are configured.
 	caller *caller
-	// genuine says that its MAC is valid: we issued it.
-	genuine bool
-	// void says that it is treated like an expired token.
-	void bool
-	// slot is that of the account, once it was found; nil before.
+	// slot remembers the account, once a call has found it; nil before.
 	slot atomic.Pointer[slot]
+}
+
+func (h *handle) key() broker.Key {
+	return broker.Key{Kind: h.kind, AppID: h.appID, Component: h.component}
 }
 
 func kindLetter(k broker.Kind) byte {
@@ -84,10 +90,10 @@ func mac(key []byte, of broker.Key, c *caller) string {
 
 // appIDIn returns where text, which parsed to h, has the appid; nil where h has none.
 func (h *handle) appIDIn(text []byte) []byte {
-	if h.key.AppID == "" {
+	if h.appID == "" {
 		return nil
 	}
-	return text[len(handlePrefix)+len("a_"):][:len(h.key.AppID)]
+	return text[len(handlePrefix)+len("a_"):][:len(h.appID)]
 }
 
 // issue returns the handle for a caller of the account whose token's key is of.
@@ -105,35 +111,36 @@ func isHandle(value []byte) bool { return bytes.HasPrefix(value, []byte(handlePr
 // verify parses text, which has the prefix of a handle. It never returns nil. If callers are
 // configured, a handle is void unless it was issued under one of the keys for one of them.
 // Otherwise it proves no more than a header would, and names its account whatever its MAC.
-func (k handleKeys) verify(text []byte, c *callers) *handle {
-	if h := c.handles.get(text); h != nil {
-		return h
+// components are those that are configured. What was verified is kept in c.
+func (k handleKeys) verify(text []byte, c *callers, components []string) *handle {
+	h := &handle{}
+	given := h.parse(string(text))
+	if i := slices.Index(components, h.component); i >= 0 {
+		h.component = components[i] // each call compares it with that
 	}
-	s := string(text)
-	h, given := parseHandle(s)
 	owners := c.all
 	if len(owners) == 0 {
 		owners = []*caller{nil}
 	}
 	for _, key := range k {
 		for _, owner := range owners {
-			if given != "" && hmac.Equal([]byte(given), []byte(mac(key, h.key, owner))) {
+			if given != "" && hmac.Equal([]byte(given), []byte(mac(key, h.key(), owner))) {
 				h.caller, h.genuine = owner, true
-				c.handles.put(s, h)
+				h.appID = strings.Clone(h.appID) // the rest of the text is let go
+				c.handles.put(text, h)
 				return h
 			}
 		}
 	}
-	h.void = h.key.AppID == "" || len(c.all) > 0
+	h.void = h.appID == "" || len(c.all) > 0
 	return h
 }
 
-// parseHandle splits a handle. given is its MAC; empty if it has none of the right length.
-func parseHandle(s string) (h *handle, given string) {
-	h = &handle{}
+// parse splits a handle into h. given is its MAC; empty if it has none of the right length.
+func (h *handle) parse(s string) (given string) {
 	rest := strings.TrimPrefix(s, handlePrefix)
 	if len(rest) < len("x_") || letterKind(rest[0]) == 0 || rest[1] != '_' {
-		return h, ""
+		return ""
 	}
 	kind, rest := letterKind(rest[0]), rest[2:]
 	name := ""
@@ -144,10 +151,10 @@ func parseHandle(s string) (h *handle, given string) {
 	}
 	key := splitAccount(name)
 	if !plausibleAppID(key.AppID) || key.Component != "" && kind != broker.KindAuthorizer {
-		return h, ""
+		return ""
 	}
-	h.key, h.key.Kind = key, kind
-	return h, given
+	h.kind, h.appID, h.component = kind, key.AppID, key.Component
+	return given
 }
 
 // beforeMAC returns what stands before a MAC of the wrong length; empty if there is none.
@@ -168,28 +175,4 @@ func splitAccount(name string) broker.Key {
 		return broker.Key{AppID: name[:at], Component: name[at+1:]}
 	}
 	return broker.Key{AppID: name}
-}
-
-// handleCache has the handles that were verified, so that a call costs a lookup instead of
-// a MAC. It is safe for concurrent use.
-type handleCache struct {
-	mu sync.RWMutex
-	m  map[string]*handle
-}
-
-const maxHandles = 1 << 17
-
-func (c *handleCache) get(text []byte) *handle {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.m[string(text)]
-}
-
-func (c *handleCache) put(text string, h *handle) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.m == nil || len(c.m) >= maxHandles {
-		c.m = map[string]*handle{}
-	}
-	c.m[text] = h
 }

@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"bytes"
+	"hash/maphash"
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/wxsidecar/wxsidecar/broker"
 )
@@ -42,9 +44,8 @@ func TestHandle_RoundTrip(t *testing.T) {
 			if !strings.HasPrefix(text, begin) || len(text) != len(begin)+macText {
 				t.Errorf("the handle of %s is %s", key, text)
 			}
-			for range 2 { // the second is answered from memory
-				h := keys.verify([]byte(text), c)
-				if *h != (handle{key: key, caller: owner, genuine: true}) {
+			for _, h := range []*handle{keys.verify([]byte(text), c, nil), c.handles.get([]byte(text))} {
+				if !h.says(handleOf(key, owner, true)) {
 					t.Errorf("verify(%s) = %+v", text, h)
 				}
 			}
@@ -53,8 +54,8 @@ func TestHandle_RoundTrip(t *testing.T) {
 	open := mustCallers(t)
 	f := func(appid string, key int) {
 		t.Helper()
-		h := keys.verify([]byte(keys[key:].issue(authorizerKey(appid), nil)), open)
-		if *h != (handle{key: authorizerKey(appid), genuine: true}) {
+		h := keys.verify([]byte(keys[key:].issue(authorizerKey(appid), nil)), open, nil)
+		if !h.says(handleOf(authorizerKey(appid), nil, true)) {
 			t.Errorf("without callers: %+v", h)
 		}
 	}
@@ -67,8 +68,8 @@ func TestHandle_RoundTrip(t *testing.T) {
 func TestHandle_OfAnEarlierVersion(t *testing.T) {
 	const text = "wxs_a_wx00000000000000a1_J2JNuQV3pCucjq3Gxgm3hDe1KWQYJJdJ"
 	keys := handleKeys{[]byte("present")}
-	h := keys.verify([]byte(text), mustCallers(t, callerOf("shop", "1")))
-	if h.void || !h.genuine || h.key != (broker.Key{Kind: broker.KindAuthorizer, AppID: merchant}) {
+	h := keys.verify([]byte(text), mustCallers(t, callerOf("shop", "1")), nil)
+	if h.void || !h.genuine || h.key() != (broker.Key{Kind: broker.KindAuthorizer, AppID: merchant}) {
 		t.Errorf("%+v", h)
 	}
 }
@@ -79,7 +80,7 @@ func TestHandle_Void(t *testing.T) {
 	text := keys.issue(authorizerKey(merchant), c.all[0])
 	f := func(name, text string, k handleKeys, c *callers) {
 		t.Helper()
-		if h := k.verify([]byte(text), c); !h.void || h.genuine || h.caller != nil {
+		if h := k.verify([]byte(text), c, nil); !h.void || h.genuine || h.caller != nil {
 			t.Errorf("%s: %q was read as %+v", name, text, h)
 		}
 	}
@@ -118,7 +119,7 @@ func TestHandle_NamesItsAccountWithoutCallers(t *testing.T) {
 	text := keys.issue(authorizerKey(merchant), shop)
 	names := func(what, text string, k handleKeys, key broker.Key) {
 		t.Helper()
-		if h := k.verify([]byte(text), open); *h != (handle{key: key}) {
+		if h := k.verify([]byte(text), open, nil); !h.says(handleOf(key, nil, false)) {
 			t.Errorf("%s: %q was read as %+v", what, text, h)
 		}
 	}
@@ -135,7 +136,7 @@ func TestHandle_NamesItsAccountWithoutCallers(t *testing.T) {
 	names("cut off in the component", "wxs_a_"+merchant+"_"+component[:10], keys, alone)
 	void := func(text string) {
 		t.Helper()
-		if h := keys.verify([]byte(text), open); *h != (handle{void: true}) {
+		if h := keys.verify([]byte(text), open, nil); !h.says(&handle{void: true}) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
 	}
@@ -156,25 +157,25 @@ func FuzzHandle(f *testing.F) {
 	f.Add([]byte(keys.issue(componentKey(component), nil)))
 	f.Add([]byte("wxs_"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		h := keys.verify(bytes.Clone(text), open)
-		if h.genuine && keys.issue(h.key, nil) != string(text) {
+		h := keys.verify(bytes.Clone(text), open, nil)
+		if h.genuine && keys.issue(h.key(), nil) != string(text) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
-		if h.void != (h.key.AppID == "") || h.key.AppID != "" && !plausibleAppID(h.key.AppID) {
+		if h.void != (h.appID == "") || h.appID != "" && !plausibleAppID(h.appID) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
-		if h.key.Component != "" && (h.key.Kind != broker.KindAuthorizer || !isAppID(h.key.Component)) {
+		if h.component != "" && (h.kind != broker.KindAuthorizer || !isAppID(h.component)) {
 			t.Errorf("%q was read as %+v", text, h)
 		}
-		if h := keys.verify(bytes.Clone(text), closed); !h.void {
+		if h := keys.verify(bytes.Clone(text), closed, nil); !h.void {
 			t.Errorf("with callers %q was read as %+v", text, h)
 		}
 		// What is issued for an account that can be is read as that account again.
-		of := broker.Key{Kind: broker.KindAuthorizer, AppID: h.key.AppID, Component: component2}
+		of := broker.Key{Kind: broker.KindAuthorizer, AppID: h.appID, Component: component2}
 		if of.AppID == "" || splitAccount(of.AppID).Component != "" {
 			return
 		}
-		if again := keys.verify([]byte(keys.issue(of, nil)), open); again.key != of || !again.genuine {
+		if again := keys.verify([]byte(keys.issue(of, nil)), open, nil); again.key() != of || !again.genuine {
 			t.Errorf("%s was issued, and read as %+v", of, again)
 		}
 	})
@@ -184,9 +185,49 @@ func FuzzHandle(f *testing.F) {
 func TestHandle_CacheIsBounded(t *testing.T) {
 	var c handleCache
 	for i := range maxHandles + 10 {
-		c.put(strconv.Itoa(i), &handle{})
+		c.put([]byte(strconv.Itoa(i)), &handle{})
 	}
 	if len(c.m) > maxHandles || c.get([]byte(strconv.Itoa(maxHandles+9))) == nil {
 		t.Errorf("%d handles, the newest among them: %v", len(c.m), c.get([]byte(strconv.Itoa(maxHandles+9))) != nil)
+	}
+}
+
+func handleOf(key broker.Key, owner *caller, genuine bool) *handle {
+	return &handle{kind: key.Kind, appID: key.AppID, component: key.Component, caller: owner, genuine: genuine}
+}
+
+// says compares what h says with want.
+func (h *handle) says(want *handle) bool {
+	return h.key() == want.key() && h.caller == want.caller && h.genuine == want.genuine && h.void == want.void
+}
+
+// Calls to many accounts read as many handles: each is two lines of a processor's cache, which come
+// together.
+func TestHandle_Size(t *testing.T) {
+	if size := unsafe.Sizeof(handle{}); size > 128 {
+		t.Errorf("%d bytes", size)
+	}
+}
+
+// A handle is not taken for another one with the same hash, nor one that is longer than WeChat's
+// appids make it for any.
+func TestHandle_CacheKeepsThemApart(t *testing.T) {
+	var c handleCache
+	text := []byte("wxs_o_wx0123456789abcdef_MAC")
+	kept := &handle{genuine: true}
+	c.put(text, kept)
+	for _, other := range [][]byte{text[:len(text)-1], append(bytes.Clone(text), 'x'), bytes.Replace(text, []byte("MAC"), []byte("mac"), 1)} {
+		c.m[maphash.Bytes(handleSeed, other)] = kept
+		if c.get(other) != nil {
+			t.Errorf("%s is taken for %s", other, text)
+		}
+	}
+	if c.get(text) != kept {
+		t.Errorf("%s is not found", text)
+	}
+	long := bytes.Repeat([]byte("a"), longestKept+1)
+	c.put(long, &handle{genuine: true})
+	if c.get(long) != nil || c.get(long[:longestKept]) != nil {
+		t.Error("one that is too long is kept")
 	}
 }

@@ -55,11 +55,11 @@ func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool
 		if s.knownByHandle(r, c) {
 			return r.known.Account(), true, nil
 		}
-		a, f := s.account(r, r.handle.key.AppID, c)
+		a, f := s.account(r, r.handle.appID, c)
 		return a, true, f
 	}
 	appid := r.namedAppID()
-	if appid == nil && r.voidHandle() && r.handle.key.AppID != "" {
+	if appid == nil && r.voidHandle() && r.handle.appID != "" {
 		a, f := s.voidHandleAccount(r, c)
 		return a, true, f
 	}
@@ -104,11 +104,11 @@ func (s *Server) knownByHandle(r *request, c broker.Choice) bool {
 // voidHandleAccount returns the account that a void handle names. The handle proves nothing,
 // but it means neither the default account nor another component.
 func (s *Server) voidHandleAccount(r *request, c broker.Choice) (broker.Account, *fault) {
-	if of := componentOf(r.handle.key); of != "" && c.Component != "" && of != c.Component {
+	if of := componentOf(r.handle.key()); of != "" && c.Component != "" && of != c.Component {
 		return broker.Account{}, differentComponents(of, c.Component)
 	}
-	c.Component = cmp.Or(c.Component, r.handle.key.Component)
-	return s.account(r, r.handle.key.AppID, c)
+	c.Component = cmp.Or(c.Component, r.handle.component)
+	return s.account(r, r.handle.appID, c)
 }
 
 // namedAppID returns the appid that the call names other than by a handle, or nil.
@@ -136,7 +136,7 @@ func (s *Server) account(r *request, appid string, c broker.Choice) (broker.Acco
 		return a, nil
 	case a.Kind == broker.KindComponent:
 		return a, differentComponents(c.Component, a.AppID)
-	case r.handle != nil && componentOf(r.handle.key) == c.Component:
+	case r.handle != nil && componentOf(r.handle.key()) == c.Component:
 		return a, nil // the handle is older than the account's AppSecret in the configuration
 	default:
 		return a, ownAccount(appid, c.Component)
