@@ -36,15 +36,15 @@ func (d *directory) account(ctx context.Context, appID string, c Choice) (Accoun
 			return key.account(), nil
 		}
 	}
-	found, err := d.authorizations(ctx, appID, c.Component)
+	found, err := d.authorizations(ctx, appID, c.Component, epoch)
 	if err == nil && len(found) == 0 {
 		unlisted := d.awaitLists(ctx, c.Component)
-		if found, err = d.authorizations(ctx, appID, c.Component); err == nil && len(found) == 0 {
+		if found, err = d.authorizations(ctx, appID, c.Component, epoch); err == nil && len(found) == 0 {
 			err = unlisted
 		}
 	}
 	if err == nil && len(found) == 0 {
-		found, err = d.awaitPending(ctx, appID, c.Component)
+		found, err = d.awaitPending(ctx, appID, c.Component, epoch)
 	}
 	switch {
 	case err != nil:
@@ -59,11 +59,10 @@ func (d *directory) account(ctx context.Context, appID string, c Choice) (Accoun
 
 // authorizations returns the authorizers of that appid, of the one component or, if that
 // is empty, of all. While the store cannot be read, what is in memory counts if no other
-// was known when it could.
-func (d *directory) authorizations(ctx context.Context, appID, component string) ([]*entry, error) {
+// was known when it could. epoch is from before the caller looked at what comes before them.
+func (d *directory) authorizations(ctx context.Context, appID, component string, epoch uint64) ([]*entry, error) {
 	var found []*entry
 	var failed error
-	epoch := d.epoch.Load()
 	for _, id := range d.config.Load().components {
 		if component != "" && component != id {
 			continue
@@ -117,7 +116,7 @@ func narrow(all []*entry, ok func(*entry) bool) []*entry {
 
 // awaitPending waits for an account whose authorization lies in the inbox, as long
 // as a caller waits for a token. It returns none for one that is not coming.
-func (d *directory) awaitPending(ctx context.Context, appID, component string) ([]*entry, error) {
+func (d *directory) awaitPending(ctx context.Context, appID, component string, epoch uint64) ([]*entry, error) {
 	var key Key
 	var done <-chan struct{}
 	for _, id := range d.config.Load().components {
@@ -133,7 +132,7 @@ func (d *directory) awaitPending(ctx context.Context, appID, component string) (
 	defer cancel()
 	select {
 	case <-done:
-		return d.authorizations(ctx, appID, component)
+		return d.authorizations(ctx, appID, component, epoch)
 	case <-ctx.Done():
 		return nil, &StateError{
 			Key: key, State: StateRetrying, RetryAfter: time.Second,
