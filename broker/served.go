@@ -9,6 +9,12 @@ type keyCalls struct {
 	faulty faultyCalls
 }
 
+// settled reports whether there is nothing to note of a call that WeChat takes with a token of that
+// generation.
+func (c *keyCalls) settled(generation uint64) bool {
+	return c.served.last.Load() >= generation<<1|1 && c.faulty.calls.Load() == nil
+}
+
 // served tells which generation of a key WeChat took last in a call, and whether that
 // was since the generation was last refused. The zero value is none. It is safe for
 // concurrent use.

@@ -72,6 +72,13 @@ func (t *Token) ObtainedAt() time.Time { return t.obtained.time() }
 // assumed.
 func (t *Token) DiesAt() time.Time { return t.dies.time() }
 
+// Settled reports whether Served would change nothing now: WeChat took the token since it last
+// refused it, and no call of its key is remembered as one that it refuses. A call asks when it
+// takes the token, and need not look at it again in the end. It may be called on nil.
+func (t *Token) Settled() bool {
+	return t == nil || t.entry.calls.settled(t.Generation)
+}
+
 // Life returns how long the token lives in all.
 func (t *Token) Life() time.Duration { return time.Duration(t.dies - t.obtained) }
 

@@ -69,3 +69,24 @@ func TestKnown_ByHandle(t *testing.T) {
 		t.Errorf("WeChat has had %d of the calls", n)
 	}
 }
+
+// The broker hears that WeChat took a token, also the newer one with which a call was cured.
+func TestServed_IsHeardOfEachToken(t *testing.T) {
+	w := newWorld(t, Options{})
+	served := func() bool {
+		tok, err := w.broker.Token(t.Context(), authorizerKey(merchant))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tok.Settled()
+	}
+	w.fine(t, "GET", "/cgi-bin/menu/get", "", forMerchant())
+	if !served() {
+		t.Error("after the first call: not heard")
+	}
+	w.sim.ExpireToken(merchant)
+	w.fine(t, "GET", "/cgi-bin/menu/get", "", forMerchant())
+	if !served() {
+		t.Error("after a call that was cured: not heard")
+	}
+}

@@ -31,6 +31,7 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 	if f != nil {
 		return f
 	}
+	settled := tok.Settled()
 	var replayed replay
 	for {
 		errcode, f := s.attempt(r, tok, resp)
@@ -41,7 +42,7 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 			r.retried = true
 			continue
 		case tok == nil || !wechat.Stale(errcode):
-			if tok != nil && errcode == 0 && succeeded(resp) {
+			if !settled && errcode == 0 && succeeded(resp) {
 				tok.Served(r.path, replayed.times > 0)
 			}
 			if replayed.times > 0 {
@@ -53,7 +54,7 @@ func (s *Server) forward(r *request, resp *fasthttp.Response) *fault {
 		if f != nil || next == nil {
 			return f
 		}
-		tok = next
+		tok, settled = next, false
 		replayed.times++
 	}
 }
