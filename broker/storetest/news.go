@@ -159,4 +159,5 @@ func testTellUsesTheStore(t *testing.T, views []store.Shared) {
 	put(t, a, set("l", none, "x"))
 	w.told(store.Change{Name: "k", Came: true}, store.Change{Name: "l", Came: true})
 	await(t, "what tell wrote", func() bool { _, err := a.Get(t.Context(), "answer to l"); return err == nil })
+	w.stop() // tell may not have heard yet that its write is done
 }
