@@ -45,7 +45,7 @@ func (k *Known) Mark() Mark {
 	return m
 }
 
-// SetMark sets the account's mark.
+// SetMark sets the account's mark, which must not be nil.
 func (k *Known) SetMark(m Mark) {
 	k.mark.Store(m)
 	if k.sole.Load() == soleDropped {

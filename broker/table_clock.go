@@ -37,5 +37,5 @@ func (t *table) moveWaitsLocked(by time.Duration) {
 // the time.
 func (e *entry) dueByTokenLocked() bool {
 	token := e.token.Load()
-	return e.cond.trouble == StateUnknown && token != nil && e.queued.due < instantOf(token.DiesAt())
+	return e.cond.trouble == StateUnknown && token != nil && e.queued.due < token.dies
 }
