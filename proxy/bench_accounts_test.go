@@ -8,7 +8,6 @@ import (
 
 	"github.com/wxsidecar/wxsidecar/broker"
 	"github.com/wxsidecar/wxsidecar/broker/secret"
-	"github.com/wxsidecar/wxsidecar/broker/wechat"
 	"github.com/wxsidecar/wxsidecar/broker/wechat/wechattest"
 )
 
@@ -74,13 +73,7 @@ func manyMerchants(b *testing.B, n int) Options {
 	br, _, _ := runBroker(b, sim, broker.Options{
 		Components: []broker.ComponentConfig{{AppID: component, Secret: secret.New(appSecret)}}, Rate: 10_000, Wait: time.Minute,
 	})
-	push := wechat.Push{
-		ID: "1", Component: component, InfoType: wechat.InfoTicket,
-		CreateTime: time.Now(), Ticket: secret.New(sim.NewTicket(component)),
-	}
-	if err := br.HandlePush(b.Context(), push); err != nil {
-		b.Fatal(err)
-	}
+	pushTicket(b, br, sim)
 	for i := range n {
 		a, err := br.Account(b.Context(), oneOfMany(i), broker.Choice{})
 		if err == nil {

@@ -42,16 +42,22 @@ func newWorld(t *testing.T, o Options) *world {
 		Accounts:   []broker.AccountConfig{{AppID: own, Secret: secret.New(appSecret)}},
 	})
 	t.Cleanup(func() { w.check(t) })
-	push := wechat.Push{
-		ID: "1", Component: component, InfoType: wechat.InfoTicket,
-		CreateTime: time.Now(), Ticket: secret.New(w.sim.NewTicket(component)),
-	}
-	if err := w.broker.HandlePush(t.Context(), push); err != nil {
-		t.Fatal(err)
-	}
+	pushTicket(t, w.broker, w.sim)
 	o.Source, o.Exchange, o.Upstream.URL, o.HandleKeys = w.broker, w.broker, w.url, w.keys.Derive("handles")
 	w.sidecar = start(t, o)
 	return w
+}
+
+// pushTicket is what WeChat does every ten minutes.
+func pushTicket(t testing.TB, b *broker.Broker, sim *wechattest.Server) {
+	t.Helper()
+	push := wechat.Push{
+		ID: "1", Component: component, InfoType: wechat.InfoTicket,
+		CreateTime: time.Now(), Ticket: secret.New(sim.NewTicket(component)),
+	}
+	if err := b.HandlePush(t.Context(), push); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // runBroker runs a broker before the simulator until the test ends.
