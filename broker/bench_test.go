@@ -97,10 +97,10 @@ func inUse(tb testing.TB, b *broker.Broker, n int) []broker.Key {
 				tb.Fatal(err)
 			}
 			if i%1000 == 0 {
-				b.Settled()
+				b.AwaitCache()
 			}
 		}
-		b.Settled()
+		b.AwaitCache()
 	}
 	return keys
 }
@@ -209,7 +209,7 @@ func BenchmarkMemoryPerAuthorizer(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			br.Settled()
+			br.AwaitCache()
 			b.ReportMetric(float64(heap()-before)/float64(n), "heap-B/authorizer")
 			info, err := os.Stat(path)
 			if err != nil {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"time"
 
 	"github.com/wxsidecar/wxsidecar/broker/seal"
@@ -40,8 +41,17 @@ func Canary(ring *seal.Keyring) store.Write {
 	return store.Write{Name: canaryName, Record: store.Record{Generation: 1, Sealed: ring.Seal(canaryName, 1, []byte(canaryText))}}
 }
 
-// Settled waits until the cache has done what it was told, as far as it will.
-func (b *Broker) Settled() { b.table.cache.entries.Wait() }
+// AwaitCache waits until the cache has done what it was told, as far as it will.
+func (b *Broker) AwaitCache() { b.table.cache.entries.Wait() }
+
+// Epoch returns the epoch of what is known of accounts.
+func (b *Broker) Epoch() uint64 { return b.env.epoch.Load() }
+
+// FindAuthorizations looks for the authorizers of an appid, for a call that began at epoch.
+func (b *Broker) FindAuthorizations(appID string, epoch uint64) error {
+	_, err := b.directory.authorizations(context.Background(), appID, "", epoch)
+	return err
+}
 
 // Cached reports whether the next Token of key needs no lock.
 func (b *Broker) Cached(key Key) bool { return b.table.cache.get(&key) != nil }

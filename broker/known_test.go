@@ -153,3 +153,26 @@ func TestKnown_DroppedAlive(t *testing.T) {
 		}
 	})
 }
+
+// TestKnown_OwnAccountCameMeanwhile configures an own account while a call for the appid is between
+// its look at the configuration and the one for authorizations: later calls mean the own account.
+func TestKnown_OwnAccountCameMeanwhile(t *testing.T) {
+	inTwo(t, func(w *world, _ broker.Key, _ func(*world)) {
+		w.choose(merchant(0), broker.Choice{})
+		began := w.broker.Epoch()
+		components := []broker.ComponentConfig{
+			{AppID: componentID, Secret: secret.New(appSecret)}, {AppID: otherComponentID, Secret: secret.New(appSecret)},
+		}
+		if err := w.broker.SetConfig(components, []broker.AccountConfig{{AppID: merchant(0), Secret: secret.New(appSecret)}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.broker.FindAuthorizations(merchant(0), began); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if of, err := w.choose(merchant(0), broker.Choice{}); of != "" || err != nil {
+				t.Errorf("the account is one of component %q, %v", of, err)
+			}
+		}
+	})
+}

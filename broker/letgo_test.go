@@ -114,12 +114,12 @@ func TestSetConfig_GoneBeforeTheCacheShowsIt(t *testing.T) {
 		}
 		for range 20 {
 			configure(nil)
-			w.broker.Settled()
+			w.broker.AwaitCache()
 			configure(w.opts.Components)
-			w.broker.Settled()
+			w.broker.AwaitCache()
 			must(w.broker.Account(context.Background(), merchant(0), broker.Choice{}))
 			configure(nil)
-			w.broker.Settled()
+			w.broker.AwaitCache()
 			if w.broker.Orphan(authorizerKey(merchant(0))) {
 				w.t.Fatal("the cache serves a merchant who was dropped")
 			}
