@@ -42,7 +42,7 @@ func (s *Server) checkWithoutBody(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if f := s.check(ctx, r, callers); f != nil {
 		return f
 	}
-	if _, local := s.local[r.route.Pattern]; local {
+	if s.byRoute[r.route.ID] != nil {
 		if r.body.length > formBytes {
 			return bodyTooLarge(formBytes)
 		}

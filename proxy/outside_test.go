@@ -72,6 +72,24 @@ func TestServer_ProxyOfLoopbackServices(t *testing.T) {
 	f("[::1]:9", "403")
 }
 
+// No path that the sidecar serves in a way of its own is forwarded because the catalogue lacks it.
+func TestHandlersByRoute(t *testing.T) {
+	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: newWeChat(t, echo).URL}})
+	found := 0
+	for _, handler := range s.byRoute {
+		if handler != nil {
+			found++
+		}
+	}
+	if found != len(s.local) {
+		t.Errorf("%d handlers by route, %d by path", found, len(s.local))
+	}
+	_, err := handlersByRoute(s.table, map[string]localHandler{"/cgi-bin/no_such_path": s.serveToken})
+	if err == nil || !strings.Contains(err.Error(), "/cgi-bin/no_such_path") {
+		t.Errorf("a path that the catalogue lacks: %v", err)
+	}
+}
+
 // What the sidecar serves in a way of its own, wxsidecar routes says.
 func TestRoutes_ExplainWhatIsServed(t *testing.T) {
 	s := start(t, Options{Source: platform(), Exchange: &exchange{}, Upstream: UpstreamOptions{URL: newWeChat(t, echo).URL}})

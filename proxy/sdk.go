@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/wxsidecar/wxsidecar/broker"
+	"github.com/wxsidecar/wxsidecar/proxy/routes"
 )
 
 // handleLife is the expires_in of a handle, in seconds. A handle does not expire; SDKs
@@ -44,6 +46,20 @@ func (s *Server) localHandlers() map[string]localHandler {
 		m[path] = s.serveLogin
 	}
 	return m
+}
+
+// handlersByRoute returns the handlers of local by the ID of their route. The error names a path
+// that has no route of its own, whose calls would be forwarded.
+func handlersByRoute(table *routes.Table, local map[string]localHandler) ([]localHandler, error) {
+	byRoute := make([]localHandler, table.Len())
+	for path, handler := range local {
+		r := table.Match([]byte(path))
+		if r.Pattern != path {
+			return nil, fmt.Errorf("the catalogue lacks %s, which the sidecar serves in a way of its own", path)
+		}
+		byRoute[r.ID] = handler
+	}
+	return byRoute, nil
 }
 
 func appendExpiry(b []byte, seconds int, more string) []byte {

@@ -39,8 +39,9 @@ type Server struct {
 	exchange  Exchange
 	upstream  *upstream
 	table     *routes.Table
-	noRoute   *routes.Route // of a call whose path is not known yet
-	local     map[string]localHandler
+	noRoute   *routes.Route           // of a call whose path is not known yet
+	local     map[string]localHandler // by path
+	byRoute   []localHandler          // the same by the ID of the route; nil for none
 	connect   *connector
 	listeners listeners.Set
 	http      *fasthttp.Server
@@ -114,6 +115,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.hosts, s.authorities = hostNames(s.upstream.hosts, o.AllowedHosts), authorities(s.upstream.hosts)
 	s.local = s.localHandlers()
+	if s.byRoute, err = handlersByRoute(table, s.local); err != nil {
+		return nil, err
+	}
 	s.inflight = newInflight(s.limits)
 	s.memory.limit = int64(s.limits.ReplayMemory)
 	s.results.init(o.Metrics, table.Families())

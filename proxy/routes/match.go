@@ -60,6 +60,9 @@ func (r *Route) action(name []byte) *Route {
 // The caller must not change the slice.
 func (t *Table) Families() []string { return t.families }
 
+// Len returns how many routes there are, those of actions included.
+func (t *Table) Len() int { return t.count }
+
 // All returns every route, the default first, then the prefixes, then the
 // catalogue by path.
 func (t *Table) All() []*Route {

@@ -55,6 +55,8 @@ type Route struct {
 	// path, else Other. FamilyID is its index in [Table.Families].
 	Family   string
 	FamilyID int
+	// ID is the route's index among the [Table.Len] of its table.
+	ID int
 	// Catalogued says that the path stands in the catalogue itself.
 	Catalogued bool
 	// Doc is the address of the page that documents the path, or empty.

@@ -37,6 +37,7 @@ type Table struct {
 	fallback *Route
 	families []string
 	ids      map[string]int
+	count    int
 }
 
 // New reads the embedded catalogue. An error can only come from a damaged
@@ -93,7 +94,8 @@ func (t *Table) add(r *Route) *Route {
 		t.ids[r.Family] = id
 		t.families = append(t.families, r.Family)
 	}
-	r.FamilyID = id
+	r.FamilyID, r.ID = id, t.count
+	t.count++
 	return r
 }
 
