@@ -152,15 +152,11 @@ func TestBody_HoldsWhatCame(t *testing.T) {
 func written(t *testing.T, b *body) string {
 	t.Helper()
 	var out bytes.Buffer
-	c := newConn(&bufferConn{b: &out}, &host{}, time.Now, 0)
-	c.bw.WriteString("POST / HTTP/1.1\r\nHost: h\r\n")
-	if err := c.writeFraming(b.length); err != nil {
+	c := newConn(&bufferConn{b: &out}, &host{name: "h"}, time.Now, 0)
+	r := &request{requestHead: requestHead{method: []byte("POST"), path: []byte("/")}, body: *b}
+	if err := c.send(r, nil, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.writeTo(c.bw, func() error { return nil }); err != nil {
-		t.Fatal(err)
-	}
-	c.bw.Flush()
 	req, err := http.ReadRequest(bufio.NewReader(&out))
 	if err != nil {
 		t.Fatal(err)

@@ -39,9 +39,10 @@ type requestHead struct {
 	http11  bool
 	// crossSite says that the Referer is another site's.
 	crossSite bool
-	// traceparent is the call's place in a trace; nil if it is of none. made holds one that
-	// we have made.
+	// traceparent is the call's place in a trace; nil if it is of none. With madeTrace we have
+	// made it, in made.
 	traceparent []byte
+	madeTrace   bool
 	made        [traceparentLength]byte
 }
 

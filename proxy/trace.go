@@ -62,7 +62,8 @@ func (h *head) checkTrace(lines []byte) []byte {
 	return dropNamed(lines, traceHeaders)
 }
 
-// makeTrace begins a trace for a call that is of none: WeChat gets it, and the log has it.
+// makeTrace begins a trace for a call that is of none: the log has it, and
+// [conn.writeHead] sends it.
 func (r *request) makeTrace() {
 	var id [24]byte
 	for i := 0; i < len(id); i += 8 {
@@ -73,8 +74,7 @@ func (r *request) makeTrace() {
 	v = append(v, '-')
 	v = hex.AppendEncode(v, id[16:])
 	v = append(v, "-00"...) // nobody has recorded a span of it
-	r.traceparent = v
-	r.headers = append(append(append(r.headers, "traceparent: "...), v...), '\r', '\n')
+	r.traceparent, r.madeTrace = v, true
 }
 
 // traceID returns the trace of a call; empty for none.

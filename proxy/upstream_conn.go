@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 
 const (
 	// connReadBytes is also the limit for the head of an answer.
-	connReadBytes  = 16 << 10
+	connReadBytes = 16 << 10
+	// connWriteBytes is how much of a call is sent at once, its head with it.
 	connWriteBytes = 8 << 10
 
 	// earlyAnswerWait is how long an upstream that has stopped reading a body may take
@@ -21,6 +23,13 @@ const (
 	earlyAnswerWait = time.Second
 	// maxInformational is how many 1xx answers may come before the final one.
 	maxInformational = 8
+)
+
+// Calls are sent and answers read by what is free. That is mostly what was just given back, and so
+// in the processor's cache, while one for each connection would not be.
+var (
+	freeWriters = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, connWriteBytes) }}
+	freeReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, connReadBytes) }}
 )
 
 var (
@@ -34,8 +43,7 @@ var (
 type conn struct {
 	nc   net.Conn
 	host *host
-	br   *bufio.Reader
-	bw   *bufio.Writer
+	br   *bufio.Reader // of the answer that comes; nil while none does
 	now  func() time.Time
 
 	expires  time.Time // after it the connection carries no further call
@@ -61,8 +69,6 @@ type below struct {
 
 func newConn(nc net.Conn, h *host, now func() time.Time, jitter time.Duration) *conn {
 	c := &conn{nc: nc, host: h, now: now, expires: now().Add(connAge - jitter), deadlines: deadlines{idle: idleTimeout}}
-	c.br = bufio.NewReaderSize(c, connReadBytes)
-	c.bw = bufio.NewWriterSize(c, connWriteBytes)
 	if tc, ok := nc.(*tls.Conn); ok {
 		if c.pausable, _ = tc.NetConn().(*pausableConn); c.pausable != nil {
 			c.pausable.start(tc)
@@ -95,9 +101,22 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write implements [io.Writer] for the connection's buffer, and records whether any of
-// the call was sent. A failed write over TLS counts as sent: TLS reports 0 bytes even if
-// a part of the record has left.
+// endRead ends the reading of an answer. It reports whether more has come than that.
+func (c *conn) endRead() (more bool) {
+	if c.br == nil {
+		return false
+	}
+	if c.br.Buffered() > 0 {
+		return true
+	}
+	c.br.Reset(nil)
+	freeReaders.Put(c.br)
+	c.br = nil
+	return false
+}
+
+// Write implements [io.Writer], and records whether any of the call was sent. A failed write over
+// TLS counts as sent: TLS reports 0 bytes even if a part of the record has left.
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.nc.Write(p)
 	c.sent = c.sent || n > 0 || c.pausable != nil
@@ -135,20 +154,16 @@ func (c *conn) exchange(now time.Time, r *request, query []byte, resp *fasthttp.
 
 // send writes the call's head, with the query given, and its body.
 func (c *conn) send(r *request, query []byte, timeout time.Duration) error {
-	w := c.bw
-	_, _ = w.Write(r.method)
-	_ = w.WriteByte(' ')
-	_, _ = w.Write(r.path)
-	if len(query) > 0 {
-		_ = w.WriteByte('?')
-		_, _ = w.Write(query)
-	}
-	_, _ = w.WriteString(" HTTP/1.1\r\nHost: ")
-	_, _ = w.WriteString(c.host.name)
-	// An encoded answer could not be inspected.
-	_, _ = w.WriteString("\r\nAccept-Encoding: identity\r\n")
-	_, _ = w.Write(r.headers)
-	if err := c.writeFraming(r.body.length); err != nil {
+	w := freeWriters.Get().(*bufio.Writer)
+	w.Reset(c)
+	err := c.sendBy(w, r, query, timeout)
+	w.Reset(nil)
+	freeWriters.Put(w)
+	return err
+}
+
+func (c *conn) sendBy(w *bufio.Writer, r *request, query []byte, timeout time.Duration) error {
+	if err := c.writeHead(w, r, query); err != nil {
 		return err
 	}
 	if r.body.short() {
@@ -165,10 +180,26 @@ func (c *conn) send(r *request, query []byte, timeout time.Duration) error {
 	return c.setHeadDeadline(c.now(), timeout)
 }
 
-// writeFraming ends the head. The buffered writer returns earlier errors here.
-func (c *conn) writeFraming(length int) error {
-	w := c.bw
-	if length >= 0 {
+// writeHead writes the head. What cannot be written shows in the end, as w keeps its error.
+func (c *conn) writeHead(w *bufio.Writer, r *request, query []byte) error {
+	_, _ = w.Write(r.method)
+	_ = w.WriteByte(' ')
+	_, _ = w.Write(r.path)
+	if len(query) > 0 {
+		_ = w.WriteByte('?')
+		_, _ = w.Write(query)
+	}
+	_, _ = w.WriteString(" HTTP/1.1\r\nHost: ")
+	_, _ = w.WriteString(c.host.name)
+	// An encoded answer could not be inspected.
+	_, _ = w.WriteString("\r\nAccept-Encoding: identity\r\n")
+	_, _ = w.Write(r.headers)
+	if r.madeTrace {
+		_, _ = w.WriteString("traceparent: ")
+		_, _ = w.Write(r.traceparent)
+		_, _ = w.WriteString("\r\n")
+	}
+	if length := r.body.length; length >= 0 {
 		_, _ = w.WriteString("Content-Length: ")
 		_, _ = w.Write(fasthttp.AppendUint(w.AvailableBuffer(), length))
 		_, _ = w.WriteString("\r\n")
@@ -180,6 +211,10 @@ func (c *conn) writeFraming(length int) error {
 // readHead reads the head of the final answer. After it each read renews the
 // deadline, since a body may be long.
 func (c *conn) readHead(resp *fasthttp.Response) error {
+	if c.br == nil {
+		c.br = freeReaders.Get().(*bufio.Reader)
+		c.br.Reset(c)
+	}
 	// fasthttp returns io.EOF for every error before the first byte.
 	if _, err := c.br.Peek(1); err != nil {
 		return err

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -97,6 +98,40 @@ func TestKept_WaitEnds(t *testing.T) {
 	f("silent", "GET", waits, timeout, fasthttp.StatusGatewayTimeout, 1)
 	f("closes", "POST", closes, 0, fasthttp.StatusGatewayTimeout, 1)
 	f("closes", "GET", closes, 0, fasthttp.StatusOK, 2) // once more, on a new connection
+}
+
+// A connection on which more came than the answer, in the same packet, carries no further call: the
+// next one would take the rest for its own answer, or meet the middle of one.
+func TestKept_MoreThanTheAnswer(t *testing.T) {
+	f := func(name, answer, more string) {
+		t.Helper()
+		up := newRaw(t, func(n int, c net.Conn, br *bufio.Reader) {
+			for calls := 1; ; calls++ {
+				if _, _, err := readRequest(br); err != nil {
+					return
+				}
+				body := fmt.Sprintf("call %d of %d", calls, n)
+				fmt.Fprintf(c, "HTTP/1.1 200 OK\r\n"+answer+more, len(body), body)
+			}
+		})
+		s := start(t, Options{Source: platform(), DefaultAppID: merchant, Upstream: UpstreamOptions{URL: up.url}})
+		conns := int64(1)
+		for range 3 {
+			want := fmt.Sprintf("call 1 of %d", conns)
+			if got := s.call(t, "GET", "/x", ""); got.status != 200 || got.body != want {
+				t.Errorf("%s: %d %q, want %q", name, got.status, got.body, want)
+			}
+			if n := up.conns.Load(); n != conns {
+				t.Errorf("%s: %d connections, want %d", name, n, conns)
+			}
+			conns++
+		}
+	}
+	const length, chunked = "Content-Length: %d\r\n\r\n%s", "Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+	f("a byte", length, "H")
+	f("an answer", length, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
+	f("a byte behind chunks", chunked, "H")
+	f("an answer behind chunks", chunked, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
 }
 
 // An app that leaves while WeChat has not answered ends a kept connection too.

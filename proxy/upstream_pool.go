@@ -52,9 +52,10 @@ func (p *pool) get(now, since time.Time) *conn {
 // put gives a connection back.
 func (p *pool) put(c *conn, now time.Time) {
 	c.lastUsed, c.app = now, nil
+	more := c.endRead()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !now.Before(c.expires) || c.br.Buffered() > 0 {
+	if p.closed || !now.Before(c.expires) || more {
 		c.close()
 		return
 	}
