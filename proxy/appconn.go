@@ -31,6 +31,10 @@ type appConn struct {
 	// are those of that CONNECT, if it had any.
 	intercepted      bool
 	key, credentials []byte
+	// last is the head of the last call, and named the account that the last call named by its
+	// appid. The next call says the same as a rule.
+	last  lastHead
+	named *slot
 }
 
 // appDeadlineLate is a tenth of the shortest time that an app is given, [discardTime].

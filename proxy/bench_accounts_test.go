@@ -94,14 +94,14 @@ type manyApps struct {
 }
 
 // call makes calls and returns how long they took.
-func (c *manyApps) call(b *testing.B, s *Server, calls int) time.Duration {
-	b.Helper()
+func (c *manyApps) call(tb testing.TB, s *Server, calls int) time.Duration {
+	tb.Helper()
 	c.fakeApp = fakeApp{left: calls + 1}
 	began := time.Now()
 	err := s.serveConn(c)
 	took := time.Since(began)
 	if err != nil || c.answers != calls {
-		b.Fatalf("%d answers to %d calls, %v", c.answers, calls, err)
+		tb.Fatalf("%d answers to %d calls, %v", c.answers, calls, err)
 	}
 	return took
 }

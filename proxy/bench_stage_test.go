@@ -44,7 +44,7 @@ func BenchmarkStage_ScanQuery(b *testing.B) {
 
 func BenchmarkStage_Identify(b *testing.B) {
 	s, _ := fakeServer(b, Options{})
-	r := s.newRequest(nil)
+	r := s.newRequest(newAppConn(&fakeUpstream{}, time.Now, false))
 	r.route, r.appid = s.table.Match([]byte("/cgi-bin/message/custom/send")), []byte(merchant)
 	if f := s.acquireAccount(r, merchant); f != nil {
 		b.Fatal(f)

@@ -74,18 +74,19 @@ func (s *Server) connectTo(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if appConnOf(ctx).intercepted {
 		return badRequest("CONNECT inside a tunnel")
 	}
-	raw, _ := r.own(&ctx.Request.Header)
-	if s.connect.proxy.Returned(raw.head) {
+	target, lines := r.own(&ctx.Request.Header), ctx.Request.Header.RawHeaders()
+	if s.connect.proxy.Returned(lines) {
 		return forbidden("connect_refused", "this CONNECT is the sidecar's own and came back: upstream.proxy leads to the sidecar")
 	}
-	host, port, ok := splitAuthority(raw.target)
+	host, port, ok := splitAuthority(target)
 	if !ok {
 		return badRequest("CONNECT wants host:port")
 	}
-	h, f := readHeadInto(r, raw.head)
-	switch {
-	case f != nil:
+	last, f := r.readHead(lines)
+	if f != nil {
 		return f
+	}
+	switch h := &last.head; {
 	case h.chunked || ctx.Request.Header.ContentLength() > 0:
 		// One side could take the bytes for a body, the other for the tunnel's first bytes.
 		return badRequest("CONNECT has no body")

@@ -12,7 +12,8 @@
 //	alias.go       calls that come by a hosts entry
 //	request.go     borrowed bytes become ours; what could be read two ways is refused
 //	target.go      the request target: path, query, host
-//	header.go      which header lines pass; header_class.go, ascii.go, trace.go (W3C traces)
+//	header.go      which header lines pass; header_class.go, header_last.go (those of the call
+//	               before), ascii.go, trace.go (W3C traces)
 //	hosts.go       the names by which apps may call
 //	params.go      the query parameters that mean something to us
 //	browser.go     what web pages send is refused
@@ -35,8 +36,8 @@
 //	               errors_account.go, errors_upstream.go (their words), errors_log.go
 //	               (what the log says of it)
 //
-// Only request.go reads what fasthttp lends us, into a request that is ours until
-// the answer is written. Nothing is allocated for a call whose token is in memory.
+// What fasthttp lends us is kept nowhere: request.go and header_last.go copy it into what is
+// ours until the answer is written. Nothing is allocated for a call whose token is in memory.
 //
 // The package makes no API promise outside this module.
 package proxy

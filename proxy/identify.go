@@ -66,7 +66,7 @@ func (s *Server) namedAccount(r *request, c broker.Choice) (broker.Account, bool
 	if appid == nil {
 		return broker.Account{}, false, nil
 	}
-	if s.known(r, appid, c) {
+	if s.knownByAppID(r, appid, c) {
 		return r.known.Account(), true, nil
 	}
 	name, found := s.inflight.intern(appid)
@@ -86,18 +86,41 @@ func (s *Server) known(r *request, appid []byte, c broker.Choice) bool {
 	return true
 }
 
+// knownByAppID is known for an account that the call names by its appid. The connection remembers
+// it, as an app mostly makes its next call for the same.
+func (s *Server) knownByAppID(r *request, appid []byte, c broker.Choice) bool {
+	if last := r.app.named; last != nil && last.appid == string(appid) && r.knownAt(last, c) {
+		return true
+	}
+	if !s.known(r, appid, c) {
+		return false
+	}
+	r.app.named = r.found
+	return true
+}
+
 // knownByHandle is known for the account that a handle names. The handle remembers it.
 func (s *Server) knownByHandle(r *request, c broker.Choice) bool {
-	if found := r.handle.slot.Load(); found != nil {
-		if k := found.known.Load(); k != nil && k.Certain(c) {
-			r.known, r.found = k, found
-			return true
-		}
+	if r.knownAt(r.handle.slot.Load(), c) {
+		return true
 	}
 	if !s.known(r, r.handle.appIDIn(r.params.token), c) {
 		return false
 	}
 	r.handle.slot.Store(r.found)
+	return true
+}
+
+// knownAt is known for the account that its slot remembers, if that is still what memory says.
+func (r *request) knownAt(at *slot, c broker.Choice) bool {
+	if at == nil {
+		return false
+	}
+	k := at.known.Load()
+	if k == nil || !k.Certain(c) {
+		return false
+	}
+	r.known, r.found = k, at
 	return true
 }
 

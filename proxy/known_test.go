@@ -70,6 +70,38 @@ func TestKnown_ByHandle(t *testing.T) {
 	}
 }
 
+// What a connection remembers of its last call's account serves no call that means another
+// component or another account, and none of an account that left. Counted at WeChat.
+func TestKnown_ByAppIDOfOneConnection(t *testing.T) {
+	w := newWorld(t, Options{})
+	const menu = "/cgi-bin/menu/get"
+	slot := w.known(t, menu, forMerchant())
+	c := dialOne(t, w.sidecar)
+	f := func(lines string, status, calls int) {
+		t.Helper()
+		before := w.sim.Calls(menu)
+		got, text := c.call(t, "GET", menu, "Host: localhost\r\n"+lines+"\r\n", "")
+		if got != status || w.sim.Calls(menu)-before != calls || calls > 0 && findErrcode([]byte(text)) != 0 {
+			t.Errorf("%s: %d %q, and WeChat has had %d of it", lines, got, text, w.sim.Calls(menu)-before)
+		}
+	}
+	for range 3 {
+		f(forMerchant(), 200, 1)
+		f(forMerchant(), 200, 1)
+		if c.app.named != slot {
+			t.Error("the connection does not remember the account")
+		}
+		f(forMerchant()+"\r\n"+throughComponent(component), 200, 1)
+		f(forMerchant()+"\r\n"+throughComponent(own), 404, 0)
+		f("X-Wechat-Appid: wx0000000000000000", 404, 0)
+	}
+	f(forMerchant(), 200, 1)
+	if err := w.broker.SetConfig(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	f(forMerchant(), 404, 0)
+}
+
 // The broker hears that WeChat took a token, also the newer one with which a call was cured.
 func TestServed_IsHeardOfEachToken(t *testing.T) {
 	w := newWorld(t, Options{})

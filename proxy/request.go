@@ -31,22 +31,23 @@ type request struct {
 
 // requestHead is what the request line and the header lines say.
 type requestHead struct {
-	buf     []byte // what the slices below and those of naming point into
+	buf     []byte    // what method, path and query point into, and of naming prefix and params
+	long    *lastHead // of a head that is too long for the connection's; nil before there was one
 	method  []byte
 	path    []byte
 	query   []byte
-	headers []byte // the header lines that are forwarded, as they are sent
+	headers []byte // the header lines that are forwarded, as they are sent; a lastHead's
 	http11  bool
 	// crossSite says that the Referer is another site's.
 	crossSite bool
 	// traceparent is the call's place in a trace; nil if it is of none. With madeTrace we have
-	// made it, in made.
+	// made it, in made; else its bytes are a lastHead's.
 	traceparent []byte
 	madeTrace   bool
 	made        [traceparentLength]byte
 }
 
-// naming is what says who calls, and for whom.
+// naming is what says who calls, and for whom. What header lines say of it are bytes of a lastHead.
 type naming struct {
 	appid       []byte // X-Wechat-Appid
 	component   []byte // X-Wechat-Component
@@ -101,9 +102,13 @@ func (r *request) reset() {
 	if cap(kept) > shortBytes {
 		kept = nil
 	}
-	buf, headers, rewrite, pieces := r.buf[:0], r.headers[:0], r.rewrite[:0], r.body.pieces[:0]
+	buf, rewrite, pieces := r.buf[:0], r.rewrite[:0], r.body.pieces[:0]
+	long := r.long
+	if long != nil {
+		*long = lastHead{lines: long.lines[:0], forward: long.forward[:0]}
+	}
 	*r = request{} // in place, while a value with all fields would be copied
-	r.buf, r.headers, r.rewrite = buf, headers, rewrite
+	r.buf, r.rewrite, r.long = buf, rewrite, long
 	r.body.buffered, r.body.pieces = kept, pieces
 }
 
@@ -119,8 +124,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 		return f
 	}
 	r.http11 = h.IsHTTP11()
-	raw, host := r.own(h)
-	t, targetFault := splitTarget(raw.target)
+	t, targetFault := splitTarget(r.own(h))
 	var unclear *fault
 	if targetFault == nil {
 		// These are set first, for the log line of a call that is refused below.
@@ -128,7 +132,7 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 		r.query = t.query
 		r.params, unclear = scanQuery(t.query)
 	}
-	head, f := readHeadInto(r, raw.head)
+	last, f := r.readHead(h.RawHeaders())
 	if f != nil {
 		return f
 	}
@@ -141,13 +145,16 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	if targetFault != nil {
 		return targetFault
 	}
-	if f := s.checkHost(t, host, ctx.LocalAddr()); f != nil {
-		return f
+	if t.host != nil || !last.ours {
+		if f := s.checkHost(t, h.Host(), ctx.LocalAddr()); f != nil {
+			return f
+		}
+		last.ours = t.host == nil
 	}
-	if head.browser {
+	if last.head.browser {
 		return browserRefused()
 	}
-	r.crossSite = len(head.referer) > 0 && s.crossSite(head.referer)
+	r.crossSite = len(last.head.referer) > 0 && s.crossSite(last.head.referer)
 	if unclear != nil {
 		return unclear
 	}
@@ -160,34 +167,31 @@ func (s *Server) read(ctx *fasthttp.RequestCtx, r *request) *fault {
 	return nil
 }
 
-type rawHead struct{ target, head []byte }
-
-// own copies the request line and the raw header lines into r's buffer.
-func (r *request) own(h *fasthttp.RequestHeader) (raw rawHead, host []byte) {
-	method, target, name, lines := h.Method(), h.RequestURI(), h.Host(), h.RawHeaders()
-	b := append(r.buf[:0], method...)
-	b = append(b, target...)
-	b = append(b, name...)
-	b = append(b, lines...)
-	r.buf = b
-	cut := func(n int) []byte {
-		part := b[:n:n]
-		b = b[n:]
-		return part
-	}
-	r.method = cut(len(method))
-	raw.target = cut(len(target))
-	host = cut(len(name))
-	raw.head = cut(len(lines))
-	return raw, host
+// own copies the method and the request target into r's buffer, and returns the target.
+func (r *request) own(h *fasthttp.RequestHeader) (target []byte) {
+	method := h.Method()
+	n := len(method)
+	r.buf = append(append(r.buf[:0], method...), h.RequestURI()...)
+	r.method = r.buf[:n:n]
+	return r.buf[n:]
 }
 
-func readHeadInto(r *request, lines []byte) (head, *fault) {
-	var h head
-	var f *fault
-	r.headers, h, f = readHead(r.headers[:0], lines)
+// readHead reads the raw header lines, and returns where what they say is: the connection has it,
+// unless they are too long for it to remember.
+func (r *request) readHead(raw []byte) (*lastHead, *fault) {
+	last := r.long
+	switch {
+	case r.app != nil && len(raw) <= lastHeadBytes:
+		last = &r.app.last
+	case last == nil:
+		last = &lastHead{}
+		r.long = last
+	}
+	f := last.read(raw)
+	h := &last.head
+	r.headers = last.forward
 	r.appid, r.component, r.key, r.credentials, r.traceparent = h.appid, h.component, h.key, h.credentials, h.traceparent
-	return h, f
+	return last, f
 }
 
 func checkProtocol(h *fasthttp.RequestHeader) *fault {
