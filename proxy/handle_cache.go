@@ -13,7 +13,8 @@ type handleCache struct {
 	m  map[uint64]*handle // by the hash of the text; of two with one hash it has the last
 }
 
-var handleSeed = maphash.MakeSeed()
+// hashSeed is of the hashes of handles and appids.
+var hashSeed = maphash.MakeSeed()
 
 const (
 	maxHandles = 1 << 17
@@ -23,7 +24,7 @@ const (
 )
 
 func (c *handleCache) get(text []byte) *handle {
-	hash := maphash.Bytes(handleSeed, text)
+	hash := maphash.Bytes(hashSeed, text)
 	c.mu.RLock()
 	h := c.m[hash]
 	c.mu.RUnlock()
@@ -43,5 +44,5 @@ func (c *handleCache) put(text []byte, h *handle) {
 	if c.m == nil || len(c.m) >= maxHandles {
 		c.m = map[uint64]*handle{}
 	}
-	c.m[maphash.Bytes(handleSeed, text)] = h
+	c.m[maphash.Bytes(hashSeed, text)] = h
 }

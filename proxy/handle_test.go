@@ -217,7 +217,7 @@ func TestHandle_CacheKeepsThemApart(t *testing.T) {
 	kept := &handle{genuine: true}
 	c.put(text, kept)
 	for _, other := range [][]byte{text[:len(text)-1], append(bytes.Clone(text), 'x'), bytes.Replace(text, []byte("MAC"), []byte("mac"), 1)} {
-		c.m[maphash.Bytes(handleSeed, other)] = kept
+		c.m[maphash.Bytes(hashSeed, other)] = kept
 		if c.get(other) != nil {
 			t.Errorf("%s is taken for %s", other, text)
 		}

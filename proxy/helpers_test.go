@@ -296,9 +296,9 @@ func wantNothingHeld(tb testing.TB, s *Server) {
 	if n != 0 || bytes != 0 || long != 0 {
 		tb.Errorf("%d calls and %d bytes of bodies are still counted, %d of them of long ones", n, bytes, long)
 	}
-	for appid, slot := range s.inflight.slots {
+	for _, slot := range s.inflight.slots {
 		if n := slot.n.Load(); n != 0 {
-			tb.Errorf("%d calls of %s are still counted", n, appid)
+			tb.Errorf("%d calls of %s are still counted", n, slot.appid)
 		}
 	}
 }

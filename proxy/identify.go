@@ -86,13 +86,14 @@ func (s *Server) known(r *request, appid []byte, c broker.Choice) bool {
 	return true
 }
 
-// knownByAppID is known for an account that the call names by its appid. The connection remembers
-// it, as an app mostly makes its next call for the same.
+// knownByAppID is known for an account that the call names by its appid. Its slot remembers it, and
+// the connection the slot, as an app mostly makes its next call for the same.
 func (s *Server) knownByAppID(r *request, appid []byte, c broker.Choice) bool {
-	if last := r.app.named; last != nil && last.appid == string(appid) && r.knownAt(last, c) {
-		return true
+	at := r.app.named
+	if at == nil || !at.is(appid) {
+		at = s.inflight.find(appid)
 	}
-	if !s.known(r, appid, c) {
+	if !r.knownAt(at, c) && !s.known(r, appid, c) {
 		return false
 	}
 	r.app.named = r.found

@@ -12,9 +12,7 @@ func (w *world) known(t *testing.T, path string, headers ...string) *slot {
 	t.Helper()
 	for range 10_000 {
 		w.fine(t, "GET", path, "", headers...)
-		w.inflight.mu.RLock()
-		s := w.inflight.slots[merchant]
-		w.inflight.mu.RUnlock()
+		s := w.inflight.find([]byte(merchant))
 		if s != nil && s.known.Load() != nil {
 			w.fine(t, "GET", path, "", headers...)
 			return s

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 
@@ -45,12 +46,40 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// slot counts the calls in flight of one appid, and remembers its account.
+// slot counts the calls in flight of one appid, and remembers its account. It is 64 bytes, a line of
+// a processor's cache: with many accounts each place of its own in memory is a wait for it.
 type slot struct {
 	appid string
+	text  [appIDLength]byte // appid again, where a look-up reads it; of no length if it is longer
+	short uint8             // its length
 	n     atomic.Int64
 	// known is the account that the broker's memory last had under appid; nil for none.
 	known atomic.Pointer[broker.Known]
+	next  *slot // the one before of the same hash; nil for none, as nearly always
+}
+
+func newSlot(appid string, next *slot) *slot {
+	s := &slot{appid: appid, next: next}
+	if len(appid) <= len(s.text) {
+		s.short = uint8(copy(s.text[:], appid))
+	}
+	return s
+}
+
+// is reports whether s is the slot of appid.
+func (s *slot) is(appid []byte) bool {
+	if s.short > 0 {
+		return string(s.text[:s.short]) == string(appid)
+	}
+	return s.appid == string(appid)
+}
+
+// among returns the slot of appid among s and those of the same hash, or nil.
+func (s *slot) among(appid []byte) *slot {
+	for s != nil && !s.is(appid) {
+		s = s.next
+	}
+	return s
 }
 
 // Dropped implements [broker.Mark].
@@ -65,11 +94,11 @@ type inflight struct {
 	perAccount int64
 
 	mu    sync.RWMutex
-	slots map[string]*slot
+	slots map[uint64]*slot // by the appid's hash
 }
 
 func newInflight(l Limits) *inflight {
-	return &inflight{max: int64(l.MaxInflight), perAccount: int64(l.MaxInflightPerAccount), slots: map[string]*slot{}}
+	return &inflight{max: int64(l.MaxInflight), perAccount: int64(l.MaxInflightPerAccount), slots: map[uint64]*slot{}}
 }
 
 // acquire counts a call. If it returns no fault, release must be called.
@@ -100,13 +129,19 @@ func (i *inflight) acquireAccount(appid string, found *slot) (*slot, *fault) {
 
 func (s *slot) release() { s.n.Add(-1) }
 
+// find returns the slot of an account that has called before, or nil.
+func (i *inflight) find(appid []byte) *slot {
+	hash := maphash.Bytes(hashSeed, appid)
+	i.mu.RLock()
+	s := i.slots[hash]
+	i.mu.RUnlock()
+	return s.among(appid)
+}
+
 // intern returns appid as a string. For an account that has called before it returns the
 // string of its slot, and the slot, so that the hit path does not allocate.
 func (i *inflight) intern(appid []byte) (string, *slot) {
-	i.mu.RLock()
-	s := i.slots[string(appid)]
-	i.mu.RUnlock()
-	if s != nil {
+	if s := i.find(appid); s != nil {
 		return s.appid, s
 	}
 	return string(appid), nil
@@ -126,18 +161,19 @@ func (i *inflight) slotAt(k *broker.Known) *slot {
 	return s
 }
 
+// slotOf returns the slot of an account, which it makes for its first call.
 func (i *inflight) slotOf(appid string) *slot {
-	i.mu.RLock()
-	s := i.slots[appid]
-	i.mu.RUnlock()
-	if s != nil {
+	text := []byte(appid)
+	if s := i.find(text); s != nil {
 		return s
 	}
+	hash := maphash.Bytes(hashSeed, text)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if s = i.slots[appid]; s == nil {
-		s = &slot{appid: appid}
-		i.slots[appid] = s
+	s := i.slots[hash].among(text)
+	if s == nil {
+		s = newSlot(appid, i.slots[hash])
+		i.slots[hash] = s
 	}
 	return s
 }
@@ -148,7 +184,9 @@ func (i *inflight) fullest() float64 {
 	defer i.mu.RUnlock()
 	most := int64(0)
 	for _, s := range i.slots {
-		most = max(most, s.n.Load())
+		for ; s != nil; s = s.next {
+			most = max(most, s.n.Load())
+		}
 	}
 	return float64(most) / float64(i.perAccount)
 }
