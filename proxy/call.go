@@ -74,8 +74,13 @@ func (s *Server) readHandle(r *request, c *callers) {
 	if r.route.Kind == routes.User || !isHandle(r.params.token) {
 		return
 	}
-	if r.handle = c.handles.get(r.params.token); r.handle == nil {
-		r.handle = s.keys.verify(r.params.token, c, s.source.Components())
+	if r.handle, r.found = c.handles.get(r.params.token); r.handle != nil {
+		return
+	}
+	r.handle = s.keys.verify(r.params.token, c, s.source.Components())
+	if r.handle.genuine {
+		r.found = s.inflight.slotOf(r.handle.appID)
+		c.handles.put(r.params.token, r.handle, r.found)
 	}
 }
 
@@ -113,9 +118,18 @@ func (s *Server) forwardFor(r *request, resp *fasthttp.Response, appid string) *
 // acquireAccount counts a call among those of appid, unless that is empty.
 func (s *Server) acquireAccount(r *request, appid string) (f *fault) {
 	if appid != "" {
-		r.slot, f = s.inflight.acquireAccount(appid, r.found)
+		r.slot, f = s.inflight.acquireAccount(appid, r.slotOf(appid))
 	}
 	return f
+}
+
+// slotOf returns the slot of the account appid if that is whose slot was found, else nil.
+func (r *request) slotOf(appid string) *slot {
+	// The appid of what memory knows is mostly the same string, of which then no byte is read.
+	if r.known != nil && r.known.Key().AppID == appid || r.found != nil && r.found.appid == appid {
+		return r.found
+	}
+	return nil
 }
 
 // refuse answers with an error of our own.

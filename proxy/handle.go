@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/wxsidecar/wxsidecar/broker"
 )
@@ -22,8 +21,8 @@ const (
 	macText      = macBytes * 4 / 3
 )
 
-// handle is the value of a token parameter that has the form of a handle. All but slot never
-// changes, once others have it.
+// handle is the value of a token parameter that has the form of a handle. It never changes, once
+// others have it.
 type handle struct {
 	text   [longestKept]byte // its text, of that length, while a handleCache has it
 	length uint8
@@ -35,8 +34,6 @@ type handle struct {
 	appID, component string
 	// caller is the one to whom it was issued; nil if no callers are configured.
 	caller *caller
-	// slot remembers the account, once a call has found it; nil before.
-	slot atomic.Pointer[slot]
 }
 
 func (h *handle) key() broker.Key {
@@ -111,7 +108,7 @@ func isHandle(value []byte) bool { return bytes.HasPrefix(value, []byte(handlePr
 // verify parses text, which has the prefix of a handle. It never returns nil. If callers are
 // configured, a handle is void unless it was issued under one of the keys for one of them.
 // Otherwise it proves no more than a header would, and names its account whatever its MAC.
-// components are those that are configured. What was verified is kept in c.
+// components are those that are configured.
 func (k handleKeys) verify(text []byte, c *callers, components []string) *handle {
 	h := &handle{}
 	given := h.parse(string(text))
@@ -127,7 +124,6 @@ func (k handleKeys) verify(text []byte, c *callers, components []string) *handle
 			if given != "" && hmac.Equal([]byte(given), []byte(mac(key, h.key(), owner))) {
 				h.caller, h.genuine = owner, true
 				h.appID = strings.Clone(h.appID) // the rest of the text is let go
-				c.handles.put(text, h)
 				return h
 			}
 		}

@@ -10,7 +10,14 @@ import (
 // memory is a wait for it. The zero value is empty. It is safe for concurrent use.
 type handleCache struct {
 	mu sync.RWMutex
-	m  map[uint64]*handle // by the hash of the text; of two with one hash it has the last
+	m  map[uint64]keptHandle // by the hash of the text; of two with one hash it has the last
+}
+
+// keptHandle is a handle and its account's slot. Both are found here, and not one by the other, so
+// that a call waits for them at once.
+type keptHandle struct {
+	handle *handle
+	slot   *slot
 }
 
 // hashSeed is of the hashes of handles and appids.
@@ -23,18 +30,24 @@ const (
 	longestKept = len(handlePrefix) + len("a_") + 2*(appIDLength+len("_")) + macText
 )
 
-func (c *handleCache) get(text []byte) *handle {
+// get returns the handle with that text, and its account's slot; nil for none.
+func (c *handleCache) get(text []byte) (*handle, *slot) {
 	hash := maphash.Bytes(hashSeed, text)
 	c.mu.RLock()
-	h := c.m[hash]
+	kept := c.m[hash]
 	c.mu.RUnlock()
-	if h != nil && string(h.text[:h.length]) == string(text) {
-		return h
+	if kept.handle == nil {
+		return nil, nil
 	}
-	return nil
+	_ = kept.slot.known.Load() // so that the slot comes while the text is waited for
+	if h := kept.handle; string(h.text[:h.length]) != string(text) {
+		return nil, nil
+	}
+	return kept.handle, kept.slot
 }
 
-func (c *handleCache) put(text []byte, h *handle) {
+// put keeps a handle that was verified, of which slot is the account's.
+func (c *handleCache) put(text []byte, h *handle, slot *slot) {
 	if len(text) > longestKept {
 		return
 	}
@@ -42,7 +55,7 @@ func (c *handleCache) put(text []byte, h *handle) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.m == nil || len(c.m) >= maxHandles {
-		c.m = map[uint64]*handle{}
+		c.m = map[uint64]keptHandle{}
 	}
-	c.m[maphash.Bytes(hashSeed, text)] = h
+	c.m[maphash.Bytes(hashSeed, text)] = keptHandle{h, slot}
 }

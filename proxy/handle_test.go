@@ -44,7 +44,13 @@ func TestHandle_RoundTrip(t *testing.T) {
 			if !strings.HasPrefix(text, begin) || len(text) != len(begin)+macText {
 				t.Errorf("the handle of %s is %s", key, text)
 			}
-			for _, h := range []*handle{keys.verify([]byte(text), c, nil), c.handles.get([]byte(text))} {
+			of := newSlot(key.AppID, nil)
+			c.handles.put([]byte(text), keys.verify([]byte(text), c, nil), of)
+			kept, found := c.handles.get([]byte(text))
+			if found != of {
+				t.Errorf("%s is kept with the slot of %v", text, found)
+			}
+			for _, h := range []*handle{keys.verify([]byte(text), c, nil), kept} {
 				if !h.says(handleOf(key, owner, true)) {
 					t.Errorf("verify(%s) = %+v", text, h)
 				}
@@ -185,10 +191,10 @@ func FuzzHandle(f *testing.F) {
 func TestHandle_CacheIsBounded(t *testing.T) {
 	var c handleCache
 	for i := range maxHandles + 10 {
-		c.put([]byte(strconv.Itoa(i)), &handle{})
+		c.put([]byte(strconv.Itoa(i)), &handle{}, &slot{})
 	}
-	if len(c.m) > maxHandles || c.get([]byte(strconv.Itoa(maxHandles+9))) == nil {
-		t.Errorf("%d handles, the newest among them: %v", len(c.m), c.get([]byte(strconv.Itoa(maxHandles+9))) != nil)
+	if newest, _ := c.get([]byte(strconv.Itoa(maxHandles + 9))); len(c.m) > maxHandles || newest == nil {
+		t.Errorf("%d handles, the newest among them: %v", len(c.m), newest != nil)
 	}
 }
 
@@ -214,20 +220,22 @@ func TestHandle_Size(t *testing.T) {
 func TestHandle_CacheKeepsThemApart(t *testing.T) {
 	var c handleCache
 	text := []byte("wxs_o_wx0123456789abcdef_MAC")
-	kept := &handle{genuine: true}
-	c.put(text, kept)
+	kept, at := &handle{genuine: true}, &slot{}
+	c.put(text, kept, at)
 	for _, other := range [][]byte{text[:len(text)-1], append(bytes.Clone(text), 'x'), bytes.Replace(text, []byte("MAC"), []byte("mac"), 1)} {
-		c.m[maphash.Bytes(hashSeed, other)] = kept
-		if c.get(other) != nil {
+		c.m[maphash.Bytes(hashSeed, other)] = keptHandle{kept, at}
+		if h, _ := c.get(other); h != nil {
 			t.Errorf("%s is taken for %s", other, text)
 		}
 	}
-	if c.get(text) != kept {
+	if h, found := c.get(text); h != kept || found != at {
 		t.Errorf("%s is not found", text)
 	}
 	long := bytes.Repeat([]byte("a"), longestKept+1)
-	c.put(long, &handle{genuine: true})
-	if c.get(long) != nil || c.get(long[:longestKept]) != nil {
-		t.Error("one that is too long is kept")
+	c.put(long, &handle{genuine: true}, at)
+	for _, text := range [][]byte{long, long[:longestKept]} {
+		if h, _ := c.get(text); h != nil {
+			t.Error("one that is too long is kept")
+		}
 	}
 }

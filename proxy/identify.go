@@ -100,16 +100,10 @@ func (s *Server) knownByAppID(r *request, appid []byte, c broker.Choice) bool {
 	return true
 }
 
-// knownByHandle is known for the account that a handle names. The handle remembers it.
+// knownByHandle is known for the account that a handle names. Its slot was found with the handle,
+// and remembers it.
 func (s *Server) knownByHandle(r *request, c broker.Choice) bool {
-	if r.knownAt(r.handle.slot.Load(), c) {
-		return true
-	}
-	if !s.known(r, r.handle.appIDIn(r.params.token), c) {
-		return false
-	}
-	r.handle.slot.Store(r.found)
-	return true
+	return r.knownAt(r.found, c) || s.known(r, r.handle.appIDIn(r.params.token), c)
 }
 
 // knownAt is known for the account that its slot remembers, if that is still what memory says.

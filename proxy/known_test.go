@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/wxsidecar/wxsidecar/broker"
@@ -42,8 +43,8 @@ func TestKnown_ByHandle(t *testing.T) {
 	var s *slot
 	for name, handle := range handles {
 		s = w.known(t, menu+"?access_token="+handle)
-		if h := w.callers.Load().handles.get([]byte(handle)); h == nil || h.slot.Load() != s {
-			t.Errorf("%s: the handle does not remember its account", name)
+		if h, found := w.callers.Load().handles.get([]byte(handle)); h == nil || found != s {
+			t.Errorf("%s: the handle is not kept with its account's slot", name)
 		}
 	}
 	before := w.sim.Calls(menu)
@@ -119,4 +120,56 @@ func TestServed_IsHeardOfEachToken(t *testing.T) {
 	if !served() {
 		t.Error("after a call that was cured: not heard")
 	}
+}
+
+// A call is counted among those of the account whose token it takes, whatever account it names
+// beside. Merchant has as many under way as it may.
+func TestKnown_CountedForTheKeyOfTheCall(t *testing.T) {
+	w := newWorld(t, Options{Limits: Limits{MaxInflightPerAccount: 1}})
+	const templates = "/wxa/gettemplatelist" // takes the component's token
+	handle := w.sidecar.keys.issue(authorizerKey(merchant), nil)
+	f := func(fresh string) {
+		t.Helper()
+		slot, fault := w.inflight.acquireAccount(merchant, nil)
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		defer slot.release()
+		before := w.sim.Calls("/cgi-bin/menu/get")
+		for by, got := range map[string]answer{
+			"appid":  w.call(t, "GET", "/cgi-bin/menu/get", "", forMerchant()),
+			"handle": w.call(t, "GET", "/cgi-bin/menu/get?access_token="+handle, ""),
+		} {
+			if got.status != 429 {
+				t.Errorf("%s, by %s: %d %q, one too many", fresh, by, got.status, got.body)
+			}
+		}
+		if n := w.sim.Calls("/cgi-bin/menu/get") - before; n != 0 {
+			t.Errorf("%s: WeChat has had %d calls too many", fresh, n)
+		}
+		w.fine(t, "GET", templates, "", forMerchant())
+		w.fine(t, "GET", templates+"?access_token="+handle, "")
+	}
+	f("before memory knows the merchant")
+	w.known(t, "/cgi-bin/menu/get", forMerchant())
+	w.known(t, "/cgi-bin/menu/get?access_token="+handle)
+	f("when it does")
+}
+
+// Only handles of ours are kept, and only their accounts have slots, whatever apps send.
+func TestHandle_NoneOfOthersIsKept(t *testing.T) {
+	f := func(list ...Caller) {
+		t.Helper()
+		s := start(t, Options{Source: platform(), Callers: list})
+		for i := range 100 {
+			appid := fmt.Sprintf("wx%016x", i)
+			forged := handleKeys{[]byte("another")}.issue(authorizerKey(appid), nil)
+			s.call(t, "GET", "/cgi-bin/menu/get?access_token="+forged, "")
+		}
+		if kept, slots := len(s.callers.Load().handles.m), len(s.inflight.slots); kept != 0 || slots != 0 {
+			t.Errorf("%d callers: %d handles and %d slots are kept", len(list), kept, slots)
+		}
+	}
+	f()
+	f(callerOf("shop", "1"))
 }

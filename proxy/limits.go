@@ -85,9 +85,9 @@ func (s *slot) among(appid []byte) *slot {
 // Dropped implements [broker.Mark].
 func (s *slot) Dropped(k *broker.Known) { s.known.CompareAndSwap(k, nil) }
 
-// inflight counts the calls in flight, in all and by account. Only accounts that the
-// broker knows are counted, so that apps cannot grow the map. It is safe for concurrent
-// use.
+// inflight counts the calls in flight, in all and by account. Only accounts that the broker knows,
+// or whose handle is of ours, have a slot, so that apps cannot grow the map. It is safe for
+// concurrent use.
 type inflight struct {
 	all        atomic.Int64
 	max        int64
@@ -112,12 +112,10 @@ func (i *inflight) acquire() *fault {
 
 func (i *inflight) release() { i.all.Add(-1) }
 
-// acquireAccount counts a call of an account. found is what a look-up for the call returned
-// before, of that account or another; nil for nothing. If acquireAccount returns no fault,
-// the slot must be released.
-func (i *inflight) acquireAccount(appid string, found *slot) (*slot, *fault) {
-	s := found
-	if s == nil || s.appid != appid {
+// acquireAccount counts a call of an account. s is its slot, where the call has found it already;
+// else nil. If acquireAccount returns no fault, the slot must be released.
+func (i *inflight) acquireAccount(appid string, s *slot) (*slot, *fault) {
+	if s == nil {
 		s = i.slotOf(appid)
 	}
 	if s.n.Add(1) <= i.perAccount {

@@ -24,7 +24,7 @@ func TestInflight_KeepsAppIDsOfOneHashApart(t *testing.T) {
 		if s := i.find([]byte(name)); s != nil {
 			t.Fatalf("%s has the slot of %s", name, s.appid)
 		}
-		s, f := i.acquireAccount(name, before)
+		s, f := i.acquireAccount(name, nil)
 		if f != nil || s == before || s.appid != name || s.n.Load() != 1 {
 			t.Fatalf("%s: %v, counted for %s", name, f, s.appid)
 		}
