@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"hash/maphash"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -187,6 +189,34 @@ func FuzzHandle(f *testing.F) {
 	})
 }
 
+// The broker keeps the appid of a handle, also of a forged one, but not the rest of its text.
+func TestHandle_KeepsNothingOfALongText(t *testing.T) {
+	const count, size = 1000, 14 << 10
+	open := mustCallers(t)
+	for _, of := range []string{"", component + "_"} {
+		before, kept := heap(), []string{}
+		for i := range count {
+			text := fmt.Sprintf("wxs_a_wx%016x_%s", i, of) + strings.Repeat("x", size)
+			h := handleKeys{[]byte("present")}.verify([]byte(text), open, nil)
+			kept = append(kept, h.appID, h.component)
+		}
+		if grew := heap() - before; grew > count*size/10 {
+			t.Errorf("%d bytes are kept of %d handles", grew, count)
+		}
+		if kept[0] != "wx0000000000000000" || kept[1]+"_" != of && of != "" {
+			t.Errorf("read as of %s and %s", kept[0], kept[1])
+		}
+	}
+}
+
+// heap returns how many bytes are in use.
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
 // What is remembered of handles does not grow without end.
 func TestHandle_CacheIsBounded(t *testing.T) {
 	var c handleCache
@@ -224,7 +254,7 @@ func TestHandle_CacheKeepsThemApart(t *testing.T) {
 	c.put(text, kept, at)
 	for _, other := range [][]byte{text[:len(text)-1], append(bytes.Clone(text), 'x'), bytes.Replace(text, []byte("MAC"), []byte("mac"), 1)} {
 		c.m[maphash.Bytes(hashSeed, other)] = keptHandle{kept, at}
-		if h, _ := c.get(other); h != nil {
+		if h, found := c.get(other); h != nil || found != nil {
 			t.Errorf("%s is taken for %s", other, text)
 		}
 	}
@@ -234,7 +264,7 @@ func TestHandle_CacheKeepsThemApart(t *testing.T) {
 	long := bytes.Repeat([]byte("a"), longestKept+1)
 	c.put(long, &handle{genuine: true}, at)
 	for _, text := range [][]byte{long, long[:longestKept]} {
-		if h, _ := c.get(text); h != nil {
+		if h, found := c.get(text); h != nil || found != nil {
 			t.Error("one that is too long is kept")
 		}
 	}
