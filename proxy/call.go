@@ -68,13 +68,15 @@ func (s *Server) differsInCase(path []byte) bool {
 	return found
 }
 
-// readHandle verifies the handle in the token parameter. On paths of a user's token the
-// parameter is the app's own.
+// readHandle reads the handle in the token parameter, and finds its account's slot where the handle
+// is ours: apps cannot make those, so they cannot have slots made without end. On paths of a user's
+// token the parameter is the app's own.
 func (s *Server) readHandle(r *request, c *callers) {
 	if r.route.Kind == routes.User || !isHandle(r.params.token) {
 		return
 	}
-	if r.handle, r.found = c.handles.get(r.params.token); r.handle != nil {
+	if h, at := c.handles.get(r.params.token); h != nil {
+		r.handle, r.found = h, at
 		return
 	}
 	r.handle = s.keys.verify(r.params.token, c, s.source.Components())
@@ -118,13 +120,13 @@ func (s *Server) forwardFor(r *request, resp *fasthttp.Response, appid string) *
 // acquireAccount counts a call among those of appid, unless that is empty.
 func (s *Server) acquireAccount(r *request, appid string) (f *fault) {
 	if appid != "" {
-		r.slot, f = s.inflight.acquireAccount(appid, r.slotOf(appid))
+		r.slot, f = s.inflight.acquireAccount(appid, r.foundSlot(appid))
 	}
 	return f
 }
 
-// slotOf returns the slot of the account appid if that is whose slot was found, else nil.
-func (r *request) slotOf(appid string) *slot {
+// foundSlot returns the slot of the account appid if that is whose slot was found, else nil.
+func (r *request) foundSlot(appid string) *slot {
 	// The appid of what memory knows is mostly the same string, of which then no byte is read.
 	if r.known != nil && r.known.Key().AppID == appid || r.found != nil && r.found.appid == appid {
 		return r.found

@@ -297,8 +297,10 @@ func wantNothingHeld(tb testing.TB, s *Server) {
 		tb.Errorf("%d calls and %d bytes of bodies are still counted, %d of them of long ones", n, bytes, long)
 	}
 	for _, slot := range s.inflight.slots {
-		if n := slot.n.Load(); n != 0 {
-			tb.Errorf("%d calls of %s are still counted", n, slot.appid)
+		for ; slot != nil; slot = slot.next {
+			if n := slot.n.Load(); n != 0 {
+				tb.Errorf("%d calls of %s are still counted", n, slot.appid)
+			}
 		}
 	}
 }

@@ -100,8 +100,8 @@ func (s *Server) knownByAppID(r *request, appid []byte, c broker.Choice) bool {
 	return true
 }
 
-// knownByHandle is known for the account that a handle names. Its slot was found with the handle,
-// and remembers it.
+// knownByHandle is known for the account that a handle names. The slot that was found with a handle
+// of ours remembers it.
 func (s *Server) knownByHandle(r *request, c broker.Choice) bool {
 	return r.knownAt(r.found, c) || s.known(r, r.handle.appIDIn(r.params.token), c)
 }

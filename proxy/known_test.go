@@ -7,8 +7,8 @@ import (
 	"github.com/wxsidecar/wxsidecar/broker"
 )
 
-// known makes calls until the broker's memory knows the merchant, by the last of which the handle
-// and the slot know it too.
+// known makes calls until the broker's memory knows the merchant, by the last of which its slot
+// knows it too.
 func (w *world) known(t *testing.T, path string, headers ...string) *slot {
 	t.Helper()
 	for range 10_000 {
@@ -31,7 +31,7 @@ func TestKnown_OtherKeyOfTheCall(t *testing.T) {
 	w.fine(t, "POST", "/cgi-bin/component/api_get_authorizer_info", `{"component_appid":"`+component+`","authorizer_appid":"`+merchant+`"}`, forMerchant())
 }
 
-// What a handle remembers serves no call that means another component, and none of an account that
+// What the slot of a handle's account remembers serves no call that means another component, and none of an account that
 // left; memory lets go of that then. Counted at WeChat.
 func TestKnown_ByHandle(t *testing.T) {
 	w := newWorld(t, Options{})
@@ -122,8 +122,8 @@ func TestServed_IsHeardOfEachToken(t *testing.T) {
 	}
 }
 
-// A call is counted among those of the account whose token it takes, whatever account it names
-// beside. Merchant has as many under way as it may.
+// A call that is forwarded is counted among those of the account whose token it takes, whatever
+// account it names beside. Merchant has as many under way as it may.
 func TestKnown_CountedForTheKeyOfTheCall(t *testing.T) {
 	w := newWorld(t, Options{Limits: Limits{MaxInflightPerAccount: 1}})
 	const templates = "/wxa/gettemplatelist" // takes the component's token
@@ -156,7 +156,7 @@ func TestKnown_CountedForTheKeyOfTheCall(t *testing.T) {
 	f("when it does")
 }
 
-// Only handles of ours are kept, and only their accounts have slots, whatever apps send.
+// Foreign handles leave neither a handle nor a slot behind.
 func TestHandle_NoneOfOthersIsKept(t *testing.T) {
 	f := func(list ...Caller) {
 		t.Helper()

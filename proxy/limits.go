@@ -127,7 +127,7 @@ func (i *inflight) acquireAccount(appid string, s *slot) (*slot, *fault) {
 
 func (s *slot) release() { s.n.Add(-1) }
 
-// find returns the slot of an account that has called before, or nil.
+// find returns the slot of appid, or nil: for one of which no call was counted and no handle kept.
 func (i *inflight) find(appid []byte) *slot {
 	hash := maphash.Bytes(hashSeed, appid)
 	i.mu.RLock()
@@ -136,8 +136,8 @@ func (i *inflight) find(appid []byte) *slot {
 	return s.among(appid)
 }
 
-// intern returns appid as a string. For an account that has called before it returns the
-// string of its slot, and the slot, so that the hit path does not allocate.
+// intern returns appid as a string. For an account that has a slot it returns the string of that,
+// and the slot, so that the hit path does not allocate.
 func (i *inflight) intern(appid []byte) (string, *slot) {
 	if s := i.find(appid); s != nil {
 		return s.appid, s
@@ -176,14 +176,22 @@ func (i *inflight) slotOf(appid string) *slot {
 	return s
 }
 
-// fullest returns how full the slots of the busiest account are.
+// walkPart is how many slots are looked at without giving the lock away.
+const walkPart = 1000
+
+// fullest returns how full the slots of the busiest account are. Calls have their turn now and
+// then: it may miss an account that comes meanwhile.
 func (i *inflight) fullest() float64 {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	most := int64(0)
-	for _, s := range i.slots {
+	most, seen := int64(0), 0
+	for _, s := range i.slots { // a map may change while it is ranged over, at any time but during a step
 		for ; s != nil; s = s.next {
 			most = max(most, s.n.Load())
+		}
+		if seen++; seen%walkPart == 0 {
+			i.mu.RUnlock()
+			i.mu.RLock()
 		}
 	}
 	return float64(most) / float64(i.perAccount)

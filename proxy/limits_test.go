@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"hash/maphash"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 )
@@ -25,8 +27,11 @@ func TestInflight_KeepsAppIDsOfOneHashApart(t *testing.T) {
 			t.Fatalf("%s has the slot of %s", name, s.appid)
 		}
 		s, f := i.acquireAccount(name, nil)
-		if f != nil || s == before || s.appid != name || s.n.Load() != 1 {
-			t.Fatalf("%s: %v, counted for %s", name, f, s.appid)
+		if f != nil {
+			t.Fatalf("%s: %v", name, f)
+		}
+		if s == before || s.appid != name || s.n.Load() != 1 {
+			t.Fatalf("%s is counted for %s", name, s.appid)
 		}
 		before = s
 	}
@@ -35,7 +40,7 @@ func TestInflight_KeepsAppIDsOfOneHashApart(t *testing.T) {
 		i.slots[maphash.String(hashSeed, name)] = before
 		s := i.find([]byte(name))
 		if s == nil || s.appid != name || s != i.slotOf(name) || s.n.Load() != 1 {
-			t.Errorf("%s has another slot", name)
+			t.Fatalf("%s has another slot", name)
 		}
 		if name, found := i.intern([]byte(name)); found != s || name != s.appid {
 			t.Errorf("%s is not interned", name)
@@ -46,4 +51,29 @@ func TestInflight_KeepsAppIDsOfOneHashApart(t *testing.T) {
 	if got := i.fullest(); got != 0.5 {
 		t.Errorf("the fullest of all is %v", got)
 	}
+}
+
+// New accounts come while the fullest is looked for, among more than are looked at without a pause.
+func TestInflight_FullestWhileAccountsCome(t *testing.T) {
+	i := newInflight(Limits{MaxInflight: 10, MaxInflightPerAccount: 4})
+	for n := range 3 * walkPart {
+		i.slotOf(strconv.Itoa(n))
+	}
+	busy, f := i.acquireAccount("0", nil)
+	if f != nil {
+		t.Fatal(f)
+	}
+	busy.n.Add(2)
+	var come sync.WaitGroup
+	come.Go(func() {
+		for n := range 3 * walkPart {
+			i.slotOf("new " + strconv.Itoa(n))
+		}
+	})
+	for range 20 {
+		if got := i.fullest(); got != 0.75 {
+			t.Errorf("the fullest of all is %v", got)
+		}
+	}
+	come.Wait()
 }
