@@ -68,6 +68,16 @@ func (o *Outbox) markLocked(name string) {
 	o.askLocked()
 }
 
+// markUntoldLocked asks for an event's record to be read that news has not told of, or not yet. What
+// others added before it may not be known either, and who delivers has to know that first.
+func (o *Outbox) markUntoldLocked(name string) {
+	if o.sharing.lease != nil && o.itemNamedLocked(name) == nil {
+		o.compareAllLocked()
+		return
+	}
+	o.markLocked(name)
+}
+
 // mark is markLocked for those who hold nothing.
 func (o *Outbox) mark(names ...string) {
 	o.mu.Lock()

@@ -114,7 +114,7 @@ func (o *Outbox) merge(it *item, has store.Record) {
 		it.version = has.Version()
 	case !o.mergeLocked(it, has.Version(), r): // it was done, and added anew since
 		o.endLocked(it)
-		o.markLocked(it.name)
+		o.markUntoldLocked(it.name)
 	}
 }
 

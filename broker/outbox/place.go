@@ -42,7 +42,7 @@ func (o *Outbox) addShared(ctx context.Context, r *record, reserved store.Write,
 	}
 	if err != nil || !p.new {
 		o.unreserve(reserved, victims)
-		o.notPlaced(reserved.Name)
+		o.notPlaced(reserved.Name, p)
 	}
 	if err != nil {
 		return fmt.Errorf("keep the event for delivery: %w", err)
@@ -56,7 +56,8 @@ func (o *Outbox) addShared(ctx context.Context, r *record, reserved store.Write,
 
 // placed is what became of a record.
 type placed struct {
-	new     bool // false where the event waits already
+	new     bool // false where the event waits already, or is done
+	done    bool // an app has it already
 	write   store.Write
 	behind  int64 // the record.Added before it
 	removed []deadLetter
@@ -89,8 +90,8 @@ func (o *Outbox) place(ctx context.Context, r *record, remove []deadLetter, agai
 		}
 		if !again {
 			// After the look for the record: who delivers an event notes that before its record goes.
-			if had, err := o.claim(ctx, r.ID); had || err != nil {
-				return placed{}, err
+			if done, err := o.claim(ctx, r.ID); done || err != nil {
+				return placed{done: done}, err
 			}
 		}
 		r.Added = max(p.behind+1, o.next())
@@ -159,12 +160,17 @@ func (o *Outbox) admitShared(r *record, p placed, reserved int64) {
 	o.queueLocked(newItem(r, name, p.write.Record.Version(), sizeOf(p.write)))
 }
 
-// notPlaced has the store asked of a record that was not placed, or whose answer was lost.
-func (o *Outbox) notPlaced(name string) {
+// notPlaced has the store asked of a record that was not placed, or whose answer was lost. One of an
+// event that is done goes, and nothing is missing before it: repeats must not cost more than a look.
+func (o *Outbox) notPlaced(name string, p placed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	delete(o.sharing.placing, name)
-	o.markLocked(name)
+	if p.done {
+		o.markLocked(name)
+	} else {
+		o.markUntoldLocked(name)
+	}
 }
 
 // redeliverShared queues a dead letter again, unless another sidecar did.
@@ -176,7 +182,7 @@ func (o *Outbox) redeliverShared(ctx context.Context, r *record, d deadLetter) e
 	if p.new && err == nil {
 		o.admitShared(r, p, 0)
 	} else {
-		o.notPlaced(o.waitingName(r))
+		o.notPlaced(o.waitingName(r), p)
 	}
 	return err
 }

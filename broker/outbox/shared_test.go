@@ -212,6 +212,26 @@ func TestShared_LateNews(t *testing.T) {
 	})
 }
 
+// What others added before comes before, also what comes again to the deliverer, which hears by that
+// of an event sooner than of those before it.
+func TestShared_LateNewsOfARepeat(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := &app{name: "a"}
+		f := newFleet(t, a)
+		f.start(2)
+		late := func() { time.Sleep(time.Second) }
+		f.members[0].newsWait.Store(&late)
+		for n := range 20 {
+			f.add(1, "m", n)
+		}
+		f.add(0, "m", 19)
+		f.add(0, "m", 10)
+		time.Sleep(time.Minute)
+		a.mustHave(t, ids("m", 0, 19)...)
+		f.mustAgree(0, 0, 0, 1)
+	})
+}
+
 // A target that has an event does not get it from the next deliverer.
 func TestShared_HadSurvives(t *testing.T) {
 	bubble(t, func(t *testing.T) {
