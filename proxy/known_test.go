@@ -31,8 +31,8 @@ func TestKnown_OtherKeyOfTheCall(t *testing.T) {
 	w.fine(t, "POST", "/cgi-bin/component/api_get_authorizer_info", `{"component_appid":"`+component+`","authorizer_appid":"`+merchant+`"}`, forMerchant())
 }
 
-// What the slot of a handle's account remembers serves no call that means another component, and none of an account that
-// left; memory lets go of that then. Counted at WeChat.
+// What the slot of a handle's account remembers serves no call that means another component, and
+// none of an account that left; memory lets go of that then. Counted at WeChat.
 func TestKnown_ByHandle(t *testing.T) {
 	w := newWorld(t, Options{})
 	handles := map[string]string{
